@@ -1,0 +1,330 @@
+//! What an arrival is (duplicate, conflict, late, malformed, next, early) and what becomes of it.
+
+use crate::effect::{Dead, Disorder, Effect, Outcome};
+use crate::policy::{First, Late};
+use crate::sequencer::Sequencer;
+use crate::types::{Alarm, Arrival, DeadReason, Now, Place, WaitReason};
+use crate::waiting::Dropped;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What an arrival is, seen from where the entity stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Duplicate,
+    Conflict,
+    /// Given up before it came. Below the floor nobody knows whether it was applied, so it is never delivered.
+    Late {
+        deliverable: bool,
+    },
+    Malformed,
+    Next,
+    Early,
+}
+
+impl<T: Clone> Sequencer<T> {
+    /// A message from the live reader.
+    pub(crate) fn arrived(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        let stream_sequence = arrival.stream_sequence;
+        self.taken = self.taken.max(stream_sequence);
+        if self.stopped {
+            return;
+        }
+        if self.unreadable {
+            self.wait(now, WaitReason::Record, None, None, out);
+            out.push(Effect::Close { stream_sequence, outcome: None });
+            return;
+        }
+        if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) {
+            self.close(now, stream_sequence, Outcome::Duplicate, out);
+            return;
+        }
+        let joining = self.pass.is_some_and(|pass| pass.joining);
+        if self.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
+            self.let_go(stream_sequence, out);
+            return;
+        }
+        self.anchor(arrival.place);
+        match self.classify(&arrival) {
+            Class::Duplicate => self.close(now, stream_sequence, Outcome::Duplicate, out),
+            Class::Conflict => self.conflict(now, arrival, out),
+            Class::Late { deliverable } => self.late(now, arrival, deliverable, out),
+            Class::Malformed => self.malformed(now, arrival, out),
+            Class::Next if self.queue.len() < self.policy.queue_max => {
+                self.queue.push(arrival);
+                self.kept(stream_sequence, out);
+            }
+            Class::Next => self.overflow(now, stream_sequence, out),
+            Class::Early => {
+                self.note_gap(arrival.place, out);
+                self.hold(now, arrival, out);
+            }
+        }
+    }
+
+    /// A message that a catch-up brings (again). It is closed already; what is in memory or decided is passed by.
+    pub(crate) fn pass_arrived(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        let Some(pass) = &mut self.pass else { return };
+        let stream_sequence = arrival.stream_sequence;
+        if stream_sequence <= pass.cursor {
+            return;
+        }
+        pass.cursor = stream_sequence;
+        let over = pass.over_above.is_some_and(|above| arrival.place >= above);
+        if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) || self.in_memory(&arrival) {
+            return;
+        }
+        if over {
+            self.left_memory(arrival.place, stream_sequence);
+            return;
+        }
+        self.anchor(arrival.place);
+        match self.classify(&arrival) {
+            Class::Duplicate => {}
+            Class::Conflict => self.conflict(now, arrival, out),
+            Class::Late { deliverable } => self.late(now, arrival, deliverable, out),
+            Class::Malformed => self.malformed(now, arrival, out),
+            Class::Next if self.queue.len() < self.policy.queue_max => self.queue.push(arrival),
+            Class::Next => self.left_memory(arrival.place, stream_sequence),
+            Class::Early if self.room_to_hold() => self.held.insert(arrival),
+            Class::Early => {
+                // Full: the highest makes room, and from there on this pass passes over.
+                match self.held.highest() {
+                    Some(highest) if highest > arrival.place => {
+                        if let Some(evicted) = self.held.remove(highest) {
+                            self.left_memory(evicted.place, evicted.stream_sequence);
+                        }
+                        self.held.insert(arrival);
+                    }
+                    _ => self.left_memory(arrival.place, stream_sequence),
+                }
+            }
+        }
+    }
+
+    /// It leaves memory unfinished: what the running pass has seen is left to the next one, what lies ahead of it to this one.
+    pub(crate) fn left_memory(&mut self, place: Place, stream_sequence: u64) {
+        match &mut self.pass {
+            Some(pass) if stream_sequence <= pass.cursor => pass.pass_over(place, stream_sequence),
+            _ => Dropped::add(&mut self.dropped, stream_sequence),
+        }
+    }
+
+    /// The very message is in memory already.
+    fn in_memory(&self, arrival: &Arrival<T>) -> bool {
+        let same = |known: &Arrival<T>| known.stream_sequence == arrival.stream_sequence;
+        self.current.as_ref().is_some_and(|current| same(&current.arrival))
+            || self.queue.get(arrival.place).is_some_and(same)
+            || self.held.get(arrival.place).is_some_and(same)
+            || self.lates.iter().any(same)
+    }
+
+    /// The event that an entity with something dropped still takes: the one after the position, when it waits for just that.
+    fn is_missing(&self, place: Place) -> bool {
+        let idle = self.current.is_none() && self.queue.is_empty();
+        let gap = self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap);
+        idle && gap && self.anchored && place == self.next_place()
+    }
+
+    /// A new entity begins where the policy says, in the epoch of its first event.
+    fn anchor(&mut self, place: Place) {
+        if let (false, First::At(first)) = (self.anchored, self.policy.first) {
+            self.position = Place { epoch: place.epoch, sequence: first.saturating_sub(1) };
+            self.anchored = true;
+        }
+    }
+
+    fn classify(&self, arrival: &Arrival<T>) -> Class {
+        let place = arrival.place;
+        let same_or_conflict = |payload: u64| if payload == arrival.payload { Class::Duplicate } else { Class::Conflict };
+        if let Some(known) = self.pending(place) {
+            return same_or_conflict(known.payload);
+        }
+        if !self.anchored {
+            return if place.epoch < self.position.epoch { self.classify_past(arrival) } else { Class::Early };
+        }
+        if place.epoch < self.position.epoch {
+            return self.classify_past(arrival);
+        }
+        if place.epoch > self.position.epoch {
+            return match self.policy.first {
+                First::At(first) if place.sequence.saturating_sub(first.saturating_sub(1)) > self.policy.jump_max => Class::Malformed,
+                _ => Class::Early,
+            };
+        }
+        if place <= self.position || self.given_up.contains(place) {
+            if let Some(payload) = self.recent.payload_at(place) {
+                return same_or_conflict(payload);
+            }
+            if self.given_up.contains(place) {
+                return if self.recent.knows(arrival.id) { Class::Duplicate } else { Class::Late { deliverable: true } };
+            }
+            return self.below_floor(arrival).unwrap_or(Class::Duplicate);
+        }
+        if place.sequence - self.position.sequence > self.policy.jump_max {
+            return Class::Malformed;
+        }
+        if place == self.expected() { Class::Next } else { Class::Early }
+    }
+
+    /// A place of an earlier epoch.
+    fn classify_past(&self, arrival: &Arrival<T>) -> Class {
+        let place = arrival.place;
+        if let Some(payload) = self.recent.payload_at(place) {
+            return if payload == arrival.payload { Class::Duplicate } else { Class::Conflict };
+        }
+        if self.given_up.contains(place) {
+            return if self.recent.knows(arrival.id) { Class::Duplicate } else { Class::Late { deliverable: true } };
+        }
+        if let Some(class) = self.below_floor(arrival) {
+            return class;
+        }
+        match self.past.iter().find(|last| last.epoch == place.epoch) {
+            Some(last) if place.sequence <= last.sequence => Class::Duplicate,
+            // Never seen, and nothing would remember that it was delivered: not delivered.
+            _ => Class::Late { deliverable: false },
+        }
+    }
+
+    fn below_floor(&self, arrival: &Arrival<T>) -> Option<Class> {
+        if arrival.place > self.floor {
+            return None;
+        }
+        let known = arrival.stream_sequence <= self.floor_through || self.recent.knows(arrival.id);
+        Some(if known { Class::Duplicate } else { Class::Late { deliverable: false } })
+    }
+
+    /// The unfinished event in memory at a place.
+    fn pending(&self, place: Place) -> Option<&Arrival<T>> {
+        if let Some(current) = self.current.as_ref().filter(|current| current.arrival.place == place) {
+            return Some(&current.arrival);
+        }
+        self.queue.get(place).or_else(|| self.held.get(place)).or_else(|| self.lates.iter().find(|late| late.place == place))
+    }
+
+    /// The place that would be next in the queue.
+    fn expected(&self) -> Place {
+        let last = match (self.queue.back(), &self.current) {
+            (Some(back), _) => back.place,
+            (None, Some(current)) if !current.late => current.arrival.place,
+            _ => return self.next_place(),
+        };
+        Place { epoch: last.epoch, sequence: last.sequence.saturating_add(1) }
+    }
+
+    /// The message is done with. A decision that is not durable yet goes first, in a commit of its own.
+    pub(crate) fn close(&mut self, now: Now, stream_sequence: u64, outcome: Outcome, out: &mut Vec<Effect<T>>) {
+        if self.dirty {
+            self.commit(now, None, None, None, Some((stream_sequence, Some(outcome))), out);
+        } else {
+            out.push(Effect::Close { stream_sequence, outcome: Some(outcome) });
+        }
+    }
+
+    /// It is in memory now; while the entity waits, that is enough for its message to close.
+    fn kept(&self, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
+        if self.waiting.is_some() {
+            out.push(Effect::Close { stream_sequence, outcome: None });
+        }
+    }
+
+    /// It leaves memory unfinished; the entity waits already.
+    pub(crate) fn let_go(&mut self, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
+        Dropped::add(&mut self.dropped, stream_sequence);
+        out.push(Effect::Close { stream_sequence, outcome: None });
+    }
+
+    /// The queue is full: the entity waits, and what comes from here on is read again later.
+    fn overflow(&mut self, now: Now, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
+        Dropped::add(&mut self.dropped, stream_sequence);
+        self.due = true;
+        if self.waiting.is_none() {
+            self.wait(now, WaitReason::Overflow, Some(Alarm::Host(now.host)), None, out);
+        }
+        out.push(Effect::Close { stream_sequence, outcome: None });
+    }
+
+    fn room_to_hold(&self) -> bool {
+        self.held.len() + self.fates.len() < self.policy.held_max
+    }
+
+    fn hold(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        let stream_sequence = arrival.stream_sequence;
+        if self.room_to_hold() {
+            self.held.insert(arrival);
+            self.kept(stream_sequence, out);
+            return;
+        }
+        let mut gone = (arrival.place, stream_sequence);
+        if let Some(highest) = self.held.highest().filter(|highest| *highest > arrival.place)
+            && let Some(evicted) = self.held.remove(highest)
+        {
+            gone = (evicted.place, evicted.stream_sequence);
+            self.held.insert(arrival);
+        }
+        self.left_memory(gone.0, gone.1);
+        if self.waiting.is_none() {
+            let idle = self.current.is_none() && self.queue.is_empty();
+            let (reason, alarm) = match self.held.first().filter(|_| idle) {
+                Some((_, time)) => (WaitReason::Gap, Alarm::Stream(time.saturating_add(self.policy.gap_wait))),
+                None => (WaitReason::Overflow, Alarm::Host(now.host)),
+            };
+            self.wait(now, reason, Some(alarm), None, out);
+        }
+        for closed in [stream_sequence, gone.1] {
+            out.push(Effect::Close { stream_sequence: closed, outcome: None });
+        }
+    }
+
+    fn note_gap(&self, place: Place, out: &mut Vec<Effect<T>>) {
+        if self.held.is_empty() {
+            let expected = self.expected();
+            let missing = if place.epoch == expected.epoch { place.sequence.saturating_sub(expected.sequence) } else { 0 };
+            if missing > 0 && self.anchored {
+                out.push(Effect::Disorder(Disorder::Gap(missing)));
+            }
+        }
+    }
+
+    /// A decision that the position does not tell: kept by stream sequence until S has passed it.
+    fn dead_letter(&mut self, now: Now, arrival: Arrival<T>, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
+        let stream_sequence = arrival.stream_sequence;
+        if self.lowest_unfinished() <= stream_sequence {
+            self.fates.insert(stream_sequence);
+        }
+        self.dirty = true;
+        let dead = Dead { event: Some(arrival), reason, error, attempts: 0, lost: None };
+        self.commit(now, None, None, Some(dead), Some((stream_sequence, Some(Outcome::DeadLettered))), out);
+    }
+
+    fn conflict(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        out.push(Effect::Disorder(Disorder::Conflict));
+        let sequence = arrival.place.sequence;
+        let error = format!("sequence {sequence} was seen before with another payload; the first one counts");
+        self.dead_letter(now, arrival, DeadReason::Conflict, error, out);
+    }
+
+    fn malformed(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        let (sequence, jump_max) = (arrival.place.sequence, self.policy.jump_max);
+        let error = format!("sequence {sequence} lies more than jump-max = {jump_max} ahead of position {}", self.position.sequence);
+        self.dead_letter(now, arrival, DeadReason::Malformed, error, out);
+    }
+
+    fn late(&mut self, now: Now, arrival: Arrival<T>, deliverable: bool, out: &mut Vec<Effect<T>>) {
+        out.push(Effect::Disorder(Disorder::Late));
+        match self.policy.late {
+            Late::Drop => self.close(now, arrival.stream_sequence, Outcome::DroppedLate, out),
+            Late::Deliver if deliverable && self.lates.len() < self.policy.queue_max => {
+                let stream_sequence = arrival.stream_sequence;
+                self.lates.push_back(arrival);
+                self.kept(stream_sequence, out);
+            }
+            Late::Deliver | Late::DeadLetter => {
+                let sequence = arrival.place.sequence;
+                let error = format!("sequence {sequence} had been given up before it came (position {})", self.position.sequence);
+                self.dead_letter(now, arrival, DeadReason::Late, error, out);
+            }
+        }
+    }
+}

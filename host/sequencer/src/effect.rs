@@ -1,0 +1,170 @@
+//! What the shell must do. Effects are performed in the order they stand in; the store's queue keeps that order, so that a close can never
+//! become durable before the commits that stand before it.
+
+use crate::snapshot::Patch;
+use crate::types::{Arrival, DeadReason, Place};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Boxing the change would allocate in every in-order step.
+pub enum Effect<T> {
+    /// Call the handlers. Answer with `Applied`, `Failed` or `Undelivered`, once.
+    Deliver {
+        /// The event.
+        ticket: T,
+        /// 1 = first try.
+        attempt: u32,
+        /// The sequence had been given up (`late = "deliver"`).
+        late: bool,
+    },
+    /// Write this durably, then answer `Committed` (in order).
+    Commit(Change<T>),
+    /// The message's fate is durable once everything before this effect is.
+    Close {
+        /// The message.
+        stream_sequence: u64,
+        /// How it ended, for the counters; `None` = its entity waits for it.
+        outcome: Option<Outcome>,
+    },
+    /// Read the entity's messages again, from `from` to `to`. Answer with `PassStarted`, `PassArrived`…, `PassEnded`.
+    CatchUp {
+        /// S.
+        from: u64,
+        /// L: the highest stream sequence that was dropped.
+        to: u64,
+    },
+    /// Go on with a running catch-up up to `to`: arrivals were dropped meanwhile.
+    ExtendCatchUp {
+        /// New L.
+        to: u64,
+    },
+    /// Stop the pipeline (`then = "stop"`).
+    Stop {
+        /// For people.
+        reason: StopReason,
+    },
+    /// Something out of order happened (metrics only).
+    Disorder(Disorder),
+    /// Answer to an operator's input.
+    Answer(Answer),
+}
+
+/// One commit. The shell adds the handlers' state and outputs when `applied` is set.
+#[derive(Clone, Debug)]
+pub struct Change<T> {
+    /// What of the entity's own record changes.
+    pub patch: Patch,
+    /// The event whose scratch (state, outputs) becomes durable with this change.
+    pub applied: Option<Applied<T>>,
+    /// Events given up in this change.
+    pub dead: Option<Dead<T>>,
+    /// Messages whose fate this change makes durable.
+    pub closes: Closes,
+}
+
+/// What was applied.
+#[derive(Clone, Debug)]
+pub struct Applied<T> {
+    /// The event.
+    pub ticket: T,
+    /// Which attempt succeeded.
+    pub attempt: u32,
+}
+
+/// A dead letter to be written with a change.
+#[derive(Clone, Debug)]
+pub struct Dead<T> {
+    /// The event; `None` for what retention took (`lost`).
+    pub event: Option<Arrival<T>>,
+    /// Why.
+    pub reason: DeadReason,
+    /// For people.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// For `lost`: first and last stream sequence that may be gone.
+    pub lost: Option<(u64, u64)>,
+}
+
+/// Messages closed by a change. Most changes close exactly one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closes {
+    /// The first one.
+    pub one: Option<(u64, Option<Outcome>)>,
+    /// The rest.
+    pub more: Vec<(u64, Option<Outcome>)>,
+}
+
+impl Closes {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Option<Outcome>)> + '_ {
+        self.one.into_iter().chain(self.more.iter().copied())
+    }
+
+    pub(crate) fn push(&mut self, stream_sequence: u64, outcome: Option<Outcome>) {
+        if self.one.is_none() {
+            self.one = Some((stream_sequence, outcome));
+        } else {
+            self.more.push((stream_sequence, outcome));
+        }
+    }
+}
+
+/// How a message ended (metric `seriatim_events_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Applied by every handler.
+    Applied,
+    /// Seen before.
+    Duplicate,
+    /// Late, and the policy drops late ones.
+    DroppedLate,
+    /// Dead-lettered.
+    DeadLettered,
+}
+
+/// Metric `seriatim_disorder_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disorder {
+    /// A gap opened; how many sequences are missing.
+    Gap(u64),
+    /// A late event came.
+    Late,
+    /// A conflict was seen.
+    Conflict,
+}
+
+/// Why a pipeline stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// `gap.then = "stop"`.
+    Gap {
+        /// The first missing place.
+        missing: Place,
+    },
+    /// `failure.then = "stop"`.
+    Failure {
+        /// The event that failed.
+        place: Place,
+        /// How.
+        reason: DeadReason,
+        /// For people.
+        error: String,
+    },
+}
+
+/// Answer to an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done once the commits before this effect are durable.
+    Done,
+    /// The entity stands elsewhere.
+    Elsewhere {
+        /// The head as it is.
+        head: Place,
+    },
+    /// Nothing to do: it was not parked, or already so.
+    Nothing,
+}

@@ -1,0 +1,109 @@
+//! "Why is this entity not moving?": a sequencer's state as a value for people, metrics and the admin API.
+
+use crate::sequencer::Sequencer;
+use crate::types::{Alarm, Millis, Now, Place, WaitReason, Waiting};
+use alloc::format;
+use alloc::string::String;
+
+/// What an entity is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The last place it has finished; `None` before its first.
+    pub position: Option<Place>,
+    /// What it is at.
+    pub head: Head,
+    /// The durable form, if it waits.
+    pub waiting: Option<Waiting>,
+    /// Early events in memory: how many, lowest and highest place.
+    pub held: Option<(usize, Place, Place)>,
+    /// In-order events in memory behind the head.
+    pub queued: usize,
+    /// Commits that are not durable yet.
+    pub in_flight: u32,
+    /// Stream sequences that left memory and are read again later, first and last.
+    pub dropped: Option<(u64, u64)>,
+    /// A catch-up is asked for or reads.
+    pub catching_up: bool,
+    /// Milliseconds until the alarm rings, on its clock; 0 = it has rung.
+    pub alarm_in: Option<Millis>,
+}
+
+/// What the entity is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Nothing to do.
+    Idle,
+    /// An event is with the handlers.
+    Running(Place),
+    /// An event waits for its next attempt.
+    Retrying {
+        /// The event.
+        place: Place,
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// This place has not come.
+    Missing(Place),
+    /// Its outputs cannot be published.
+    Blocked,
+    /// It is parked.
+    Parked(WaitReason),
+    /// Its pipeline stopped at it.
+    Stopped,
+}
+
+impl<T: Clone> Sequencer<T> {
+    /// Why this entity is not moving, if it is not.
+    #[must_use]
+    pub fn status(&self, now: Now) -> Status {
+        let parked = self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason);
+        let head = match (&self.current, parked) {
+            _ if self.stopped => Head::Stopped,
+            (Some(current), _) if current.running => Head::Running(current.arrival.place),
+            (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
+            _ if self.blocked => Head::Blocked,
+            (Some(current), _) => Head::Retrying { place: current.arrival.place, attempts: current.attempt },
+            (None, _) if !self.held.is_empty() || self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
+                Head::Missing(self.next_place())
+            }
+            (None, _) => Head::Idle,
+        };
+        let held = self.held.lowest().zip(self.held.highest()).map(|(lowest, highest)| (self.held.len(), lowest, highest));
+        let alarm_in = self.waiting.and_then(|waiting| waiting.alarm).map(|alarm| match alarm {
+            Alarm::Host(at) => at.saturating_sub(now.host),
+            Alarm::Stream(at) => at.saturating_sub(now.stream),
+        });
+        Status {
+            position: self.position(),
+            head,
+            waiting: self.waiting,
+            held,
+            queued: self.queue.len(),
+            in_flight: self.in_flight,
+            dropped: self.dropped.map(|dropped| (dropped.from, dropped.to)),
+            catching_up: self.pass.is_some(),
+            alarm_in,
+        }
+    }
+}
+
+impl Status {
+    /// One plain sentence, without the entity's name.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.head {
+            Head::Idle => String::from("is up to date"),
+            Head::Running(place) => format!("is handling event {}", place.sequence),
+            Head::Retrying { place, attempts } => format!("waits to try event {} again after {attempts} failed attempts", place.sequence),
+            Head::Missing(place) => match self.held {
+                Some((count, lowest, highest)) => {
+                    format!("waits for event {}: {count} from {} to {} came early and are held", place.sequence, lowest.sequence, highest.sequence)
+                }
+                None => format!("waits for event {}", place.sequence),
+            },
+            Head::Blocked => String::from("waits until its outputs can be published"),
+            Head::Parked(reason) => format!("is parked ({})", reason.name()),
+            Head::Stopped => String::from("stopped its pipeline"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What can happen to an entity.
+
+use crate::types::{Arrival, Failure, Place};
+
+/// One thing that happened. Every input is handled in one `step`, and one step never blocks.
+#[derive(Clone, Debug)]
+pub enum Input<T> {
+    /// The live reader brought a message of this entity.
+    Arrived(Arrival<T>),
+    /// Every handler returned `ok` for what was delivered.
+    Applied,
+    /// A handler failed; nothing it did is kept.
+    Failed(Failure),
+    /// The delivery could not be made for a reason of the host (pool exhausted, stopping): no attempt is counted.
+    Undelivered,
+    /// The oldest commit in flight is durable.
+    Committed,
+    /// Time moved; alarms may ring.
+    Tick,
+    /// The catch-up that was asked for has started. `gone_below`: the stream has nothing below this any more (on the leader's word).
+    PassStarted {
+        /// First stream sequence the stream still has.
+        gone_below: u64,
+    },
+    /// The catch-up brought a message of this entity (again).
+    PassArrived(Arrival<T>),
+    /// The catch-up has read everything of the entity up to and including `to`.
+    PassEnded {
+        /// Highest stream sequence covered.
+        to: u64,
+    },
+    /// The catch-up could not be read (reader lost): nothing above the last `PassArrived` is known.
+    PassFailed,
+    /// Outputs of the entity cannot be published now.
+    OutputsBlocked,
+    /// Outputs flow again.
+    OutputsFree,
+    /// An output or dead letter was refused for good.
+    OutputsRefused,
+    /// The host holds more than `held-bytes`, and this entity holds most.
+    Shed,
+    /// An operator's word.
+    Operator(Operator),
+}
+
+/// What an operator may ask. `place` is the place after the position that the operator saw: another one refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Stop here until told otherwise.
+    Park,
+    /// Try the head again.
+    Resume {
+        /// The head the operator means.
+        place: Place,
+    },
+    /// Dead-letter the head (`skipped`) and go on; on a gap: give up the missing ones.
+    Skip {
+        /// The head, or the first missing place, that the operator means.
+        place: Place,
+    },
+}

@@ -1,0 +1,529 @@
+//! The state machine: what it remembers, what a step does, what is committed.
+//!
+//! # Invariants
+//!
+//! * Everything at or below `position` is finished, except what `given_up` and `floor` name.
+//! * `queue` is consecutive and begins right after the running event (or the position); everything in `held` lies behind a gap.
+//! * While `waiting` is set, every message of the entity at or after `waiting.from` that has been read is closed, and everything unfinished is
+//!   at or after it. While it is not set, nothing is dropped.
+//! * `dropped` is set from the first drop until a catch-up has covered everything that was dropped.
+
+use crate::dedup::{GivenUp, Recent};
+use crate::effect::{Answer, Applied, Change, Closes, Dead, Effect, Outcome, StopReason};
+use crate::input::Input;
+use crate::policy::{FailureThen, First, Policy};
+use crate::reorder::{Held, Queue};
+use crate::snapshot::{Extras, Patch, Slot, Snapshot};
+use crate::types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};
+use crate::waiting::{Dropped, Pass};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A stale S is safe (it only means reading a little more again), so a commit raises it only by steps of this many stream sequences.
+const RAISE_STEP: u64 = 128;
+/// Epochs whose last position is remembered; older ones fold into the floor.
+const PAST_MAX: usize = 16;
+
+/// One entity's order. See the crate's driving contract.
+#[derive(Clone, Debug)]
+pub struct Sequencer<T> {
+    pub(crate) policy: Arc<Policy>,
+    /// The position is known: the entity has begun its epoch.
+    pub(crate) anchored: bool,
+    pub(crate) position: Place,
+    pub(crate) recent: Recent,
+    pub(crate) count: u64,
+    pub(crate) past: Vec<Place>,
+    pub(crate) floor: Place,
+    pub(crate) floor_through: u64,
+    pub(crate) given_up: GivenUp,
+    pub(crate) fates: BTreeSet<u64>,
+    /// Messages below this were decided before the last start.
+    pub(crate) reread_below: u64,
+    pub(crate) waiting: Option<Waiting>,
+    /// Extras differ from what is committed.
+    pub(crate) dirty: bool,
+    pub(crate) current: Option<Current<T>>,
+    pub(crate) queue: Queue<T>,
+    pub(crate) held: Held<T>,
+    pub(crate) lates: VecDeque<Arrival<T>>,
+    pub(crate) dropped: Option<Dropped>,
+    pub(crate) pass: Option<Pass>,
+    /// What was dropped should be read again as soon as memory is worked off.
+    pub(crate) due: bool,
+    /// The pass that ended in this step did not bring the missing event: the gap may be judged.
+    pub(crate) verdict: bool,
+    /// Highest stream sequence this entity can have been given.
+    pub(crate) taken: u64,
+    pub(crate) in_flight: u32,
+    /// Host time since which a gap is open.
+    pub(crate) gap_since: Option<Millis>,
+    pub(crate) blocked: bool,
+    pub(crate) stopped: bool,
+    pub(crate) unreadable: bool,
+    /// The place an operator wants skipped.
+    pub(crate) skip: Option<Place>,
+}
+
+/// The event at the head: delivered, or waiting for its next attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Current<T> {
+    pub(crate) arrival: Arrival<T>,
+    pub(crate) late: bool,
+    pub(crate) attempt: u32,
+    pub(crate) running: bool,
+}
+
+/// When the sequencer wants to be stepped although nothing happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wakeup {
+    /// At this host time.
+    pub host: Option<Millis>,
+    /// At this stream time.
+    pub stream: Option<Millis>,
+}
+
+impl<T: Clone> Sequencer<T> {
+    /// An entity of which nothing is durable. `taken` as in [`restore`](Self::restore).
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, taken: u64) -> Self {
+        Self::restore(policy, Snapshot::default(), taken)
+    }
+
+    /// An entity as its last commit left it. `taken` is the highest stream sequence it can have been given: after a start the watermark, after a
+    /// load the last message its shard has taken.
+    #[must_use]
+    pub fn restore(policy: Arc<Policy>, mut snapshot: Snapshot, taken: u64) -> Self {
+        let recent = Recent::restore(policy.ids, &mut snapshot.slots);
+        let newest = snapshot.slots.last().copied();
+        let extras = snapshot.extras;
+        let position = newest.map(|slot| slot.position).max(extras.position);
+        let mut reread_below = newest.map_or(0, |slot| slot.done_below).max(extras.done_below);
+        let mut dropped = None;
+        if let Some(waiting) = snapshot.waiting {
+            reread_below = reread_below.max(waiting.from);
+            if waiting.from <= taken {
+                dropped = Some(Dropped { from: waiting.from, to: taken });
+            }
+        }
+        Self {
+            anchored: position.is_some(),
+            position: position.unwrap_or_default(),
+            recent,
+            count: newest.map_or(0, |slot| slot.count),
+            past: extras.past,
+            floor: extras.floor,
+            floor_through: extras.floor_through,
+            given_up: GivenUp::restore(extras.given_up),
+            fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
+            reread_below,
+            waiting: snapshot.waiting,
+            dirty: false,
+            current: None,
+            queue: Queue::new(),
+            held: Held::new(),
+            lates: VecDeque::new(),
+            dropped,
+            pass: None,
+            due: false,
+            verdict: false,
+            taken,
+            in_flight: 0,
+            gap_since: None,
+            blocked: false,
+            stopped: false,
+            unreadable: false,
+            skip: None,
+            policy,
+        }
+    }
+
+    /// An entity whose record cannot be read: it parks (`record`) and is never taken for a new one. `waiting` is what its own key still tells.
+    #[must_use]
+    pub fn unreadable(policy: Arc<Policy>, waiting: Option<Waiting>, taken: u64) -> Self {
+        let mut this = Self::restore(policy, Snapshot { waiting, ..Snapshot::default() }, taken);
+        this.unreadable = true;
+        this
+    }
+
+    /// Handles one input. Total: any input in any state is answered with effects, never with a panic.
+    pub fn step(&mut self, now: Now, input: Input<T>, out: &mut Vec<Effect<T>>) {
+        match input {
+            Input::Arrived(arrival) => self.arrived(now, arrival, out),
+            Input::Applied => self.applied(now, out),
+            Input::Failed(failure) => self.failed(now, failure, out),
+            Input::Undelivered => {
+                if let Some(current) = &mut self.current {
+                    current.running = false;
+                }
+            }
+            Input::Committed => self.in_flight = self.in_flight.saturating_sub(1),
+            Input::Tick => {}
+            Input::PassStarted { gone_below } => self.pass_started(now, gone_below, out),
+            Input::PassArrived(arrival) => self.pass_arrived(now, arrival, out),
+            Input::PassEnded { to } => self.pass_ended(to, out),
+            Input::PassFailed => self.pass_failed(now, out),
+            Input::OutputsBlocked => self.outputs_blocked(now, out),
+            Input::OutputsFree => self.blocked = false,
+            Input::OutputsRefused => {
+                self.blocked = false;
+                self.wait(now, WaitReason::OutputUndeliverable, None, None, out);
+            }
+            Input::Shed => self.shed(now, out),
+            Input::Operator(word) => self.operator(now, word, out),
+        }
+        self.pump(now, out);
+        self.verdict = false;
+        debug_assert!(self.dropped.is_none() || self.waiting.is_some(), "what is dropped waits");
+    }
+
+    /// Goes on with whatever can go on.
+    fn pump(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        while !self.stopped && !self.unreadable && !self.blocked && self.in_flight < self.policy.commits_max {
+            if self.current.as_ref().is_some_and(|current| current.running) {
+                return;
+            }
+            let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
+            if parked {
+                return;
+            }
+            if let Some(current) = self.current.take() {
+                if self.skip == Some(current.arrival.place) {
+                    self.skip_head(now, current, out);
+                    continue;
+                }
+                if self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| !alarm.rung(now))) {
+                    self.current = Some(current);
+                    return;
+                }
+                self.start(current.arrival, current.late, out);
+                return;
+            }
+            // A retry whose event left memory: nothing of the entity moves before its alarm.
+            if self.waiting.is_some_and(|w| w.reason == WaitReason::Retry && w.alarm.is_some_and(|alarm| !alarm.rung(now))) {
+                return;
+            }
+            match self.next_ready() {
+                Some((arrival, late)) => {
+                    self.gap_since = None;
+                    if self.skip == Some(arrival.place) {
+                        let current = Current { arrival, late, attempt: 0, running: false };
+                        self.skip_head(now, current, out);
+                    } else if !late && self.recent.knows(arrival.id) {
+                        self.known_id(now, &arrival, out);
+                    } else {
+                        self.start(arrival, late, out);
+                        return;
+                    }
+                }
+                None => {
+                    if !self.stuck(now, out) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next event whose turn it is: late ones first, then the queue, then what was held for exactly this place.
+    fn next_ready(&mut self) -> Option<(Arrival<T>, bool)> {
+        if let Some(late) = self.lates.pop_front() {
+            return Some((late, true));
+        }
+        if let Some(arrival) = self.queue.pop() {
+            return Some((arrival, false));
+        }
+        let lowest = self.held.lowest()?;
+        if lowest.epoch > self.position.epoch && (self.dropped.is_none() || self.verdict) && self.anchored {
+            self.begin_epoch(lowest.epoch);
+        }
+        if self.anchored && lowest == self.next_place() {
+            return self.held.remove(lowest).map(|arrival| (arrival, false));
+        }
+        None
+    }
+
+    /// The lower epoch has nothing left: the position starts anew.
+    fn begin_epoch(&mut self, epoch: u64) {
+        if self.past.len() >= PAST_MAX {
+            let oldest = self.past.remove(0);
+            self.floor = self.floor.max(Place { epoch: oldest.epoch, sequence: u64::MAX });
+        }
+        if self.past.last() != Some(&self.position) {
+            self.past.push(self.position);
+        }
+        self.dirty = true;
+        match self.policy.first {
+            First::At(first) => self.position = Place { epoch, sequence: first.saturating_sub(1) },
+            First::Any => {
+                self.position = Place { epoch, sequence: 0 };
+                self.anchored = false;
+            }
+        }
+    }
+
+    fn start(&mut self, arrival: Arrival<T>, late: bool, out: &mut Vec<Effect<T>>) {
+        let tried = self.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
+        let attempt = if tried.stream_sequence == arrival.stream_sequence { tried.count.saturating_add(1) } else { 1 };
+        out.push(Effect::Deliver { ticket: arrival.ticket.clone(), attempt, late });
+        self.current = Some(Current { arrival, late, attempt, running: true });
+    }
+
+    /// A known id under a new sequence: a duplicate whose sequence still counts.
+    fn known_id(&mut self, now: Now, arrival: &Arrival<T>, out: &mut Vec<Effect<T>>) {
+        self.move_to(arrival.place);
+        self.commit(now, Some(arrival), None, None, Some((arrival.stream_sequence, Some(Outcome::Duplicate))), out);
+    }
+
+    fn applied(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        let Some(current) = self.current.take_if(|current| current.running) else { return };
+        let Current { arrival, late, attempt, .. } = current;
+        self.finished(&arrival, late);
+        let applied = Applied { ticket: arrival.ticket.clone(), attempt };
+        self.commit(now, Some(&arrival), Some(applied), None, Some((arrival.stream_sequence, Some(Outcome::Applied))), out);
+    }
+
+    /// The head is done with, one way or the other.
+    fn finished(&mut self, arrival: &Arrival<T>, late: bool) {
+        if late {
+            self.given_up.carve(arrival.place);
+            self.trim_ranges();
+            self.dirty = true;
+        } else {
+            self.move_to(arrival.place);
+        }
+    }
+
+    fn failed(&mut self, now: Now, failure: Failure, out: &mut Vec<Effect<T>>) {
+        let Some(current) = &mut self.current else { return };
+        if !current.running {
+            return;
+        }
+        current.running = false;
+        let attempts = Attempts { stream_sequence: current.arrival.stream_sequence, count: current.attempt };
+        let place = current.arrival.place;
+        // An operator parked it while it ran: it stays so, and remembers the attempt.
+        if let Some(waiting) = self.waiting.filter(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap) {
+            self.wait_with(now, waiting.reason, None, attempts, None, out);
+            return;
+        }
+        let delay = usize::try_from(current.attempt).ok().and_then(|n| self.policy.retry.get(n.saturating_sub(1))).copied();
+        match (failure.reason, delay, self.policy.failure_then) {
+            (DeadReason::Rejected, ..) | (_, None, FailureThen::DeadLetter) => self.dead_letter_head(now, failure.reason, failure.error, out),
+            (_, Some(delay), _) => {
+                let alarm = Alarm::Host(now.host.saturating_add(delay));
+                self.wait_with(now, WaitReason::Retry, Some(alarm), attempts, None, out);
+            }
+            (reason, None, FailureThen::Park) => self.wait_with(now, WaitReason::Failed(reason), None, attempts, None, out),
+            (reason, None, FailureThen::Stop) => {
+                self.stopped = true;
+                out.push(Effect::Stop { reason: StopReason::Failure { place, reason, error: failure.error } });
+            }
+        }
+    }
+
+    /// Gives the head up: its dead letter and the new position become durable together.
+    fn dead_letter_head(&mut self, now: Now, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
+        let Some(Current { arrival, late, attempt, .. }) = self.current.take() else { return };
+        self.finished(&arrival, late);
+        let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
+        let dead = Dead { event: Some(arrival.clone()), reason, error, attempts: attempt, lost: None };
+        self.commit(now, Some(&arrival), None, Some(dead), close, out);
+    }
+
+    fn skip_head(&mut self, now: Now, current: Current<T>, out: &mut Vec<Effect<T>>) {
+        self.skip = None;
+        self.current = Some(current);
+        self.dead_letter_head(now, DeadReason::Skipped, String::from("skipped by an operator"), out);
+        out.push(Effect::Answer(Answer::Done));
+    }
+
+    /// The position moves to `place` and on over what was given up above it.
+    pub(crate) fn move_to(&mut self, place: Place) {
+        self.position = place;
+        self.anchored = true;
+        while let Some(last) = self.given_up.last_of(self.next_place()) {
+            self.position.sequence = last;
+        }
+        if self.dropped.is_some() {
+            self.due = true;
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.moved = true;
+        }
+    }
+
+    /// The place after the position.
+    pub(crate) fn next_place(&self) -> Place {
+        Place { epoch: self.position.epoch, sequence: self.position.sequence.saturating_add(1) }
+    }
+
+    /// No unfinished message of the entity has a lower stream sequence; above `taken` when nothing is unfinished.
+    pub(crate) fn lowest_unfinished(&self) -> u64 {
+        let mut low = self.taken.saturating_add(1);
+        if let Some(current) = &self.current {
+            low = low.min(current.arrival.stream_sequence);
+        }
+        for stream_sequence in self.queue.lowest_stream().into_iter().chain(self.held.lowest_stream()) {
+            low = low.min(stream_sequence);
+        }
+        for late in &self.lates {
+            low = low.min(late.stream_sequence);
+        }
+        match (&self.pass, &self.dropped) {
+            (Some(pass), _) => low.min(pass.lowest_unknown()),
+            (None, Some(dropped)) => low.min(dropped.from),
+            (None, None) => low,
+        }
+    }
+
+    /// Builds one commit: the slot of `event`, the extras if they changed, and what becomes of `waiting`.
+    pub(crate) fn commit(
+        &mut self,
+        now: Now,
+        event: Option<&Arrival<T>>,
+        applied: Option<Applied<T>>,
+        dead: Option<Dead<T>>,
+        close: Option<(u64, Option<Outcome>)>,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let low = self.lowest_unfinished();
+        let waiting = self.settle_waiting(now, low, event.is_some());
+        let slot = event.map(|event| {
+            self.count += 1;
+            self.recent.push(event.place, event.id, event.payload);
+            let Arrival { place, id, payload, .. } = *event;
+            Slot { count: self.count, position: self.position, done_below: low.max(self.reread_below), place, id, payload }
+        });
+        let patch = Patch { slot, extras: self.take_extras(low), waiting };
+        self.push_change(Change { patch, applied, dead, closes: Closes { one: close, more: Vec::new() } }, out);
+    }
+
+    pub(crate) fn push_change(&mut self, change: Change<T>, out: &mut Vec<Effect<T>>) {
+        self.in_flight += 1;
+        out.push(Effect::Commit(change));
+    }
+
+    /// What a commit that is written anyway does to `waiting`.
+    fn settle_waiting(&mut self, now: Now, low: u64, progressed: bool) -> Option<Option<Waiting>> {
+        let mut waiting = self.waiting?;
+        let held_fast = waiting.parked() && waiting.reason != WaitReason::Gap;
+        let empty = low > self.taken && low >= waiting.from && self.dropped.is_none() && self.pass.is_none();
+        if empty && !held_fast && !self.blocked {
+            self.waiting = None;
+            return Some(None);
+        }
+        let raise = low >= waiting.from.saturating_add(RAISE_STEP);
+        let resume = progressed && !held_fast && waiting.reason != WaitReason::Resuming && !self.blocked;
+        if !raise && !resume {
+            return None;
+        }
+        waiting.from = low.max(waiting.from);
+        if resume {
+            waiting.reason = WaitReason::Resuming;
+            waiting.alarm = Some(Alarm::Host(now.host));
+            waiting.attempts = Attempts::default();
+        }
+        self.waiting = Some(waiting);
+        Some(self.waiting)
+    }
+
+    pub(crate) fn take_extras(&mut self, low: u64) -> Option<Box<Extras>> {
+        if !self.dirty {
+            return None;
+        }
+        self.dirty = false;
+        let done_below = low.max(self.reread_below);
+        self.fates = self.fates.split_off(&done_below);
+        Some(Box::new(Extras {
+            position: self.anchored.then_some(self.position),
+            done_below,
+            floor: self.floor,
+            floor_through: self.floor_through,
+            past: self.past.clone(),
+            given_up: self.given_up.ranges().to_vec(),
+            fates: self.fates.iter().copied().collect(),
+        }))
+    }
+
+    /// Keeps the given-up ranges within their bound: the lowest folds into the floor. False when there is no room (all lie above the position).
+    pub(crate) fn trim_ranges(&mut self) -> bool {
+        while self.given_up.len() > self.policy.ranges_max {
+            let Some(folded) = self.given_up.fold(self.position) else { return false };
+            self.floor = self.floor.max(folded);
+            // Only what has been classified may be called a duplicate by it later; what was dropped has not been.
+            self.floor_through = match (&self.pass, &self.dropped) {
+                (Some(pass), _) => pass.lowest_unknown().saturating_sub(1),
+                (None, Some(dropped)) => dropped.from.saturating_sub(1),
+                (None, None) => self.taken,
+            };
+        }
+        true
+    }
+
+    /// When to step with `Tick` if nothing else happens.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Wakeup {
+        let mut wakeup = Wakeup::default();
+        let busy = self.current.as_ref().is_some_and(|current| current.running);
+        if busy || self.stopped || self.unreadable || self.blocked || self.in_flight >= self.policy.commits_max || self.pass.is_some() {
+            return wakeup;
+        }
+        match self.waiting {
+            Some(waiting) => match waiting.alarm {
+                Some(Alarm::Host(at)) if self.current.is_some() || self.dropped.is_some() => wakeup.host = Some(at),
+                Some(Alarm::Stream(at)) => wakeup.stream = Some(at),
+                _ => {}
+            },
+            None => {
+                if let (Some(since), Some((_, time))) = (self.gap_since, self.held.first()) {
+                    wakeup.host = Some(since.saturating_add(self.policy.settle));
+                    wakeup.stream = Some(time.saturating_add(self.policy.gap_wait));
+                }
+            }
+        }
+        wakeup
+    }
+
+    /// Whether the actor may leave memory: nothing running, uncommitted or asked for, and nothing queued unless it waits.
+    #[must_use]
+    pub fn can_leave(&self) -> bool {
+        let busy = self.current.as_ref().is_some_and(|current| current.running);
+        let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
+        let open = self.pass.is_some() || self.dirty || self.stopped || self.skip.is_some();
+        !busy && self.in_flight == 0 && !open && (empty || self.waiting.is_some())
+    }
+
+    /// The last place this entity has finished, once it has begun.
+    #[must_use]
+    pub fn position(&self) -> Option<Place> {
+        self.anchored.then_some(self.position)
+    }
+
+    /// The durable form of its waiting, as last handed to a commit.
+    #[must_use]
+    pub fn waiting(&self) -> Option<&Waiting> {
+        self.waiting.as_ref()
+    }
+
+    /// Early events in memory, and the bytes of everything kept in memory.
+    #[must_use]
+    pub fn held(&self) -> (usize, u64) {
+        (self.held.len(), self.held.bytes() + self.queue.bytes())
+    }
+
+    /// Whether an event is with the handlers now.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.running)
+    }
+
+    /// The event at the head could be delivered from memory right behind the running one (the shard keeps a run's instance for it).
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.queue.is_empty()
+    }
+}

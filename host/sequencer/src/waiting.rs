@@ -1,0 +1,251 @@
+//! The one durable way to wait (design §3.7): how `waiting` is committed, what an entity has let go of, and the catch-up that brings it back.
+
+use crate::effect::{Answer, Change, Closes, Dead, Effect};
+use crate::input::Operator;
+use crate::sequencer::Sequencer;
+use crate::snapshot::Patch;
+use crate::types::{Alarm, Attempts, DeadReason, Now, Place, WaitReason, Waiting};
+use alloc::format;
+use alloc::vec::Vec;
+
+/// Messages that left memory unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// Lowest stream sequence dropped.
+    pub(crate) from: u64,
+    /// L: highest stream sequence dropped.
+    pub(crate) to: u64,
+}
+
+impl Dropped {
+    pub(crate) fn add(this: &mut Option<Self>, stream_sequence: u64) {
+        match this {
+            Some(dropped) => {
+                dropped.from = dropped.from.min(stream_sequence);
+                dropped.to = dropped.to.max(stream_sequence);
+            }
+            None => *this = Some(Self { from: stream_sequence, to: stream_sequence }),
+        }
+    }
+}
+
+/// A catch-up under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pass {
+    /// Everything of the entity up to here has been seen by this pass.
+    pub(crate) cursor: u64,
+    /// It reads up to here.
+    pub(crate) to: u64,
+    /// This place and all above were passed over: memory was full.
+    pub(crate) over_above: Option<Place>,
+    /// Lowest stream sequence passed over.
+    pub(crate) over_from: Option<u64>,
+    /// The reader has begun.
+    pub(crate) started: bool,
+    /// The position moved since the pass was asked for.
+    pub(crate) moved: bool,
+    /// Live arrivals are kept again: the pass reads the last stretch, and what arrives now lies behind it.
+    pub(crate) joining: bool,
+}
+
+impl Pass {
+    pub(crate) const fn new(from: u64, to: u64) -> Self {
+        Self { cursor: from.saturating_sub(1), to, over_above: None, over_from: None, started: false, moved: false, joining: false }
+    }
+
+    pub(crate) fn pass_over(&mut self, place: Place, stream_sequence: u64) {
+        self.over_above = Some(self.over_above.map_or(place, |above| above.min(place)));
+        self.over_from = Some(self.over_from.map_or(stream_sequence, |from| from.min(stream_sequence)));
+    }
+
+    /// No message of the entity below this is still to be brought by this pass or the next.
+    pub(crate) fn lowest_unknown(&self) -> u64 {
+        self.over_from.map_or(u64::MAX, |from| from).min(self.cursor.saturating_add(1))
+    }
+}
+
+impl<T: Clone> Sequencer<T> {
+    /// Commits `waiting`; what is in memory closes with it. Keeps the attempts that are remembered.
+    pub(crate) fn wait(&mut self, now: Now, reason: WaitReason, alarm: Option<Alarm>, dead: Option<Dead<T>>, out: &mut Vec<Effect<T>>) {
+        let attempts = self.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
+        self.wait_with(now, reason, alarm, attempts, dead, out);
+    }
+
+    pub(crate) fn wait_with(
+        &mut self,
+        now: Now,
+        reason: WaitReason,
+        alarm: Option<Alarm>,
+        attempts: Attempts,
+        dead: Option<Dead<T>>,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let before = self.waiting;
+        let low = self.lowest_unfinished();
+        let from = before.map_or(low, |waiting| waiting.from.max(low));
+        let since = before.map_or(now.host, |waiting| waiting.since);
+        let waiting = Waiting { from, reason, attempts, alarm, since };
+        if before == Some(waiting) && dead.is_none() {
+            return;
+        }
+        self.waiting = Some(waiting);
+        // A record that cannot be read must not be overwritten with what is not known.
+        let extras = if self.unreadable { None } else { self.take_extras(low) };
+        let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
+        self.push_change(Change { patch, applied: None, dead, closes: Closes::default() }, out);
+        if before.is_none() {
+            let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
+            let head = self.current.as_ref().map(|current| &current.arrival);
+            for arrival in head.into_iter().chain(memory) {
+                out.push(Effect::Close { stream_sequence: arrival.stream_sequence, outcome: None });
+            }
+        }
+    }
+
+    /// Nothing is deliverable: a catch-up may be due, a gap may be open, or nothing is left to wait for. True when something moved.
+    pub(crate) fn stuck(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
+        if self.pass.is_some() {
+            return false;
+        }
+        let rung = self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
+        if self.dropped.is_some() && !self.verdict && (self.due || rung) {
+            self.start_pass(now, out);
+            return false;
+        }
+        if !self.held.is_empty() {
+            return self.gap(now, out);
+        }
+        self.gap_since = None;
+        let over = self.waiting.is_some_and(|waiting| (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken + 1);
+        if self.dirty || (self.dropped.is_none() && over) {
+            self.commit(now, None, None, None, None, out);
+        }
+        false
+    }
+
+    /// Asks for what was dropped to be read again. The commit that starts it sets the alarm to now, so that it is owed through a crash.
+    fn start_pass(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        let Some(dropped) = self.dropped else { return };
+        self.due = false;
+        let owed = self.waiting.is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
+        if !owed {
+            self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
+        }
+        let from = self.lowest_unfinished();
+        self.pass = Some(Pass::new(from, dropped.to));
+        out.push(Effect::CatchUp { from, to: dropped.to });
+    }
+
+    /// The catch-up reads; what retention took before it could is named once, in the commit that moves S past it.
+    pub(crate) fn pass_started(&mut self, now: Now, gone_below: u64, out: &mut Vec<Effect<T>>) {
+        let Some(pass) = &mut self.pass else { return };
+        pass.started = true;
+        let first = pass.cursor.saturating_add(1);
+        let last = gone_below.saturating_sub(1).min(pass.to);
+        if first > last {
+            return;
+        }
+        pass.cursor = last;
+        let error = format!("stream sequences {first} to {last} were deleted by retention while this entity waited");
+        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
+        let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
+        self.wait(now, reason, alarm, Some(dead), out);
+    }
+
+    /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one.
+    pub(crate) fn pass_ended(&mut self, to: u64, out: &mut Vec<Effect<T>>) {
+        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else { return };
+        pass.cursor = pass.cursor.max(to);
+        if pass.over_from.is_none() && dropped.to > to {
+            pass.to = dropped.to;
+            pass.joining = true;
+            out.push(Effect::ExtendCatchUp { to: dropped.to });
+            return;
+        }
+        let moved = pass.moved;
+        self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
+        self.pass = None;
+        match (self.dropped, moved) {
+            (Some(_), true) => self.due = true,
+            (Some(_), false) => self.verdict = true,
+            (None, _) => self.due = false,
+        }
+    }
+
+    /// The catch-up broke off. What it had not brought is still dropped; the alarm tries again soon.
+    pub(crate) fn pass_failed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        let Some(pass) = self.pass.take() else { return };
+        let to = self.dropped.map_or(pass.to, |dropped| dropped.to.max(pass.to));
+        self.dropped = Some(Dropped { from: pass.lowest_unknown().min(to), to });
+        self.due = false;
+        let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
+        self.wait(now, WaitReason::Resuming, Some(alarm), None, out);
+    }
+
+    pub(crate) fn outputs_blocked(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        if self.blocked {
+            return;
+        }
+        self.blocked = true;
+        if self.waiting.is_none() {
+            self.wait(now, WaitReason::OutputUnavailable, Some(Alarm::Host(now.host)), None, out);
+        }
+    }
+
+    /// The host is short of memory and this entity holds most: everything behind the head leaves memory and is read again later.
+    pub(crate) fn shed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        if self.queue.is_empty() && self.held.is_empty() {
+            return;
+        }
+        let gap = if self.queue.is_empty() && self.current.is_none() { self.held.first() } else { None };
+        if self.waiting.is_none() {
+            let (reason, alarm) = match gap {
+                Some((_, time)) => (WaitReason::Gap, Alarm::Stream(time.saturating_add(self.policy.gap_wait))),
+                None => (WaitReason::Overflow, Alarm::Host(now.host)),
+            };
+            self.wait(now, reason, Some(alarm), None, out);
+        }
+        self.due |= gap.is_none();
+        while let Some(arrival) = self.queue.pop() {
+            self.left_memory(arrival.place, arrival.stream_sequence);
+        }
+        while let Some(arrival) = self.held.highest().and_then(|place| self.held.remove(place)) {
+            self.left_memory(arrival.place, arrival.stream_sequence);
+        }
+    }
+
+    /// An operator's word.
+    pub(crate) fn operator(&mut self, now: Now, word: Operator, out: &mut Vec<Effect<T>>) {
+        let head = self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place);
+        let answer = match word {
+            Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
+            Operator::Park => {
+                self.wait(now, WaitReason::Operator, None, None, out);
+                Answer::Done
+            }
+            Operator::Resume { place } | Operator::Skip { place } if place != head => Answer::Elsewhere { head },
+            Operator::Resume { .. } | Operator::Skip { .. } if self.unreadable => Answer::Nothing,
+            Operator::Resume { .. } if self.waiting.is_none() => Answer::Nothing,
+            Operator::Skip { .. } if self.lowest_unfinished() > self.taken && self.dropped.is_none() => Answer::Nothing,
+            Operator::Resume { .. } => {
+                self.go_on(now, out);
+                Answer::Done
+            }
+            Operator::Skip { place } => {
+                self.go_on(now, out);
+                self.skip = Some(place);
+                return;
+            }
+        };
+        out.push(Effect::Answer(answer));
+    }
+
+    /// Un-parks with the alarm set to now: owed through a crash, and the attempts count anew.
+    fn go_on(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        if self.waiting.is_some() {
+            self.due = self.dropped.is_some();
+            self.wait_with(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), Attempts::default(), None, out);
+        }
+    }
+}

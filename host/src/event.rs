@@ -1,0 +1,58 @@
+//! The event as every part of the host passes it on, and the names of entities. Plain data.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One header of a message or an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Name as it came.
+    pub name: String,
+    /// Value as it came.
+    pub value: String,
+}
+
+/// Which entity: pipeline and name. An empty entity name is the pipeline's own record (dead letters of messages without an entity).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityKey {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The entity as it stands in the message (1–256 bytes, no control characters).
+    pub entity: Arc<str>,
+}
+
+/// One decoded message of the source stream.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Which entity.
+    pub key: EntityKey,
+    /// The producer's epoch; 0 without one.
+    pub epoch: u64,
+    /// The producer's number within the entity.
+    pub sequence: u64,
+    /// The producer's id, or `<stream>:<stream sequence>`; never empty.
+    pub id: String,
+    /// Whether `id` is the producer's.
+    pub has_id: bool,
+    /// Kind of event; may be empty.
+    pub kind: String,
+    /// Milliseconds since the Unix epoch: the producer's time, else the broker's.
+    pub time: i64,
+    /// The message it came in.
+    pub message: Arc<Message>,
+}
+
+/// One message of the source stream as it was read.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Subject it was published to.
+    pub subject: String,
+    /// Headers in order (all of them, `Nats-*` too).
+    pub headers: Vec<Header>,
+    /// Payload.
+    pub payload: Bytes,
+    /// The broker's number.
+    pub stream_sequence: u64,
+    /// The broker's timestamp, milliseconds since the Unix epoch.
+    pub time: u64,
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask ci`: what CI checks after the tests. Every check runs, whatever the ones before it said; the command fails at the end.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::build;
+use crate::guests;
+use crate::process;
+use crate::repo::Repo;
+use crate::tidy;
+use crate::tools::{self, CORE_TARGET, Tools, WASI_TARGET};
+
+/// Runs every check; an error names those that failed.
+pub(crate) fn run(repo: &Repo) -> Result<()> {
+    let tools = tools::ensure(repo)?;
+    let mut failed = Vec::new();
+    let mut note = |name: &'static str, result: Result<()>| {
+        if let Err(error) = result {
+            eprintln!("error: {name}: {error:#}");
+            failed.push(name);
+        }
+    };
+    note("format", format(repo));
+    note("lints", lints(repo));
+    note("lints of guests", guest_lints(repo, &tools));
+    note("docs", docs(repo));
+    note("tidy", tidy::run(repo, &tidy::Args::default()));
+    note("dependencies", dependencies(repo));
+    if !failed.is_empty() {
+        bail!("ci: failed: {}", failed.join(", "));
+    }
+    println!("ci: everything checked is right");
+    Ok(())
+}
+
+/// A cargo for one of the workspaces, all of which are folders of the checkout.
+fn cargo_in(repo: &Repo, folder: &str) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(repo.path(folder));
+    cargo
+}
+
+fn has_manifest(repo: &Repo, folder: &str) -> bool {
+    repo.path(folder).join("Cargo.toml").is_file()
+}
+
+fn format(repo: &Repo) -> Result<()> {
+    if process::answer(process::cargo().args(["fmt", "--version"])).is_none() {
+        bail!("rustfmt is not installed: `rustup component add rustfmt`");
+    }
+    let mut wrong = Vec::new();
+    for folder in ["", "guest-sdk", "plugins", "tests/guests", guests::WASI_WORKSPACE, "fuzz"] {
+        if has_manifest(repo, folder) && process::step(cargo_in(repo, folder).args(["fmt", "--all", "--check"])).is_err() {
+            wrong.push(if folder.is_empty() { "the host's workspace" } else { folder });
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("run `cargo fmt --all` in {}", wrong.join(", "));
+    }
+    Ok(())
+}
+
+fn lints(repo: &Repo) -> Result<()> {
+    if process::answer(process::cargo().args(["clippy", "--version"])).is_none() {
+        bail!("clippy is not installed: `rustup component add clippy`");
+    }
+    process::step(
+        cargo_in(repo, "")
+            .arg("clippy")
+            .args(build::WORKSPACE)
+            .args(["--all-targets", "--", "-D", "warnings"]),
+    )?;
+    // As it is released: without failpoints something may be unused.
+    process::step(cargo_in(repo, "").args(["clippy", "--workspace", "--", "-D", "warnings"]))
+}
+
+fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
+    let target_folder = repo.target().join("guests");
+    let clippy = |folder: &str, arguments: &[&str]| {
+        let mut cargo = cargo_in(repo, folder);
+        cargo
+            .args(["clippy", "--workspace"])
+            .args(arguments)
+            .args(["--", "-D", "warnings"])
+            .env("CARGO_TARGET_DIR", &target_folder);
+        process::step(&mut cargo)
+    };
+    clippy("guest-sdk", &["--all-targets"])?;
+    if !tools.wasm.is_own_toolchain() {
+        println!("lints of guests: the compiler for wasm has no clippy, not checked");
+        return Ok(());
+    }
+    for workspace in guests::CORE_WORKSPACES {
+        clippy(workspace, &["--release", "--target", CORE_TARGET])?;
+    }
+    if has_manifest(repo, guests::WASI_WORKSPACE) && tools.wasm.has_wasi() {
+        clippy(guests::WASI_WORKSPACE, &["--release", "--target", WASI_TARGET])?;
+    }
+    Ok(())
+}
+
+fn docs(repo: &Repo) -> Result<()> {
+    process::step(
+        cargo_in(repo, "")
+            .args(["doc", "--no-deps"])
+            .args(build::WORKSPACE)
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    let mut sdk = cargo_in(repo, "guest-sdk");
+    sdk.args(["doc", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .env("CARGO_TARGET_DIR", repo.target().join("guests"));
+    process::step(&mut sdk)
+}
+
+/// Licences, bans and sources are facts of the checkout; advisories need a database that a closed machine cannot fetch.
+fn dependencies(repo: &Repo) -> Result<()> {
+    if process::answer(process::cargo().args(["deny", "--version"])).is_none() {
+        println!("cargo-deny: not installed, not checked");
+        return Ok(());
+    }
+    process::step(cargo_in(repo, "").args(["deny", "check", "bans", "licenses", "sources"]))?;
+    if process::answer(cargo_in(repo, "").args(["deny", "fetch", "db"])).is_none() {
+        println!("cargo-deny advisories: the database cannot be reached, not checked");
+        return Ok(());
+    }
+    process::step(cargo_in(repo, "").args(["deny", "check", "advisories"]))
+}

@@ -1,0 +1,58 @@
+//! Where things are in the checkout. Every path that another module uses is made here.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The checkout that this xtask was built in.
+pub(crate) struct Repo {
+    root: PathBuf,
+}
+
+impl Repo {
+    pub(crate) fn find() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.parent().context("xtask is not inside a checkout")?.to_path_buf();
+        Ok(Self { root })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// What `tools` installs; ignored by git.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.path(".tools")
+    }
+
+    /// Cargo's folder for the host, where `CARGO_TARGET_DIR` may have moved it.
+    pub(crate) fn target(&self) -> PathBuf {
+        match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(path) => self.root.join(path),
+            None => self.path("target"),
+        }
+    }
+
+    /// The finished handlers, one `<package name>.wasm` each.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.target().join("plugins")
+    }
+
+    /// Holds a lock on `.tools/<name>.lock` until the value is dropped, so that parallel runs do not install or build the same thing at once.
+    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+        let folder = self.tools();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join(format!("{name}.lock"));
+        let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another `cargo xtask` ({})", path.display());
+            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(file)
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask test`: everything the tests need, then every test.
+//!
+//! Cargo's own lines are the report. A part that fails does not stop the next one; the command fails at the end and names them.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::build;
+use crate::guests;
+use crate::process;
+use crate::repo::Repo;
+use crate::tools::{self, CORE_TARGET, Tools};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out the end-to-end tests, the guest SDK and the builds for wasm that only prove something
+    #[arg(long)]
+    fast: bool,
+    /// Handed to the test programs: a filter, `--nocapture`, …
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Runs the tests; an error names the parts that failed.
+pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
+    let tools = tools::ensure(repo)?;
+    guests::build(repo, &tools)?;
+    let binary = build::host(repo)?;
+
+    let mut host = process::cargo();
+    host.arg("test").args(build::WORKSPACE).arg("--no-fail-fast");
+    if args.fast {
+        host.args(["--exclude", "seriatim-tests"]);
+    }
+    host.env("SERIATIM_BIN", &binary)
+        .env("SERIATIM_NATS_SERVER", &tools.nats_server)
+        .env("SERIATIM_PLUGINS", repo.plugins());
+    let mut failed = Vec::new();
+    part("workspace", with(&mut host, repo, args), &mut failed);
+    if !args.fast {
+        part("pure core for wasm", &mut pure_core(repo, &tools), &mut failed);
+        // Last, so that what closes the output is a count of tests.
+        let mut sdk = process::cargo();
+        sdk.args(["test", "--manifest-path", "guest-sdk/Cargo.toml"])
+            .env("CARGO_TARGET_DIR", repo.target().join("guest-sdk"));
+        part("guest-sdk", with(&mut sdk, repo, args), &mut failed);
+    }
+    if !failed.is_empty() {
+        bail!("tests failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn with<'a>(cargo: &'a mut Command, repo: &Repo, args: &Args) -> &'a mut Command {
+    cargo.current_dir(repo.root()).arg("--").args(&args.rest)
+}
+
+fn part(name: &'static str, command: &mut Command, failed: &mut Vec<&'static str>) {
+    if let Err(error) = process::step(command) {
+        eprintln!("error: {error:#}");
+        failed.push(name);
+    }
+}
+
+/// The sequencer must compile where there is no operating system. (That it also behaves the same there is the guest `sequencer-purity`.)
+fn pure_core(repo: &Repo, tools: &Tools) -> Command {
+    let mut cargo = tools.wasm.cargo();
+    cargo
+        .args(["build", "--package", "seriatim-sequencer", "--target", CORE_TARGET])
+        .current_dir(repo.root());
+    cargo.env("CARGO_TARGET_DIR", repo.target().join("guests"));
+    cargo
+}
