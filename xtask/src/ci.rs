@@ -41,14 +41,21 @@ fn cargo_in(repo: &Repo, folder: &str) -> Command {
     cargo
 }
 
+/// A part of the toolchain that a minimal installation leaves out.
+fn component(subcommand: &str, name: &str) -> Result<()> {
+    let there = || process::answer(process::cargo().args([subcommand, "--version"])).is_some();
+    if there() || (process::step(Command::new("rustup").args(["component", "add", name])).is_ok() && there()) {
+        return Ok(());
+    }
+    bail!("`cargo {subcommand}` is not installed: `rustup component add {name}`")
+}
+
 fn has_manifest(repo: &Repo, folder: &str) -> bool {
     repo.path(folder).join("Cargo.toml").is_file()
 }
 
 fn format(repo: &Repo) -> Result<()> {
-    if process::answer(process::cargo().args(["fmt", "--version"])).is_none() {
-        bail!("rustfmt is not installed: `rustup component add rustfmt`");
-    }
+    component("fmt", "rustfmt")?;
     let mut wrong = Vec::new();
     for folder in ["", "guest-sdk", "plugins", "tests/guests", guests::WASI_WORKSPACE, "fuzz"] {
         if has_manifest(repo, folder) && process::step(cargo_in(repo, folder).args(["fmt", "--all", "--check"])).is_err() {
@@ -62,9 +69,7 @@ fn format(repo: &Repo) -> Result<()> {
 }
 
 fn lints(repo: &Repo) -> Result<()> {
-    if process::answer(process::cargo().args(["clippy", "--version"])).is_none() {
-        bail!("clippy is not installed: `rustup component add clippy`");
-    }
+    component("clippy", "clippy")?;
     process::step(
         cargo_in(repo, "")
             .arg("clippy")
@@ -86,7 +91,7 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
             .env("CARGO_TARGET_DIR", &target_folder);
         process::step(&mut cargo)
     };
-    clippy("guest-sdk", &["--all-targets"])?;
+    clippy("guest-sdk", &["--all-targets", "--all-features"])?;
     if !tools.wasm.is_own_toolchain() {
         println!("lints of guests: the compiler for wasm has no clippy, not checked");
         return Ok(());

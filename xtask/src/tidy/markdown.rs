@@ -21,7 +21,7 @@ pub(super) fn first_cells(page: &str) -> Vec<(usize, &str)> {
 }
 
 /// From the first heading that satisfies `starts` to the next heading that satisfies `ends`: its first line and text.
-pub(super) fn section<'a>(page: &'a str, starts: impl Fn(&str) -> bool, ends: impl Fn(&str) -> bool) -> Option<(usize, &'a str)> {
+pub(super) fn section(page: &str, starts: impl Fn(&str) -> bool, ends: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
     let mut start: Option<(usize, usize)> = None;
     let mut offset = 0;
     for (line, text) in page.split_inclusive('\n').enumerate() {

@@ -1,0 +1,11 @@
+//! The proof of the ordering core: a judge that shares no code with it, a small world that drives it through faults, properties over seeds, and
+//! readable scenarios.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod dice;
+mod judge;
+mod ledger;
+mod plan;
+mod properties;
+mod world;

@@ -1,0 +1,88 @@
+//! What every part of a running pipeline shares: its identity, policy and handlers, and the switches that stop it. Built once by `app`.
+
+use crate::runtime::Handler;
+use seriatim_sequencer::Policy;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// One pipeline of this host.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// Its index in the host.
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The stream it reads.
+    pub stream: String,
+    /// What its sequencers are told.
+    pub policy: Arc<Policy>,
+    /// Called in this order for each event.
+    pub handlers: Vec<Handler>,
+    /// Part of every output id (design §1).
+    pub generation: u64,
+    /// Every generation with the stream sequence it began at.
+    pub generations: Vec<(u64, u64)>,
+    /// Recent ids kept per entity.
+    pub ring: u32,
+    /// Outputs and dead letters per entity that are not confirmed, before it stops to take more.
+    pub outbox_max: usize,
+    /// Dead letters of messages without an entity that are not confirmed, before the pipeline stops to read.
+    pub own_outbox_max: usize,
+    /// Its switches.
+    pub control: Control,
+}
+
+/// The switches of a pipeline.
+#[derive(Debug, Default)]
+pub struct Control {
+    stopped: Mutex<Option<String>>,
+    own_full: AtomicBool,
+    room: Notify,
+    halt: Notify,
+}
+
+impl Control {
+    /// Stops the pipeline for good (until the next start). The first reason holds.
+    pub fn stop(&self, reason: impl Into<String>) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() {
+            *stopped = Some(reason.into());
+        }
+        self.halt.notify_one();
+    }
+
+    /// Why the pipeline stopped, if it did.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns when the pipeline is stopped.
+    pub async fn halted(&self) {
+        while self.stopped().is_none() {
+            self.halt.notified().await;
+        }
+    }
+
+    /// The pipeline's own outbox is full, or has room again.
+    pub fn set_own_full(&self, full: bool) {
+        self.own_full.store(full, Ordering::Release);
+        if !full {
+            self.room.notify_one();
+        }
+    }
+
+    /// Whether reading pauses because dead letters of messages without an entity cannot be published.
+    #[must_use]
+    pub fn own_full(&self) -> bool {
+        self.own_full.load(Ordering::Acquire)
+    }
+
+    /// Returns when the pipeline's own outbox has room.
+    pub async fn own_room(&self) {
+        while self.own_full() {
+            self.room.notified().await;
+        }
+    }
+}

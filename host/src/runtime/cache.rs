@@ -1,0 +1,158 @@
+//! Compiled components on disk, so that a start does not compile what the last one did. The folder is the host's own and private; a file is
+//! used only if it was made from the same bytes for the same engine and its checksum is right. Never an input format: whatever is wrong
+//! here, the component is compiled again.
+
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::component::Component;
+
+/// Compiled components kept; the ones not used for longest go first.
+const FILES_MAX: usize = 64;
+
+/// Bytes of one compiled component that are read back.
+const BYTES_MAX: u64 = 1 << 30;
+
+/// Raised when the way a core module is wrapped changes.
+const WRAPPING: u64 = 1;
+
+/// The folder.
+#[derive(Debug)]
+pub(super) struct Cache {
+    dir: PathBuf,
+    /// Stands for the engine and its settings.
+    engine: u64,
+}
+
+impl Cache {
+    /// Opens the folder, making it if need be. `None`, with a line in the log, if it cannot be made or is not private.
+    pub(super) fn open(dir: &Path, engine: &wasmtime::Engine) -> Option<Self> {
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        WRAPPING.hash(&mut hasher);
+        match private(dir) {
+            Ok(()) => Some(Self { dir: dir.to_owned(), engine: hasher.finish() }),
+            Err(error) => {
+                tracing::warn!(folder = %dir.display(), %error, "compiled handlers are not cached");
+                None
+            }
+        }
+    }
+
+    /// The compiled form of the component with this digest, if it is there and whole.
+    pub(super) fn load(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
+        let path = self.path(digest);
+        match self.read(&path) {
+            Ok(bytes) => match deserialize(engine, &bytes) {
+                Ok(component) => Some(component),
+                Err(error) => self.useless(&path, &format!("{error:#}")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => self.useless(&path, &error.to_string()),
+        }
+    }
+
+    /// Keeps the compiled form. A failure costs the next start a compilation, nothing else.
+    pub(super) fn store(&self, digest: &str, component: &Component) {
+        let path = self.path(digest);
+        let written = component.serialize().map_err(|error| io::Error::other(format!("{error:#}"))).and_then(|bytes| {
+            write(&path, &bytes)?;
+            write(&sum_path(&path), checksum(&bytes).as_bytes())?;
+            self.prune()
+        });
+        if let Err(error) = written {
+            tracing::warn!(file = %path.display(), %error, "compiled handler not cached");
+        }
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{digest}-{:016x}.cwasm", self.engine))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let expected = fs::read_to_string(sum_path(path))?;
+        if fs::metadata(path)?.len() > BYTES_MAX {
+            return Err(io::Error::other("too big"));
+        }
+        let bytes = fs::read(path)?;
+        if checksum(&bytes) == expected { Ok(bytes) } else { Err(io::Error::other("its checksum is wrong")) }
+    }
+
+    fn useless(&self, path: &Path, why: &str) -> Option<Component> {
+        tracing::warn!(file = %path.display(), why, "cached handler not usable: compiling again");
+        None
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "cwasm") {
+                files.push((fs::metadata(&path)?.modified()?, path));
+            }
+        }
+        files.sort();
+        let surplus = files.len().saturating_sub(FILES_MAX);
+        for (_, path) in files.iter().take(surplus) {
+            fs::remove_file(path)?;
+            fs::remove_file(sum_path(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the folder, or sees that the one that is there lets nobody else in.
+fn private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let folder = fs::metadata(dir)?;
+    if folder.mode() & 0o077 != 0 {
+        return Err(io::Error::other(format!("others may enter the folder: `chmod 700 {}` or name another", dir.display())));
+    }
+    // Whoever owns what this process makes is this process: no need for a system call of our own.
+    let probe = dir.join(temporary("probe"));
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe).and_then(|file| file.metadata());
+    fs::remove_file(&probe)?;
+    if made?.uid() == folder.uid() { Ok(()) } else { Err(io::Error::other("the folder belongs to another user")) }
+}
+
+fn sum_path(path: &Path) -> PathBuf {
+    path.with_extension("sha256")
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn temporary(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(".{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The whole file or none of it.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_file_name(temporary("new"));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What is left of it has no name anybody looks for.
+        let _: io::Result<()> = fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[allow(unsafe_code)]
+fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` trusts its input to come from `Component::serialize`. These bytes were read whole from a folder that only this
+    // user can enter (checked when it was opened), under a name this module gives to what it serialized, and match the checksum written with
+    // them; wasmtime itself checks its version and settings. Nothing else ever reaches this function.
+    unsafe { Component::deserialize(engine, bytes) }
+}

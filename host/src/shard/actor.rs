@@ -1,0 +1,235 @@
+//! The one owner of an entity: its sequencer, its handlers' state, its outbox. Loads from the record, turns decisions into changes.
+
+use super::call::Failed;
+use crate::event::{EntityKey, Event};
+use crate::pipeline::Pipeline;
+use crate::runtime::{Effects, Emitted, Handler, State};
+use crate::sink::dead_letter::{self, DeadLetter};
+use crate::sink::outbox::Outbox;
+use crate::sink::streams::Streams;
+use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
+use seriatim_sequencer::{Alarm, Arrival, Dead, Sequencer, Waiting};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Actor {
+    pub(super) key: EntityKey,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) sequencer: Sequencer<Arc<Event>>,
+    /// One per handler, in the pipeline's order; empty places while a call has them.
+    pub(super) states: Vec<State>,
+    pub(super) outbox: Outbox,
+    /// What the handlers did, between their return and the commit.
+    pub(super) scratch: Vec<Effects>,
+    /// The last failure of the event at the head.
+    pub(super) failure: Option<Failed>,
+    /// For each commit in flight: the outbox number it carries up to.
+    pub(super) commits: VecDeque<u64>,
+    /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
+    pub(super) withheld: u32,
+    /// Changes that remove confirmed outputs, in flight.
+    pub(super) prunes: u32,
+    /// What the owing index says.
+    pub(super) owes: bool,
+    /// The sequencer was told that outputs are blocked.
+    pub(super) blocked: bool,
+    /// Host time at which the outbox wants to be looked at again.
+    pub(super) send_at: Option<u64>,
+    /// Registered in the shard's timers.
+    pub(super) timer: Option<u64>,
+    pub(super) stream_timer: Option<u64>,
+    /// Bytes counted against `held-bytes`.
+    pub(super) held_bytes: u64,
+    /// Catch-ups asked for so far: the number of the running one.
+    pub(super) passes: u64,
+    /// What the directory says.
+    pub(super) shown: Option<Waiting>,
+}
+
+impl Actor {
+    /// From its record. Records of an older generation know other messages by the same stream sequences.
+    pub(super) fn load(key: EntityKey, pipeline: Arc<Pipeline>, mut loaded: Loaded, taken: u64) -> Self {
+        let from = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
+        if let Some(from) = from {
+            loaded.snapshot.rebase(from);
+        }
+        let states = pipeline.handlers.iter().map(|handler| {
+            let at = loaded.state.iter().position(|(name, _)| name == handler.name());
+            at.map(|at| loaded.state.swap_remove(at).1).unwrap_or_default()
+        });
+        let states = states.collect();
+        let owes = !loaded.outbox.is_empty() || alarm(loaded.snapshot.waiting.as_ref()).is_some();
+        let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
+        Self { states, outbox: Outbox::restore(loaded.outbox), owes, ..Self::around(key, pipeline, sequencer) }
+    }
+
+    /// Its record cannot be read: it parks.
+    pub(super) fn unreadable(key: EntityKey, pipeline: Arc<Pipeline>, waiting: Option<Waiting>, taken: u64) -> Self {
+        let owes = true;
+        let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
+        Self { owes, ..Self::around(key, pipeline, sequencer) }
+    }
+
+    fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Arc<Event>>) -> Self {
+        Self {
+            key,
+            pipeline,
+            sequencer,
+            states: Vec::new(),
+            outbox: Outbox::default(),
+            scratch: Vec::new(),
+            failure: None,
+            commits: VecDeque::new(),
+            withheld: 0,
+            prunes: 0,
+            owes: false,
+            blocked: false,
+            send_at: None,
+            timer: None,
+            stream_timer: None,
+            held_bytes: 0,
+            passes: 0,
+            shown: None,
+        }
+    }
+
+    /// Whether it may leave memory (design §3.9).
+    pub(super) fn can_leave(&self) -> bool {
+        !self.key.entity.is_empty() && self.sequencer.can_leave() && self.outbox.is_empty() && self.commits.is_empty() && self.prunes == 0 && self.withheld == 0
+    }
+
+    /// Turns the core's change into one for the store: state and outputs of the handlers, the dead letter, what it owes.
+    pub(super) fn change(&mut self, change: seriatim_sequencer::Change<Arc<Event>>, streams: &Streams, max_payload: usize) -> Box<Change> {
+        let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
+        out.closes = change.closes.iter().map(|(stream_sequence, _)| stream_sequence).collect();
+        out.patch = change.patch;
+        if let Some(applied) = change.applied {
+            let pipeline = self.pipeline.clone();
+            let scratch = std::mem::take(&mut self.scratch);
+            for (index, (handler, effects)) in pipeline.handlers.iter().zip(scratch).enumerate() {
+                self.write(index, handler, effects.writes, &mut out);
+                for (at, output) in effects.outputs.into_iter().enumerate() {
+                    let entry = self.output(&applied.ticket, handler, at, output, streams);
+                    out.outbox_add.push(entry);
+                }
+            }
+            self.failure = None;
+        }
+        if let Some(dead) = change.dead {
+            out.outbox_add.push(self.dead_letter(&dead, streams, max_payload));
+            self.failure = None;
+        }
+        for entry in &out.outbox_add {
+            self.outbox.push(entry.clone());
+        }
+        self.settle_owing(&mut out);
+        out
+    }
+
+    /// A confirmed entry leaves the store.
+    pub(super) fn prune(&mut self, number: u64) -> Box<Change> {
+        let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
+        out.outbox_remove.push(number);
+        self.settle_owing(&mut out);
+        out
+    }
+
+    fn settle_owing(&mut self, out: &mut Change) {
+        let owes = !self.outbox.is_empty() || alarm(self.sequencer.waiting()).is_some();
+        if owes != self.owes {
+            self.owes = owes;
+            out.owes = Some(owes);
+        }
+    }
+
+    fn write(&mut self, index: usize, handler: &Handler, writes: Vec<(String, Option<bytes::Bytes>)>, out: &mut Change) {
+        let name: Arc<str> = handler.shared_name();
+        let Some(state) = self.states.get_mut(index) else { return };
+        for (key, value) in writes {
+            match &value {
+                Some(value) => state.insert(key.clone(), value.clone()),
+                None => state.remove(&key),
+            };
+            out.state.push(StateWrite { handler: name.clone(), key, value });
+        }
+    }
+
+    /// Design §5.3, "Out".
+    fn output(&mut self, event: &Event, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
+        let pipeline = &self.pipeline;
+        let entity = dead_letter::percent_encode(&self.key.entity);
+        let message_id = format!("{}:{}:{}:{entity}:{}:{}:{index}", pipeline.name, pipeline.generation, event.epoch, event.sequence, handler.name());
+        let mut headers: Vec<_> = output.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
+        for (name, value) in [
+            ("Seriatim-Entity", self.key.entity.to_string()),
+            ("Seriatim-Cause-Sequence", event.sequence.to_string()),
+            ("Seriatim-Causation-Id", dead_letter::one_line(&event.id)),
+            ("Seriatim-Correlation-Id", dead_letter::one_line(correlation)),
+            ("Seriatim-Pipeline", pipeline.name.to_string()),
+            ("Seriatim-Handler", handler.name().to_owned()),
+            ("Seriatim-Component", handler.digest().to_owned()),
+        ] {
+            headers.push((name.to_owned(), value));
+        }
+        if let Some(parent) = event.message.header("traceparent")
+            && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent"))
+        {
+            headers.push(("traceparent".to_owned(), dead_letter::one_line(parent)));
+        }
+        let mark = streams.mark_for(&output.subject);
+        let cause = handler.name().to_owned();
+        OutboxEntry { number: self.outbox.number(), subject: output.subject, headers, payload: output.payload, message_id, mark, dead: false, cause }
+    }
+
+    fn dead_letter(&mut self, dead: &Dead<Arc<Event>>, streams: &Streams, max_payload: usize) -> OutboxEntry {
+        let failed = self.failure.as_ref().and_then(|failed| self.pipeline.handlers.get(failed.handler).map(|handler| (failed, handler)));
+        let backtrace = failed.and_then(|(failed, _)| failed.failure.backtrace.as_deref());
+        let error = match backtrace {
+            Some(backtrace) => format!("{}; {backtrace}", dead.error),
+            None => dead.error.clone(),
+        };
+        let letter = DeadLetter {
+            pipeline: &self.pipeline.name,
+            generation: self.pipeline.generation,
+            stream: &self.pipeline.stream,
+            reason: dead.reason.name(),
+            error: &error,
+            attempts: dead.attempts,
+            handler: failed.map(|(_, handler)| handler.name()),
+            component: failed.map(|(_, handler)| handler.digest()),
+            entity: Some(&self.key.entity),
+            event: dead.event.as_ref().map(|arrival| &*arrival.ticket),
+            message: dead.event.as_ref().map(|arrival| &*arrival.ticket.message),
+            lost: dead.lost,
+        };
+        let number = self.outbox.number();
+        letter.entry(number, max_payload, streams)
+    }
+}
+
+/// When a waiting entity goes on by itself.
+pub(super) fn alarm(waiting: Option<&Waiting>) -> Option<Alarm> {
+    waiting.and_then(|waiting| waiting.alarm)
+}
+
+/// What the sequencer is told of an event.
+pub(super) fn arrival(event: Arc<Event>) -> Arrival<Arc<Event>> {
+    use xxhash_rust::xxh3::xxh3_64;
+    /// What an event costs in memory beside its bytes.
+    const OVERHEAD: usize = 256;
+    let message = &event.message;
+    let headers: usize = message.headers.iter().map(|header| header.name.len() + header.value.len() + 48).sum();
+    let bytes = message.payload.len() + message.subject.len() + event.id.len() + headers + OVERHEAD;
+    Arrival {
+        place: seriatim_sequencer::Place { epoch: event.epoch, sequence: event.sequence },
+        stream_sequence: message.stream_sequence,
+        id: if event.has_id { xxh3_64(event.id.as_bytes()).max(1) } else { 0 },
+        payload: xxh3_64(&message.payload),
+        time: message.time,
+        bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        ticket: event,
+    }
+}

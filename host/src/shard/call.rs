@@ -1,0 +1,103 @@
+//! One event through all handlers of its pipeline: one transaction (design §3.8). Values in, an outcome out; nothing is visible until every handler
+//! returned `ok`, and after a failure every instance it touched is thrown away.
+
+use crate::event::Event;
+use crate::pipeline::Pipeline;
+use crate::runtime::{Call, Effects, Failure, FailureKind, Instance, Isolation, State};
+use crate::telemetry::events;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a call waits before it is tried again when the host could not run it.
+const HOST_BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A call under way.
+pub(super) type CallFuture = Pin<Box<dyn Future<Output = Done>>>;
+
+/// What a call needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) token: usize,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) event: Arc<Event>,
+    pub(super) attempt: u32,
+    pub(super) late: bool,
+    pub(super) states: Vec<State>,
+    /// Warm instances, one place per handler.
+    pub(super) instances: Vec<Option<Instance>>,
+}
+
+/// What it leaves.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) token: usize,
+    pub(super) states: Vec<State>,
+    /// Those that may serve again.
+    pub(super) instances: Vec<Option<Instance>>,
+    pub(super) result: Result<Vec<Effects>, Failed>,
+}
+
+/// Which handler failed, and how.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) handler: usize,
+    pub(super) failure: Failure,
+}
+
+/// Runs the job to its end. A fault of the host (no room for an instance) is tried again and never counted.
+pub(super) async fn run(mut job: Job) -> Done {
+    loop {
+        let result = attempt(&mut job).await;
+        if let Err(Failed { failure: Failure { kind: FailureKind::Host, message, .. }, handler }) = &result {
+            let name = job.pipeline.handlers.get(*handler).map_or("?", |handler| handler.name());
+            tracing::warn!(pipeline = %job.pipeline.name, handler = name, "the host could not run a call, trying again: {message}");
+            tokio::time::sleep(HOST_BACK_OFF).await;
+            continue;
+        }
+        return Done { token: job.token, states: job.states, instances: job.instances, result };
+    }
+}
+
+async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
+    let pipeline = job.pipeline.clone();
+    let mut all = Vec::with_capacity(pipeline.handlers.len());
+    for (index, handler) in pipeline.handlers.iter().enumerate() {
+        let warm = job.instances.get_mut(index).and_then(Option::take).filter(Instance::usable);
+        let instance = match warm {
+            Some(instance) => Ok(instance),
+            None => handler.instantiate().await,
+        };
+        let mut instance = match instance {
+            Ok(instance) => instance,
+            Err(failure) => return Err(give_up(job, index, failure)),
+        };
+        let state = job.states.get_mut(index).map(std::mem::take).unwrap_or_default();
+        let call = Call { event: job.event.clone(), attempt: job.attempt, late: job.late, replay: false, state };
+        let started = Instant::now();
+        let returned = instance.call(call).await;
+        events::handler_called(&pipeline.name, handler.name(), started.elapsed());
+        if let Some(state) = job.states.get_mut(index) {
+            *state = returned.state;
+        }
+        match returned.result {
+            Ok(effects) => all.push(effects),
+            Err(failure) => return Err(give_up(job, index, failure)),
+        }
+        if handler.isolation() != Isolation::Event
+            && instance.usable()
+            && let Some(place) = job.instances.get_mut(index)
+        {
+            *place = Some(instance);
+        }
+    }
+    Ok(all)
+}
+
+fn give_up(job: &mut Job, handler: usize, failure: Failure) -> Failed {
+    for instance in &mut job.instances {
+        *instance = None;
+    }
+    Failed { handler, failure }
+}

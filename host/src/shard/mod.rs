@@ -1,0 +1,203 @@
+//! Shards: each owns the actors of its entities and runs them in one single-threaded loop, without locks on the data path (design §3.9).
+//!
+//! `run.rs` is the loop, `actor.rs` what it owns per entity, `perform.rs` the one match over the core's effects, `call.rs` one event through the handlers,
+//! `own.rs` the pipeline's own record. Everything enters through a [`Handle`]; answers come back through a [`Completion`] inbox.
+
+mod actor;
+mod call;
+mod own;
+mod perform;
+mod run;
+mod timers;
+
+use crate::directory::Directory;
+use crate::event::{EntityKey, Event, Message};
+use crate::inbox::Inbox;
+use crate::passes::{Ask, PassStep};
+use crate::pipeline::Pipeline;
+use crate::sink::publisher::{PublishReply, PublishSink, Publisher};
+use crate::sink::search::{SearchReply, Searcher};
+use crate::sink::streams::Streams;
+use crate::store::{self, CompletionSink, Poison, Reply, Store};
+use seriatim_sequencer::Alarm;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches that wait for a shard.
+const MAIL_MAX: usize = 16;
+
+/// What comes in from outside the shard, in one channel: order is kept from the reader to the actors.
+#[derive(Debug)]
+pub enum Mail {
+    /// What a pipeline's reader handed on.
+    Batch(Batch),
+    /// What a catch-up read.
+    Pass {
+        /// The entity.
+        key: EntityKey,
+        /// Which of its passes.
+        number: u64,
+        /// One thing.
+        step: PassStep,
+    },
+    /// Entities that owe something, found at the start.
+    Wake {
+        /// The pipeline's index.
+        pipeline: usize,
+        /// Entity, alarm, and whether its outbox holds anything.
+        owed: Vec<(EntityKey, Option<Alarm>, bool)>,
+    },
+    /// Finish what is in flight, take no more; answer when nothing is left.
+    Drain(oneshot::Sender<()>),
+}
+
+/// One batch of one pipeline, for one shard.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The pipeline's index.
+    pub pipeline: usize,
+    /// Events of this shard's entities, in stream order.
+    pub events: Vec<Arc<Event>>,
+    /// For the pipeline's own record (first shard only).
+    pub own: Vec<OwnItem>,
+    /// Highest stream sequence of the whole batch, over all shards.
+    pub highest: u64,
+    /// Stream time behind it.
+    pub stream_time: u64,
+}
+
+/// What has no entity.
+#[derive(Debug)]
+pub enum OwnItem {
+    /// A message that does not decode.
+    Malformed {
+        /// The message.
+        message: Arc<Message>,
+        /// Why.
+        reason: String,
+        /// The entity, when that much could be read.
+        entity: Option<String>,
+    },
+    /// Messages that retention deleted before they were read.
+    Lost {
+        /// First stream sequence.
+        first: u64,
+        /// Last one.
+        last: u64,
+    },
+}
+
+/// What comes back to a shard for something it asked.
+#[derive(Debug)]
+pub enum Completion {
+    /// A change is durable.
+    Committed(Reply),
+    /// The publisher's answer.
+    Published(PublishReply),
+    /// The searcher's answer.
+    Searched(SearchReply),
+}
+
+/// A shard's inbox for completions.
+#[derive(Debug, Default)]
+pub struct Completions(pub Inbox<Completion>);
+
+impl CompletionSink for Completions {
+    fn committed(&self, replies: &mut Vec<Reply>) {
+        self.0.append(&mut replies.drain(..).map(Completion::Committed).collect());
+    }
+}
+
+impl PublishSink for Completions {
+    fn published(&self, replies: &mut Vec<PublishReply>) {
+        self.0.append(&mut replies.drain(..).map(Completion::Published).collect());
+    }
+}
+
+/// Bounds of one shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Calls set aside.
+    pub calls_max: usize,
+    /// Bytes held in memory, this shard's share of `held-bytes`.
+    pub held_bytes: u64,
+    /// Actors in memory, this shard's share of `entities-max`.
+    pub entities_max: usize,
+    /// Changes in flight before the shard takes no more mail.
+    pub changes_max: usize,
+}
+
+/// Everything a shard works with.
+pub struct Parts {
+    /// Its number.
+    pub index: usize,
+    /// All pipelines, by index.
+    pub pipelines: Vec<Arc<Pipeline>>,
+    /// Where records are loaded from.
+    pub store: Arc<dyn Store>,
+    /// Where changes go.
+    pub committer: store::Handle,
+    /// Where outputs go.
+    pub publisher: Publisher,
+    /// What is known of output streams.
+    pub streams: Streams,
+    /// Who looks for outputs that may be there already.
+    pub searcher: Searcher,
+    /// Catch-up services, by pipeline.
+    pub catch_ups: Vec<Arc<Inbox<Ask>>>,
+    /// Where its completions arrive.
+    pub completions: Arc<Completions>,
+    /// What admin sees.
+    pub directory: Arc<Directory>,
+    /// Poisons the host.
+    pub poison: Poison,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// Stream time and highest message handed on of each pipeline at the start.
+    pub at_start: Vec<(u64, u64)>,
+}
+
+/// The way into a shard. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    mail: mpsc::Sender<Mail>,
+}
+
+/// The shard is gone: the host is stopping or poisoned.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the shard has ended")]
+pub struct Gone;
+
+impl Handle {
+    /// Hands mail on; waits while the shard is busy (back-pressure reaches the broker this way).
+    ///
+    /// # Errors
+    /// The shard has ended.
+    pub async fn send(&self, mail: Mail) -> Result<(), Gone> {
+        self.mail.send(mail).await.map_err(|_| Gone)
+    }
+}
+
+/// Starts a shard on a thread of its own.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn start(parts: Parts) -> std::io::Result<(Handle, JoinHandle<()>)> {
+    let (mail, inbox) = mpsc::channel(MAIL_MAX);
+    let poison = parts.poison.clone();
+    let thread = std::thread::Builder::new().name(format!("shard-{}", parts.index)).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                poison.set(format!("a shard could not start: {error}"));
+                return;
+            }
+        };
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run::Shard::new(parts).run(inbox))));
+        if ended.is_err() {
+            poison.set("a shard panicked; its last log lines say where");
+        }
+    })?;
+    Ok((Handle { mail }, thread))
+}

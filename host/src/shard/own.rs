@@ -1,0 +1,121 @@
+//! A pipeline's own record: dead letters of what has no entity (malformed, lost). It lives in the first shard, as an actor whose entity is empty;
+//! its fates are kept by stream sequence until the watermark has passed them (design §3.6), so that nothing is decided twice.
+
+use super::OwnItem;
+use super::actor::Actor;
+use super::run::Shard;
+use crate::event::EntityKey;
+use crate::sink::dead_letter::DeadLetter;
+use crate::store::{Change, Entry, Reply};
+use crate::telemetry::events;
+use seriatim_sequencer::{DeadReason, Extras, Outcome};
+use std::collections::BTreeSet;
+
+/// Number of a reply to a commit (as in `perform.rs`).
+const COMMIT: u64 = 1;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Own {
+    token: usize,
+    fates: BTreeSet<u64>,
+}
+
+impl Shard {
+    /// Loads the pipelines' own records; what their outboxes hold leaves at once.
+    pub(super) fn load_own(&mut self) {
+        if self.parts.index != 0 {
+            return;
+        }
+        for pipeline in self.parts.pipelines.clone() {
+            let key = EntityKey { pipeline: pipeline.name.clone(), entity: "".into() };
+            let loaded = match self.parts.store.load(&key) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.parts.poison.set(format!("the record of pipeline {} cannot be read: {error}", pipeline.name));
+                    return;
+                }
+            };
+            let rebased = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
+            let fates = loaded.snapshot.extras.fates.iter().copied().filter(|fate| rebased.is_none_or(|from| *fate < from)).collect();
+            let mut loaded = loaded;
+            loaded.snapshot = seriatim_sequencer::Snapshot::default();
+            let token = self.actors.insert(Actor::load(key, pipeline.clone(), loaded, 0));
+            if let Some(own) = self.own.get_mut(pipeline.index) {
+                *own = Some(Own { token, fates });
+            }
+            self.send(token);
+        }
+    }
+
+    /// Dead-letters what has no entity; the message closes with that commit.
+    pub(super) fn own_item(&mut self, pipeline: usize, item: OwnItem) {
+        let at = match &item {
+            OwnItem::Malformed { message, .. } => message.stream_sequence,
+            OwnItem::Lost { first, .. } => *first,
+        };
+        let Some(Some(own)) = self.own.get_mut(pipeline) else { return };
+        let token = own.token;
+        if !own.fates.insert(at) {
+            events::ended(&self.parts.pipelines.get(pipeline).map_or("".into(), |pipeline| pipeline.name.clone()), Outcome::Duplicate);
+            self.enter(Entry::Close { pipeline, stream_sequence: at });
+            return;
+        }
+        let watermark = self.parts.committer.watermark(pipeline);
+        own.fates = own.fates.split_off(&watermark.saturating_add(1));
+        let fates = own.fates.iter().copied().collect();
+        let streams = self.parts.streams.clone();
+        let max_payload = self.parts.publisher.max_payload();
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        let shared = actor.pipeline.clone();
+        let (reason, error, message, entity, lost) = match &item {
+            OwnItem::Malformed { message, reason, entity } => (DeadReason::Malformed, reason.clone(), Some(&**message), entity.as_deref(), None),
+            OwnItem::Lost { first, last } => {
+                let error = format!("stream sequences {first} to {last} were deleted by retention before they were read");
+                (DeadReason::Lost, error, None, None, Some((*first, *last)))
+            }
+        };
+        events::own_dead_lettered(&shared.name, reason, at, &error);
+        let letter = DeadLetter {
+            pipeline: &shared.name,
+            generation: shared.generation,
+            stream: &shared.stream,
+            reason: reason.name(),
+            error: &error,
+            attempts: 0,
+            handler: None,
+            component: None,
+            entity,
+            event: None,
+            message,
+            lost,
+        };
+        let number = actor.outbox.number();
+        let entry = letter.entry(number, max_payload, &streams);
+        let mut change = Box::new(Change::new(actor.key.clone(), shared.ring, shared.generation));
+        change.patch.extras = Some(Box::new(Extras { fates, ..Extras::default() }));
+        change.closes.push(at);
+        change.outbox_add.push(entry.clone());
+        change.owes = (!actor.owes).then_some(true);
+        actor.owes = true;
+        actor.outbox.push(entry);
+        actor.commits.push_back(actor.outbox.last_number());
+        let full = actor.outbox.len() >= shared.own_outbox_max;
+        self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));
+        if full && !shared.control.own_full() {
+            tracing::error!(pipeline = %shared.name, "dead letters of messages without an entity cannot be published; the pipeline stops reading until there is room");
+            shared.control.set_own_full(true);
+        }
+    }
+
+    /// A confirmed dead letter made room.
+    pub(super) fn own_room(&mut self, token: usize) {
+        if let Some(actor) = self.actors.get(token)
+            && actor.key.entity.is_empty()
+            && actor.pipeline.control.own_full()
+            && actor.outbox.len() < actor.pipeline.own_outbox_max / 2 + 1
+        {
+            actor.pipeline.control.set_own_full(false);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The one `match` over what the core decides, and what comes back for it. No arm decides anything.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use super::call::{self, Done, Failed, Job};
+use super::run::Shard;
+use crate::event::Event;
+use crate::runtime::{FailureKind, Isolation};
+use crate::sink::outbox::{Broker, Next};
+use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
+use crate::sink::search::{SearchReply, SearchRequest, Found};
+use crate::passes::{Ask, Request};
+use crate::store::{Entry, Reply};
+use crate::telemetry::events;
+use seriatim_sequencer::{DeadReason, Effect, Failure, Input, Outcome, StopReason};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// Number of a reply that is not a commit of the core (a confirmed output leaving the store).
+const PRUNE: u64 = 0;
+/// Number of a reply to a commit of the core.
+const COMMIT: u64 = 1;
+/// Tries of an output before its entity waits for the stream.
+const PATIENCE: usize = 2;
+
+/// A delivery that waits for a free place.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) token: usize,
+    pub(super) event: Arc<Event>,
+    pub(super) attempt: u32,
+    pub(super) late: bool,
+}
+
+impl Shard {
+    /// Performs one effect. A call that ended at once is returned.
+    pub(super) fn perform(&mut self, token: usize, effect: Effect<Arc<Event>>) -> Option<Done> {
+        let pipeline = self.actors.get(token)?.pipeline.clone();
+        match effect {
+            Effect::Deliver { ticket, attempt, late } => {
+                let delivery = Delivery { token, event: ticket, attempt, late };
+                if self.draining.is_some() || pipeline.control.stopped().is_some() {
+                    return None;
+                }
+                if self.calls.len() >= self.parts.bounds.calls_max {
+                    self.deferred.push_back(delivery);
+                    return None;
+                }
+                return self.deliver(delivery);
+            }
+            Effect::Commit(change) => {
+                for (_, outcome) in change.closes.iter() {
+                    if let (Some(Outcome::Applied), Some(applied)) = (outcome, &change.applied) {
+                        events::applied(&pipeline.name, self.host_now.saturating_sub(applied.ticket.message.time));
+                    } else if let Some(outcome) = outcome {
+                        events::ended(&pipeline.name, outcome);
+                    }
+                }
+                if let Some(dead) = &change.dead {
+                    let actor = self.actors.get(token)?;
+                    events::dead_lettered(&actor.key, dead);
+                }
+                let streams = self.parts.streams.clone();
+                let max_payload = self.parts.publisher.max_payload();
+                let actor = self.actors.get_mut(token)?;
+                let change = actor.change(change, &streams, max_payload);
+                actor.commits.push_back(actor.outbox.last_number());
+                self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));
+            }
+            Effect::Close { stream_sequence, outcome } => {
+                if let Some(outcome) = outcome {
+                    events::ended(&pipeline.name, outcome);
+                }
+                self.enter(Entry::Close { pipeline: pipeline.index, stream_sequence });
+            }
+            Effect::CatchUp { from, to } => {
+                let actor = self.actors.get_mut(token)?;
+                actor.passes += 1;
+                let since = actor.sequencer.waiting().map_or(self.host_now, |waiting| waiting.since);
+                let request = Request { key: actor.key.clone(), shard: self.parts.index, number: actor.passes, from, to, since };
+                if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
+                    service.push(Ask::Start(request));
+                }
+            }
+            Effect::ExtendCatchUp { to } => {
+                let actor = self.actors.get(token)?;
+                if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
+                    service.push(Ask::Extend(actor.key.clone(), to));
+                }
+            }
+            Effect::Stop { reason } => {
+                let actor = self.actors.get(token)?;
+                let reason = match reason {
+                    StopReason::Gap { missing } => format!("entity {:?}: event {} did not come (order.gap.then = \"stop\")", actor.key.entity, missing.sequence),
+                    StopReason::Failure { place, reason, error } => format!(
+                        "entity {:?}: event {} failed ({}): {error} (failure.then = \"stop\")",
+                        actor.key.entity,
+                        place.sequence,
+                        reason.name()
+                    ),
+                };
+                tracing::error!(pipeline = %pipeline.name, entity = %actor.key.entity, "the pipeline stops: {reason}; a restart tries again");
+                pipeline.control.stop(reason);
+            }
+            Effect::Disorder(disorder) => events::disorder(&pipeline.name, disorder),
+            // Operators speak through the admin API, which this release does not have.
+            Effect::Answer(_) => {}
+        }
+        None
+    }
+
+    /// Starts a call and polls it once: most end here, within the tick. The others are set aside.
+    fn deliver(&mut self, delivery: Delivery) -> Option<Done> {
+        let Delivery { token, event, attempt, late } = delivery;
+        let actor = self.actors.get_mut(token)?;
+        let pipeline = actor.pipeline.clone();
+        let mut states = std::mem::take(&mut actor.states);
+        states.resize_with(pipeline.handlers.len(), Default::default);
+        if attempt > 1 {
+            events::retried(&pipeline.name, actor.failure.as_ref().and_then(|failed| pipeline.handlers.get(failed.handler)).map_or("", |handler| handler.name()));
+        }
+        let instances = self.instances(token, &pipeline);
+        let mut future: call::CallFuture = Box::pin(call::run(Job { token, pipeline, event, attempt, late, states, instances }));
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => {
+                // The instances went with it: the next call starts a run of its own.
+                self.run_of = None;
+                self.calls.push(future);
+                None
+            }
+        }
+    }
+
+    pub(super) fn start_deferred(&mut self) {
+        while self.calls.len() < self.parts.bounds.calls_max {
+            let Some(delivery) = self.deferred.pop_front() else { return };
+            if let Some(done) = self.deliver(delivery) {
+                let token = done.token;
+                match self.outcome(done) {
+                    Some(input) => self.drive(token, input),
+                    None => self.settle(token),
+                }
+            }
+        }
+    }
+
+    /// What a call that ended means to the core.
+    pub(super) fn outcome(&mut self, done: Done) -> Option<Input<Arc<Event>>> {
+        let Done { token, states, instances, result } = done;
+        let actor = self.actors.get_mut(token)?;
+        actor.states = states;
+        // An instance that was set aside comes back into another entity's run: only shared ones may serve that.
+        let same_run = self.run_of == Some(token);
+        if let Some(warm) = self.warm.get_mut(actor.pipeline.index) {
+            for ((place, instance), handler) in warm.iter_mut().zip(instances).zip(&actor.pipeline.handlers) {
+                if instance.is_some() && (same_run || handler.isolation() == Isolation::Shared) {
+                    *place = instance;
+                }
+            }
+        }
+        match result {
+            Ok(effects) => {
+                actor.scratch = effects;
+                Some(Input::Applied)
+            }
+            Err(failed) => {
+                let failure = Failure { reason: reason(failed.failure.kind), error: self_line(&failed) };
+                let name = actor.pipeline.handlers.get(failed.handler).map_or("", |handler| handler.name());
+                events::handler_failed(&actor.key, name, &failed.failure);
+                actor.failure = Some(failed);
+                Some(Input::Failed(failure))
+            }
+        }
+    }
+
+    /// A change is durable.
+    pub(super) fn committed(&mut self, token: usize, number: u64) {
+        if token == usize::MAX {
+            return;
+        }
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        if number == PRUNE {
+            actor.prunes = actor.prunes.saturating_sub(1);
+            return;
+        }
+        if let Some(up_to) = actor.commits.pop_front() {
+            actor.outbox.durable(up_to);
+        }
+        self.send(token);
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        if actor.outbox.len() > actor.pipeline.outbox_max {
+            actor.withheld += 1;
+        } else {
+            self.drive(token, Input::Committed);
+        }
+    }
+
+    /// Lets the head of an actor's outbox leave, if it may.
+    pub(super) fn send(&mut self, token: usize) {
+        loop {
+            let Some(actor) = self.actors.get_mut(token) else { return };
+            let Some(head) = actor.outbox.head() else { return };
+            let window = self.parts.streams.window_of(&head.subject);
+            let broker = Broker { now: self.parts.streams.broker_now_ms(), window };
+            match actor.outbox.next(self.host_now, broker) {
+                Next::Nothing => return,
+                Next::At(at) => {
+                    actor.send_at = Some(at);
+                    self.settle(token);
+                    return;
+                }
+                Next::Send(entry) => {
+                    crate::failpoint!("publish-before");
+                    let request = PublishRequest::new(token as u64, self.parts.index, entry);
+                    let sent = self.parts.publisher.try_publish(request);
+                    crate::failpoint!("publish-after");
+                    if sent {
+                        return;
+                    }
+                    // The publisher's queue is full: look again soon.
+                    actor.send_at = Some(actor.outbox.unavailable(self.host_now));
+                    self.settle(token);
+                    return;
+                }
+                Next::Search { entry, mark } => {
+                    self.parts.searcher.search(SearchRequest { token: token as u64, shard: self.parts.index, entry, mark });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The publisher answered for the head of an actor's outbox.
+    pub(super) fn published(&mut self, reply: PublishReply) {
+        let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
+        match reply.result {
+            PublishResult::Confirmed { .. } => {
+                crate::failpoint!("confirm-before");
+                self.confirmed(token);
+                crate::failpoint!("confirm-after");
+            }
+            PublishResult::Unavailable { reason } => self.unavailable(token, &reason),
+            PublishResult::Refused { reason } => {
+                let Some(actor) = self.actors.get_mut(token) else { return };
+                let subject = actor.outbox.head().map(|entry| entry.subject.clone()).unwrap_or_default();
+                tracing::error!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "an output was refused for good, the entity parks (output-undeliverable): {reason}");
+                actor.outbox.refused();
+                actor.blocked = false;
+                self.drive(token, Input::OutputsRefused);
+            }
+        }
+    }
+
+    fn unavailable(&mut self, token: usize, reason: &str) {
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        actor.send_at = Some(actor.outbox.unavailable(self.host_now));
+        if actor.outbox.tries() >= PATIENCE && !actor.blocked {
+            actor.blocked = true;
+            let subject = actor.outbox.head().map(|entry| entry.subject.clone()).unwrap_or_default();
+            tracing::warn!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "outputs cannot be published now, the entity waits: {reason}");
+            self.drive(token, Input::OutputsBlocked);
+        }
+        self.settle(token);
+    }
+
+    fn confirmed(&mut self, token: usize) {
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        let Some(entry) = actor.outbox.confirmed() else { return };
+        if !entry.dead {
+            events::published(&actor.key.pipeline, &entry.cause);
+        }
+        let change = actor.prune(entry.number);
+        actor.prunes += 1;
+        let freed = std::mem::take(&mut actor.blocked);
+        let room = actor.outbox.len() <= actor.pipeline.outbox_max;
+        let told = if room { std::mem::take(&mut actor.withheld) } else { 0 };
+        self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: PRUNE }));
+        for _ in 0..told {
+            self.drive(token, Input::Committed);
+        }
+        if freed {
+            self.drive(token, Input::OutputsFree);
+        }
+        self.own_room(token);
+        self.send(token);
+    }
+
+    /// The searcher answered: the head of an actor's outbox is in its stream, or is not.
+    pub(super) fn searched(&mut self, reply: SearchReply) {
+        let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
+        match reply.found {
+            Found::There => self.confirmed(token),
+            Found::Absent { end } => {
+                if let Some(actor) = self.actors.get_mut(token) {
+                    actor.outbox.absent(end);
+                }
+                self.send(token);
+            }
+            Found::Unknown { reason } => self.unavailable(token, &reason),
+        }
+    }
+}
+
+fn reason(kind: FailureKind) -> DeadReason {
+    match kind {
+        FailureKind::Retry | FailureKind::Host => DeadReason::RetriesExhausted,
+        FailureKind::Rejected => DeadReason::Rejected,
+        FailureKind::Trap => DeadReason::Trap,
+        FailureKind::Timeout => DeadReason::Timeout,
+        FailureKind::Memory => DeadReason::Memory,
+        FailureKind::OutputRefused => DeadReason::OutputRefused,
+        FailureKind::TooLarge => DeadReason::TooLarge,
+    }
+}
+
+fn self_line(failed: &Failed) -> String {
+    failed.failure.message.clone()
+}

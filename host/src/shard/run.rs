@@ -1,0 +1,470 @@
+//! The loop of one shard: completions first, then calls that were set aside, then timers, then mail. It owns its actors; nobody else touches them.
+
+use super::actor::{Actor, arrival};
+use super::call::{CallFuture, Done};
+use super::timers::{Sleeping, Timers};
+use super::{Batch, Completion, Mail, Parts};
+use crate::passes::{Ask, PassStep};
+use crate::directory::View;
+use crate::event::{EntityKey, Event};
+use crate::pipeline::Pipeline;
+use crate::runtime::{Instance, Isolation};
+use crate::store;
+use crate::telemetry::events;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use seriatim_sequencer::{Effect, Input, Now};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+
+/// Mail taken before the loop looks at completions again.
+const MAIL_AT_ONCE: usize = 8;
+/// Alarms of entities out of memory that are rung in one round.
+const ALARMS_AT_ONCE: usize = 64;
+/// Calls of one entity before an instance is thrown away even within a run.
+const INSTANCE_CALLS_MAX: u64 = 1_000_000;
+/// The loop looks at its timers at least this often.
+const ROUND_MAX: Duration = Duration::from_millis(1_000);
+
+/// See the module.
+pub(super) struct Shard {
+    pub(super) parts: Parts,
+    pub(super) actors: Slab<Actor>,
+    pub(super) by_key: HashMap<EntityKey, usize>,
+    pub(super) calls: FuturesUnordered<CallFuture>,
+    /// Deliveries that wait because as many calls as allowed are set aside.
+    pub(super) deferred: VecDeque<super::perform::Delivery>,
+    pub(super) timers: Timers,
+    /// By pipeline.
+    pub(super) stream_timers: Vec<Timers>,
+    pub(super) sleeping: Sleeping,
+    /// Stream time by pipeline, behind everything this shard has taken.
+    pub(super) stream_now: Vec<u64>,
+    /// Highest message handed on, by pipeline.
+    pub(super) taken: Vec<u64>,
+    /// The pipelines' own records live in the first shard.
+    pub(super) own: Vec<Option<super::own::Own>>,
+    /// Warm instances of `isolation = "shared"`, and of the run that goes on.
+    pub(super) warm: Vec<Vec<Option<Instance>>>,
+    pub(super) run_of: Option<usize>,
+    pub(super) effects: Vec<Effect<Arc<Event>>>,
+    pub(super) changes_in_flight: usize,
+    pub(super) held_bytes: u64,
+    pub(super) draining: Option<oneshot::Sender<()>>,
+    pub(super) closed: bool,
+    pub(super) host_now: u64,
+    entries: VecDeque<store::Entry>,
+}
+
+impl Shard {
+    pub(super) fn new(parts: Parts) -> Self {
+        let pipelines = parts.pipelines.len();
+        let mut own = Vec::new();
+        own.resize_with(pipelines, || None);
+        let warm = parts.pipelines.iter().map(|pipeline| pipeline.handlers.iter().map(|_| None).collect()).collect();
+        let mut stream_timers = Vec::new();
+        stream_timers.resize_with(pipelines, Timers::default);
+        Self {
+            actors: Slab::new(),
+            by_key: HashMap::new(),
+            calls: FuturesUnordered::new(),
+            deferred: VecDeque::new(),
+            timers: Timers::default(),
+            stream_timers,
+            sleeping: Sleeping::new(pipelines),
+            stream_now: parts.at_start.iter().map(|(time, _)| *time).collect(),
+            taken: parts.at_start.iter().map(|(_, taken)| *taken).collect(),
+            own,
+            warm,
+            run_of: None,
+            effects: Vec::new(),
+            changes_in_flight: 0,
+            held_bytes: 0,
+            draining: None,
+            closed: false,
+            host_now: host_millis(),
+            entries: VecDeque::new(),
+            parts,
+        }
+    }
+
+    /// Runs until every handle is gone, the host is poisoned, or it has drained.
+    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
+        let mut completions = Vec::new();
+        let poison = self.parts.poison.clone();
+        self.load_own();
+        loop {
+            if poison.is_set() || (self.closed && self.idle()) {
+                return;
+            }
+            self.host_now = host_millis();
+            self.parts.completions.0.take(&mut completions);
+            for completion in completions.drain(..) {
+                self.completed(completion);
+            }
+            self.ring();
+            self.hand_over();
+            if self.draining.is_some() && self.idle() {
+                self.answer_drain();
+            }
+            let room = self.calls.len() < self.parts.bounds.calls_max
+                && self.changes_in_flight < self.parts.bounds.changes_max
+                && self.entries.is_empty()
+                && !self.closed;
+            let sleep = self.until_next();
+            let inbox = self.parts.completions.clone();
+            let committer = self.parts.committer.clone();
+            let full = !self.entries.is_empty();
+            tokio::select! {
+                biased;
+                () = inbox.0.notified() => {}
+                Some(done) = self.calls.next(), if !self.calls.is_empty() => {
+                    self.host_now = host_millis();
+                    self.call_ended(done);
+                    self.start_deferred();
+                }
+                () = committer.room(), if full => {}
+                received = mail.recv(), if room => match received {
+                    Some(first) => {
+                        self.host_now = host_millis();
+                        self.take_mail(first);
+                        for _ in 1..MAIL_AT_ONCE {
+                            if self.calls.len() >= self.parts.bounds.calls_max { break; }
+                            let Ok(more) = mail.try_recv() else { break };
+                            self.take_mail(more);
+                        }
+                    }
+                    None => self.closed = true,
+                },
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.calls.is_empty()
+            && self.deferred.is_empty()
+            && self.changes_in_flight == 0
+            && self.entries.is_empty()
+            && self.actors.iter().all(|(_, actor)| actor.outbox.is_empty())
+    }
+
+    fn answer_drain(&mut self) {
+        if let Some(answer) = self.draining.take()
+            && answer.send(()).is_err()
+        {
+            tracing::debug!("nobody waits for the drain any more");
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let next = self.timers.next().into_iter().chain(self.sleeping.next_host()).min();
+        next.map_or(ROUND_MAX, |at| Duration::from_millis(at.saturating_sub(self.host_now)).min(ROUND_MAX))
+    }
+
+    pub(super) fn now(&self, pipeline: usize) -> Now {
+        Now { host: self.host_now, stream: self.stream_now.get(pipeline).copied().unwrap_or_default() }
+    }
+
+    fn take_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Batch(batch) => self.batch(batch),
+            Mail::Pass { key, number, step } => self.pass(&key, number, step),
+            Mail::Wake { pipeline, owed } => {
+                for (key, alarm, outbox) in owed {
+                    if outbox || alarm.is_none() {
+                        self.wake(&key, pipeline);
+                    } else if let Some(alarm) = alarm {
+                        self.sleeping.insert(pipeline, key, alarm);
+                    }
+                }
+            }
+            Mail::Drain(answer) => {
+                self.draining = Some(answer);
+                self.deferred.clear();
+            }
+        }
+    }
+
+    fn wake(&mut self, key: &EntityKey, pipeline: usize) {
+        if key.entity.is_empty() {
+            return;
+        }
+        if let Some(token) = self.actor(key, pipeline) {
+            self.send(token);
+            self.drive(token, Input::Tick);
+        }
+    }
+
+    /// Events of one batch, those of one entity back to back: that makes the runs.
+    fn batch(&mut self, mut batch: Batch) {
+        let pipeline = batch.pipeline;
+        if self.draining.is_some() {
+            return;
+        }
+        let mut tokens = Vec::with_capacity(batch.events.len());
+        for event in batch.events.drain(..) {
+            match self.actor(&event.key, pipeline) {
+                Some(token) => tokens.push((token, event)),
+                None => return,
+            }
+        }
+        tokens.sort_by_key(|(token, _)| *token);
+        for (token, event) in tokens {
+            if let Some(actor) = self.actors.get(token) {
+                events::entity_waited(&actor.key.pipeline, self.host_now.saturating_sub(event.message.time));
+            }
+            self.drive(token, Input::Arrived(arrival(event)));
+        }
+        for item in batch.own {
+            self.own_item(pipeline, item);
+        }
+        if let Some(taken) = self.taken.get_mut(pipeline) {
+            *taken = batch.highest.max(*taken);
+        }
+        if let Some(time) = self.stream_now.get_mut(pipeline) {
+            *time = batch.stream_time.max(*time);
+        }
+        self.make_room();
+    }
+
+    fn pass(&mut self, key: &EntityKey, number: u64, step: PassStep) {
+        let Some(token) = self.by_key.get(key).copied() else { return };
+        let current = self.actors.get(token).is_some_and(|actor| actor.passes == number);
+        if self.draining.is_some() || !current {
+            return;
+        }
+        let ended = matches!(step, PassStep::Ended(_) | PassStep::Failed);
+        let input = match step {
+            PassStep::Started(gone_below) => Input::PassStarted { gone_below },
+            PassStep::Event(event) => Input::PassArrived(arrival(event)),
+            PassStep::Ended(to) => Input::PassEnded { to },
+            PassStep::Failed => Input::PassFailed,
+        };
+        self.drive(token, input);
+        if ended
+            && let Some(actor) = self.actors.get(token)
+            && !actor.sequencer.catching_up()
+            && let Some(service) = self.parts.catch_ups.get(actor.pipeline.index)
+        {
+            service.push(Ask::Done(key.clone()));
+        }
+    }
+
+    /// The entity's actor, loaded if it is not in memory. `None` when the store does not answer: the host is poisoned.
+    pub(super) fn actor(&mut self, key: &EntityKey, pipeline: usize) -> Option<usize> {
+        if let Some(token) = self.by_key.get(key) {
+            return Some(*token);
+        }
+        let shared = self.parts.pipelines.get(pipeline)?.clone();
+        let taken = self.taken.get(pipeline).copied().unwrap_or_default();
+        // One Arc per name: the actor's key, not the event's, is what stays in memory.
+        let key = EntityKey { pipeline: shared.name.clone(), entity: key.entity.clone() };
+        let actor = match self.parts.store.load(&key) {
+            Ok(loaded) => Actor::load(key.clone(), shared, loaded, taken),
+            Err(error @ store::Error::Record { .. }) => {
+                tracing::error!(pipeline = %key.pipeline, entity = %key.entity, "the entity parks (record): {error}");
+                let waiting = self.parts.store.load_waiting(&key).unwrap_or_default();
+                Actor::unreadable(key.clone(), shared, waiting, taken)
+            }
+            Err(error) => {
+                self.parts.poison.set(format!("the store does not answer: {error}"));
+                return None;
+            }
+        };
+        self.sleeping.remove(pipeline, &key);
+        let token = self.actors.insert(actor);
+        self.by_key.insert(key, token);
+        self.show(token);
+        self.send(token);
+        Some(token)
+    }
+
+    /// Steps an actor, and goes on for as long as its calls end at once.
+    pub(super) fn drive(&mut self, token: usize, input: Input<Arc<Event>>) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let Some(actor) = self.actors.get_mut(token) else { return };
+            let now = Now { host: self.host_now, stream: self.stream_now.get(actor.pipeline.index).copied().unwrap_or_default() };
+            let mut effects = std::mem::take(&mut self.effects);
+            actor.sequencer.step(now, input, &mut effects);
+            for effect in effects.drain(..) {
+                if let Some(done) = self.perform(token, effect) {
+                    next = self.outcome(done);
+                }
+            }
+            self.effects = effects;
+        }
+        self.settle(token);
+    }
+
+    /// Keeps the books after a step: timers, what is held, what is shown.
+    pub(super) fn settle(&mut self, token: usize) {
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        let wakeup = actor.sequencer.next_wakeup();
+        let host = wakeup.host.into_iter().chain(actor.send_at).min();
+        self.timers.set(&mut actor.timer, host, token);
+        if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
+            timers.set(&mut actor.stream_timer, wakeup.stream, token);
+        }
+        let (_, bytes) = actor.sequencer.held();
+        self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes).saturating_add(bytes);
+        actor.held_bytes = bytes;
+        if actor.sequencer.waiting().copied() != actor.shown {
+            self.show(token);
+        }
+    }
+
+    fn show(&mut self, token: usize) {
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        let waiting = actor.sequencer.waiting().copied();
+        let changed = waiting.map(|waiting| waiting.reason) != actor.shown.map(|shown| shown.reason);
+        actor.shown = waiting;
+        if changed {
+            events::waiting_changed(&actor.key, waiting.as_ref(), actor.failure.as_ref().map(|failed| &failed.failure));
+        }
+        self.parts.directory.show(&actor.key, View { shard: self.parts.index, waiting });
+    }
+
+    fn completed(&mut self, completion: Completion) {
+        match completion {
+            Completion::Committed(reply) => {
+                self.changes_in_flight = self.changes_in_flight.saturating_sub(1);
+                self.committed(usize::try_from(reply.entity).unwrap_or(usize::MAX), reply.number);
+            }
+            Completion::Published(reply) => self.published(reply),
+            Completion::Searched(reply) => self.searched(reply),
+        }
+    }
+
+    /// Timers and alarms that have rung.
+    fn ring(&mut self) {
+        if self.draining.is_some() {
+            while let Some(token) = self.timers.due(self.host_now) {
+                self.look_at(token);
+            }
+            return;
+        }
+        while let Some(token) = self.timers.due(self.host_now) {
+            self.look_at(token);
+        }
+        for pipeline in 0..self.stream_timers.len() {
+            let now = self.now(pipeline).stream;
+            while let Some(token) = self.stream_timers.get_mut(pipeline).and_then(|timers| timers.due(now)) {
+                if let Some(actor) = self.actors.get_mut(token) {
+                    actor.stream_timer = None;
+                }
+                self.drive(token, Input::Tick);
+            }
+        }
+        for _ in 0..ALARMS_AT_ONCE {
+            let due = self.sleeping.due_host(self.host_now).map(|key| (key, None));
+            let due = due.or_else(|| {
+                (0..self.stream_now.len()).find_map(|pipeline| self.sleeping.due_stream(pipeline, self.now(pipeline).stream).map(|key| (key, Some(pipeline))))
+            });
+            let Some((key, pipeline)) = due else { return };
+            let Some(pipeline) = pipeline.or_else(|| self.pipeline_of(&key)) else { return };
+            self.wake(&key, pipeline);
+        }
+    }
+
+    fn pipeline_of(&self, key: &EntityKey) -> Option<usize> {
+        self.parts.pipelines.iter().position(|pipeline| pipeline.name == key.pipeline)
+    }
+
+    fn look_at(&mut self, token: usize) {
+        if let Some(actor) = self.actors.get_mut(token) {
+            actor.timer = None;
+            actor.send_at = None;
+        }
+        self.send(token);
+        if self.draining.is_none() {
+            self.drive(token, Input::Tick);
+        }
+    }
+
+    fn call_ended(&mut self, done: Done) {
+        let token = done.token;
+        match self.outcome(done) {
+            Some(input) => self.drive(token, input),
+            None => self.settle(token),
+        }
+    }
+
+    /// Puts a change or a close in line; what the committer has no room for now waits here, in order.
+    pub(super) fn enter(&mut self, entry: store::Entry) {
+        if matches!(entry, store::Entry::Change(..)) {
+            self.changes_in_flight += 1;
+        }
+        self.entries.push_back(entry);
+        if self.entries.len() >= 256 {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.entries.is_empty()
+            && let Err(error) = self.parts.committer.try_send_all(&mut self.entries)
+        {
+            self.parts.poison.set(format!("the committer takes nothing any more: {error}"));
+        }
+    }
+
+    /// Bounds: held bytes (the entity holding most waits), actors in memory (idle ones leave).
+    fn make_room(&mut self) {
+        while self.held_bytes > self.parts.bounds.held_bytes {
+            let Some((token, _)) = self.actors.iter().filter(|(_, actor)| actor.held_bytes > 0).max_by_key(|(_, actor)| actor.held_bytes) else { return };
+            let before = self.held_bytes;
+            self.drive(token, Input::Shed);
+            if self.held_bytes >= before {
+                return;
+            }
+        }
+        if self.actors.len() > self.parts.bounds.entities_max {
+            let excess = self.actors.len() - self.parts.bounds.entities_max;
+            let leaving: Vec<_> = self.actors.iter().filter(|(_, actor)| actor.can_leave()).map(|(token, _)| token).take(excess + excess / 4 + 16).collect();
+            for token in leaving {
+                self.leave(token);
+            }
+        }
+    }
+
+    fn leave(&mut self, token: usize) {
+        let Some(mut actor) = self.actors.try_remove(token) else { return };
+        self.timers.set(&mut actor.timer, None, token);
+        if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
+            timers.set(&mut actor.stream_timer, None, token);
+        }
+        self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes);
+        if let Some(alarm) = super::actor::alarm(actor.sequencer.waiting()) {
+            self.sleeping.insert(actor.pipeline.index, actor.key.clone(), alarm);
+        }
+        self.by_key.remove(&actor.key);
+        self.parts.directory.forget(&actor.key);
+        if self.run_of == Some(token) {
+            self.run_of = None;
+        }
+    }
+
+    /// Instances for the next call of `token`: those of its own run, or shared ones.
+    pub(super) fn instances(&mut self, token: usize, pipeline: &Pipeline) -> Vec<Option<Instance>> {
+        let same_run = self.run_of == Some(token);
+        self.run_of = Some(token);
+        let Some(warm) = self.warm.get_mut(pipeline.index) else { return Vec::new() };
+        let keep = |(instance, handler): (&mut Option<Instance>, &crate::runtime::Handler)| match handler.isolation() {
+            Isolation::Shared => instance.take(),
+            Isolation::Run if same_run => instance.take().filter(|instance| instance.calls() < INSTANCE_CALLS_MAX),
+            Isolation::Run | Isolation::Event => {
+                *instance = None;
+                None
+            }
+        };
+        warm.iter_mut().zip(&pipeline.handlers).map(keep).collect()
+    }
+}
+
+pub(super) fn host_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

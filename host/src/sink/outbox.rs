@@ -1,0 +1,269 @@
+//! One entity's outbox: outputs and dead letters that are committed and not yet confirmed. Pure: decides what may leave, and how.
+//!
+//! Invariants: entries leave in the order of their numbers, one at a time; none leaves before its commit is durable; none is sent blind that may
+//! have been sent longer than half a duplicate window ago (design §3.6).
+
+use crate::store::{Mark, OutboxEntry};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Delays between tries of a stream that cannot take a message now, milliseconds; the last one repeats.
+const BACK_OFF: [u64; 6] = [100, 250, 500, 1_000, 2_500, 5_000];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    entries: VecDeque<Entry>,
+    next_number: u64,
+    /// Entries up to this number are durable.
+    durable: u64,
+    /// The head is with the publisher or the scanner.
+    in_air: bool,
+    /// Tries of the head that the stream could not take.
+    tries: usize,
+    /// Host time before which the head is not tried again.
+    not_before: u64,
+    /// The head was refused for good: nothing leaves until an operator says so.
+    refused: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stored: Arc<OutboxEntry>,
+    /// Broker time at or after which it may have been sent already.
+    sent_since: Option<u64>,
+    /// Where a search for it begins.
+    mark: Mark,
+}
+
+/// What to do with the head.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing now.
+    Nothing,
+    /// Not before this host time.
+    At(u64),
+    /// Publish it.
+    Send(Arc<OutboxEntry>),
+    /// It may be there already: look for its id above the mark first.
+    Search {
+        /// The entry.
+        entry: Arc<OutboxEntry>,
+        /// From where.
+        mark: Mark,
+    },
+}
+
+/// What is known of the broker when the head is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Broker {
+    /// Its clock, milliseconds; `None` = unknown, so nothing that may have been sent leaves blind.
+    pub now: Option<u64>,
+    /// The duplicate window of the head's stream, milliseconds.
+    pub window: u64,
+}
+
+impl Outbox {
+    /// What the store held at load: all durable, all possibly sent since their commit.
+    #[must_use]
+    pub fn restore(entries: Vec<OutboxEntry>) -> Self {
+        let last = entries.last().map_or(0, |entry| entry.number);
+        let entries = entries
+            .into_iter()
+            .map(|stored| Entry { sent_since: Some(stored.mark.sent_after), mark: stored.mark.clone(), stored: Arc::new(stored) })
+            .collect();
+        Self { entries, next_number: last + 1, durable: last, ..Self::default() }
+    }
+
+    /// The number for the next entry.
+    pub fn number(&mut self) -> u64 {
+        self.next_number = self.next_number.max(1);
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// An entry goes into a commit. It may leave after [`durable`](Self::durable).
+    pub fn push(&mut self, entry: OutboxEntry) {
+        self.entries.push_back(Entry { sent_since: None, mark: entry.mark.clone(), stored: Arc::new(entry) });
+    }
+
+    /// The commit that carried everything up to `number` is durable.
+    pub fn durable(&mut self, number: u64) {
+        self.durable = self.durable.max(number);
+    }
+
+    /// Highest number given out.
+    #[must_use]
+    pub fn last_number(&self) -> u64 {
+        self.next_number.saturating_sub(1)
+    }
+
+    /// Entries not confirmed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Nothing is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The subject of the head, if it could leave now: the shell looks up its stream's window with it.
+    #[must_use]
+    pub fn head(&self) -> Option<&Arc<OutboxEntry>> {
+        self.entries.front().map(|entry| &entry.stored)
+    }
+
+    /// What to do with the head now. `Send` and `Search` put it in the air: answer with `confirmed`, `unavailable`, `refused` or `searched`.
+    pub fn next(&mut self, now: u64, broker: Broker) -> Next {
+        if self.in_air || self.refused {
+            return Next::Nothing;
+        }
+        let Some(head) = self.entries.front_mut().filter(|head| head.stored.number <= self.durable) else { return Next::Nothing };
+        if now < self.not_before {
+            return Next::At(self.not_before);
+        }
+        let blind = match (head.sent_since, broker.now) {
+            (None, _) => true,
+            (Some(since), Some(at)) => at.saturating_sub(since) <= broker.window / 2 && since > 0,
+            (Some(_), None) => false,
+        };
+        self.in_air = true;
+        if !blind {
+            return Next::Search { entry: head.stored.clone(), mark: head.mark.clone() };
+        }
+        if head.sent_since.is_none() {
+            head.sent_since = Some(broker.now.unwrap_or(head.mark.sent_after));
+        }
+        Next::Send(head.stored.clone())
+    }
+
+    /// The stream has it. Returns its number: a change that removes it rides with the next commit.
+    pub fn confirmed(&mut self) -> Option<Arc<OutboxEntry>> {
+        self.in_air = false;
+        self.tries = 0;
+        self.not_before = 0;
+        self.entries.pop_front().map(|entry| entry.stored)
+    }
+
+    /// The stream cannot take it now. Returns the host time of the next try.
+    pub fn unavailable(&mut self, now: u64) -> u64 {
+        self.in_air = false;
+        let delay = BACK_OFF.get(self.tries).or(BACK_OFF.last()).copied().unwrap_or(5_000);
+        self.tries += 1;
+        self.not_before = now.saturating_add(delay);
+        self.not_before
+    }
+
+    /// The stream will never take it.
+    pub fn refused(&mut self) {
+        self.in_air = false;
+        self.refused = true;
+    }
+
+    /// An operator wants it tried again.
+    pub fn retry(&mut self) {
+        self.refused = false;
+        self.not_before = 0;
+    }
+
+    /// The stream was searched from the head's mark to `end` and does not hold it: it can be sent as if for the first time.
+    pub fn absent(&mut self, end: Mark) {
+        self.in_air = false;
+        if let Some(head) = self.entries.front_mut() {
+            head.mark = end;
+            head.sent_since = None;
+        }
+    }
+
+    /// Tries of the head that the stream could not take.
+    #[must_use]
+    pub fn tries(&self) -> usize {
+        self.tries
+    }
+
+    /// The head is with the publisher or the scanner.
+    #[must_use]
+    pub fn in_air(&self) -> bool {
+        self.in_air
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64, sent_after: u64) -> OutboxEntry {
+        OutboxEntry {
+            number,
+            subject: "out.a".into(),
+            headers: Vec::new(),
+            payload: bytes::Bytes::new(),
+            message_id: format!("id-{number}"),
+            mark: Mark { stream: "OUT".into(), created: 1, last_sequence: 5, sent_after },
+            dead: false,
+            cause: "echo".into(),
+        }
+    }
+
+    const BROKER: Broker = Broker { now: Some(10_000), window: 2_000 };
+
+    #[test]
+    fn nothing_leaves_before_its_commit_is_durable_and_one_leaves_at_a_time() {
+        let mut outbox = Outbox::default();
+        for _ in 0..2 {
+            let number = outbox.number();
+            outbox.push(entry(number, 10_000));
+        }
+        assert!(matches!(outbox.next(0, BROKER), Next::Nothing));
+        outbox.durable(1);
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 1));
+        outbox.durable(2);
+        assert!(matches!(outbox.next(0, BROKER), Next::Nothing), "the one before is not confirmed");
+        assert_eq!(outbox.confirmed().map(|entry| entry.number), Some(1));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 2));
+    }
+
+    #[test]
+    fn what_may_have_been_sent_past_half_a_window_is_searched_for_first() {
+        let mut outbox = Outbox::restore(vec![entry(7, 8_000), entry(8, 9_500)]);
+        assert!(matches!(outbox.next(0, BROKER), Next::Search { entry, mark } if entry.number == 7 && mark.last_sequence == 5));
+        outbox.absent(Mark { last_sequence: 40, ..Mark::default() });
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 7));
+        outbox.confirmed();
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 8), "within half a window: sent blind");
+        assert_eq!(outbox.number(), 9);
+    }
+
+    #[test]
+    fn a_try_that_was_not_answered_for_long_is_not_repeated_blind() {
+        let mut outbox = Outbox::default();
+        let number = outbox.number();
+        outbox.push(entry(number, 10_000));
+        outbox.durable(number);
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(_)));
+        let at = outbox.unavailable(0);
+        assert!(matches!(outbox.next(at - 1, BROKER), Next::At(next) if next == at));
+        let later = Broker { now: Some(11_001), window: 2_000 };
+        assert!(matches!(outbox.next(at, later), Next::Search { .. }));
+    }
+
+    #[test]
+    fn without_the_brokers_clock_nothing_restored_leaves_blind() {
+        let mut outbox = Outbox::restore(vec![entry(1, 10_000)]);
+        assert!(matches!(outbox.next(0, Broker { now: None, window: 2_000 }), Next::Search { .. }));
+    }
+
+    #[test]
+    fn a_refused_head_stays_until_an_operator_speaks() {
+        let mut outbox = Outbox::restore(vec![entry(1, 10_000)]);
+        let _ = outbox.next(0, BROKER);
+        outbox.refused();
+        assert!(matches!(outbox.next(0, BROKER), Next::Nothing));
+        outbox.retry();
+        assert!(matches!(outbox.next(0, BROKER), Next::Send(_)));
+    }
+}

@@ -1,0 +1,189 @@
+//! The catch-up service of one pipeline: starts what `catchup.rs` says, reads the stream again through `catchup_reader.rs`, and hands each entity its
+//! messages. Decides nothing about them. What does not decode is skipped: it was closed when it was first read.
+
+use super::catchup::{CatchUps, Start};
+use super::catchup_reader::{self, CatchupConfig, CatchupItem, entity_filters};
+use super::decode::Decoder;
+use crate::event::EntityKey;
+use crate::inbox::Inbox;
+use crate::nats::connect::Connection;
+use crate::nats::identity::KnownStream;
+use crate::passes::{Ask, PassPort, PassStep, Request};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Batches that wait between the reader of a pass and the shards.
+const BATCHES_MAX: usize = 4;
+
+/// What the service works with.
+pub struct Service {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// Its subjects.
+    pub subjects: Vec<String>,
+    /// The token that holds the entity, when it stands in the subject.
+    pub token: Option<usize>,
+    /// The connection to read through.
+    pub connection: Connection,
+    /// The stream as known at the start.
+    pub known: KnownStream,
+    /// Decodes messages.
+    pub decoder: Arc<Decoder>,
+    /// The way back into the shards.
+    pub port: Arc<dyn PassPort>,
+    /// `catch-ups-max`.
+    pub max: usize,
+}
+
+/// A pass that runs: up to where each of its entities wants it.
+#[derive(Debug)]
+struct Running {
+    wants: Mutex<HashMap<EntityKey, Want>>,
+    to: watch::Sender<u64>,
+    /// Somebody left it.
+    left: Notify,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Want {
+    shard: usize,
+    number: u64,
+    to: u64,
+}
+
+impl Running {
+    fn wants(&self) -> MutexGuard<'_, HashMap<EntityKey, Want>> {
+        self.wants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everyone in it.
+    fn all(&self) -> Vec<(EntityKey, Want)> {
+        self.wants().iter().map(|(key, want)| (key.clone(), *want)).collect()
+    }
+}
+
+/// Serves until it is dropped.
+pub async fn run(service: Service, asks: Arc<Inbox<Ask>>) {
+    let service = Arc::new(service);
+    let mut catch_ups = CatchUps::new(service.max, service.token.is_some());
+    let mut running: HashMap<EntityKey, Arc<Running>> = HashMap::new();
+    let mut taken = Vec::new();
+    loop {
+        asks.take(&mut taken);
+        for ask in taken.drain(..) {
+            match ask {
+                Ask::Start(request) => catch_ups.request(request),
+                Ask::Extend(key, to) => {
+                    if let Some(pass) = running.get(&key) {
+                        if let Some(want) = pass.wants().get_mut(&key) {
+                            want.to = to.max(want.to);
+                        }
+                        pass.to.send_if_modified(|end| {
+                            let raised = to > *end;
+                            *end = to.max(*end);
+                            raised
+                        });
+                    }
+                }
+                Ask::Done(key) => {
+                    if let Some(pass) = running.remove(&key) {
+                        pass.wants().remove(&key);
+                        pass.left.notify_one();
+                    }
+                    catch_ups.ended(&key);
+                }
+            }
+        }
+        while let Some(start) = catch_ups.next() {
+            let (filters, requests) = match start {
+                Start::Own(request) => (service.filters_of(&request.key), vec![request]),
+                Start::Shared(requests) => (service.subjects.clone(), requests),
+            };
+            let pass = begin(&service, filters, &requests);
+            running.extend(requests.into_iter().map(|request| (request.key, pass.clone())));
+        }
+        asks.notified().await;
+    }
+}
+
+impl Service {
+    fn filters_of(&self, key: &EntityKey) -> Vec<String> {
+        match self.token {
+            Some(token) => entity_filters(&self.subjects, token, &key.entity),
+            None => self.subjects.clone(),
+        }
+    }
+}
+
+fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request]) -> Arc<Running> {
+    let from = requests.iter().map(|request| request.from).min().unwrap_or(1);
+    let end = requests.iter().map(|request| request.to).max().unwrap_or(0);
+    let (to, ends) = watch::channel(end);
+    let want = |request: &Request| Want { shard: request.shard, number: request.number, to: request.to };
+    let wants = requests.iter().map(|request| (request.key.clone(), want(request))).collect();
+    let pass = Arc::new(Running { wants: Mutex::new(wants), to, left: Notify::new() });
+    let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known.clone(), from };
+    tracing::debug!(pipeline = %service.pipeline, entities = requests.len(), from, to = end, "catching up");
+    let (items, received) = mpsc::channel(BATCHES_MAX);
+    let reader = tokio::spawn(catchup_reader::run(service.connection.clone(), config, ends, items));
+    tokio::spawn(serve(service.clone(), pass.clone(), received, reader));
+    pass
+}
+
+/// Hands on what one pass reads, until nobody is left in it.
+async fn serve(
+    service: Arc<Service>,
+    pass: Arc<Running>,
+    mut items: mpsc::Receiver<CatchupItem>,
+    reader: tokio::task::JoinHandle<Result<(), crate::nats::gapless::ReadError>>,
+) {
+    loop {
+        let item = tokio::select! {
+            item = items.recv() => item,
+            () = pass.left.notified() => {
+                if pass.wants().is_empty() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(item) = item else { break };
+        match item {
+            CatchupItem::Opened { first_sequence } => {
+                for (key, want) in pass.all() {
+                    service.port.step(want.shard, key, want.number, PassStep::Started(first_sequence)).await;
+                }
+            }
+            CatchupItem::Messages(messages) => {
+                for message in messages {
+                    let stream_sequence = message.stream_sequence;
+                    let Ok(event) = service.decoder.decode(message) else { continue };
+                    let want = pass.wants().get(&event.key).copied();
+                    let Some(want) = want else { continue };
+                    let key = event.key.clone();
+                    if stream_sequence <= want.to && !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await {
+                        return;
+                    }
+                }
+            }
+            CatchupItem::Reached { to } => {
+                for (key, want) in pass.all() {
+                    // Who was extended meanwhile is told at the end it wants now.
+                    if want.to <= to {
+                        service.port.step(want.shard, key, want.number, PassStep::Ended(want.to)).await;
+                    }
+                }
+            }
+        }
+    }
+    let error = match reader.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(pipeline = %service.pipeline, "a catch-up broke off and is tried again: {error}");
+    for (key, want) in pass.all() {
+        service.port.step(want.shard, key, want.number, PassStep::Failed).await;
+    }
+}

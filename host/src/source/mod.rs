@@ -1,0 +1,9 @@
+//! From the stream to events: the gapless live reader, catch-up passes, decoding, and the watermark. What is read here is
+//! handed to the router; nothing here knows of stores or handlers.
+
+pub mod catchup;
+pub mod catchup_reader;
+pub mod decode;
+pub mod reader;
+pub mod sources;
+pub mod watermark;

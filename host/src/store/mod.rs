@@ -1,0 +1,71 @@
+//! Where everything durable lives: state in, change out. `Store` is the trait, `embedded` this host's disk, `committer` the one thread that writes,
+//! `record` the bytes, `contract` the suite every store must pass.
+//!
+//! Called by `app` (open, owing, pipelines, identity), the shards (load) and the committer (commit). Knows nothing of shards, handlers or NATS.
+
+mod batcher;
+mod committer;
+#[cfg(test)]
+mod contract;
+mod embedded;
+mod error;
+mod folder;
+mod keys;
+mod poison;
+mod queue;
+mod record;
+mod types;
+
+pub use batcher::{Batcher, Draft, Due, Entry, Reply, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX};
+pub use committer::{Committer, CompletionSink, DurableProgress, Handle};
+pub use embedded::{Embedded, Options};
+pub use error::Error;
+pub use poison::Poison;
+pub use types::{
+    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity,
+};
+
+use crate::event::EntityKey;
+use seriatim_sequencer::Waiting;
+
+/// A place that keeps records. All methods block; none may be called from an async task that others wait for, except `load` of one entity.
+pub trait Store: Send + Sync + 'static {
+    /// Everything durable about one entity; defaults when nothing is known of it.
+    ///
+    /// # Errors
+    /// [`Error::Record`] when a part of it cannot be read (`load_waiting` may still work); [`Error::Engine`] when the disk does not answer.
+    fn load(&self, key: &EntityKey) -> Result<Loaded, Error>;
+
+    /// What the entity waits for, alone: it survives a record that cannot be read.
+    ///
+    /// # Errors
+    /// As `load`.
+    fn load_waiting(&self, key: &EntityKey) -> Result<Option<Waiting>, Error>;
+
+    /// Writes all of the batch or nothing of it; fsynced when it returns. Of two writes to one thing the later one in the batch holds.
+    ///
+    /// # Errors
+    /// After any error of the engine nothing is accepted any more ([`Error::Poisoned`]).
+    fn commit(&self, batch: &Batch) -> Result<(), Error>;
+
+    /// Entities that owe something (outputs in the outbox, or waiting with an alarm), in name order after `after`, at most `max`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]. An entity whose record cannot be read is listed all the same.
+    fn owing(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<Owed>, Error>;
+
+    /// Every pipeline the store knows, by name.
+    ///
+    /// # Errors
+    /// [`Error::Record`] (entity empty) when one cannot be read: the host must not start then.
+    fn pipelines(&self) -> Result<Vec<(String, PipelineRecord)>, Error>;
+
+    /// Who this store is.
+    fn identity(&self) -> Identity;
+
+    /// Adds one to the run number; durable before it returns.
+    ///
+    /// # Errors
+    /// As `commit`.
+    fn raise_run(&self) -> Result<u64, Error>;
+}

@@ -1,0 +1,203 @@
+//! What goes into a store and what comes out of it. Plain data, without an opinion on how it is written (that is `record.rs`).
+
+use crate::event::EntityKey;
+use bytes::Bytes;
+use seriatim_sequencer::{Alarm, Patch, Snapshot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who a store is (design G6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Random; made with the store.
+    pub store_id: String,
+    /// Raised at every start.
+    pub run: u64,
+}
+
+/// Everything durable about one entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The core's part. All of it as of `generation`: older parts have been rebased to it.
+    pub snapshot: Snapshot,
+    /// State by handler name and key. Handlers without state do not appear.
+    pub state: Vec<(String, BTreeMap<String, Bytes>)>,
+    /// Outputs and dead letters not yet confirmed, ascending by number.
+    pub outbox: Vec<OutboxEntry>,
+    /// The highest generation any part was written under; 0 when there is none.
+    pub generation: u64,
+}
+
+/// One entity of the owing index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The entity; empty = the pipeline's own record.
+    pub entity: String,
+    /// When its waiting rings, if it waits with an alarm.
+    pub alarm: Option<Alarm>,
+    /// Whether its outbox holds anything.
+    pub outbox: bool,
+}
+
+/// What one commit changes of one entity.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which entity; an empty name = the pipeline's own record.
+    pub key: EntityKey,
+    /// The core's part.
+    pub patch: Patch,
+    /// How many slots the entity keeps (`dedup.ids`, at least 1). Rounded up to a power of two, so that after a change of the ring no
+    /// more is forgotten than the smaller one promises.
+    pub ring: u32,
+    /// State written by the handlers.
+    pub state: Vec<StateWrite>,
+    /// Outputs and dead letters that may leave once this is durable.
+    pub outbox_add: Vec<OutboxEntry>,
+    /// Numbers of confirmed ones.
+    pub outbox_remove: Vec<u64>,
+    /// Sets or clears the entity in the owing index; `None` only when the index says the right thing already.
+    /// A change that itself adds outputs or an alarm cannot clear it.
+    pub owes: Option<bool>,
+    /// Stream sequences whose fate becomes durable with this change (for the watermark of the same commit).
+    pub closes: Vec<u64>,
+    /// The pipeline's generation.
+    pub generation: u64,
+}
+
+impl Change {
+    /// A change that changes nothing yet.
+    #[must_use]
+    pub fn new(key: EntityKey, ring: u32, generation: u64) -> Self {
+        Self {
+            key,
+            patch: Patch::default(),
+            ring,
+            state: Vec::new(),
+            outbox_add: Vec::new(),
+            outbox_remove: Vec::new(),
+            owes: None,
+            closes: Vec::new(),
+            generation,
+        }
+    }
+}
+
+/// One write of a handler's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The handler that owns it.
+    pub handler: Arc<str>,
+    /// The key within that handler's state of this entity.
+    pub key: String,
+    /// `None` deletes.
+    pub value: Option<Bytes>,
+}
+
+/// What is written together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Changes, in order.
+    pub changes: Vec<Change>,
+    /// How far each pipeline is, with these changes.
+    pub pipelines: Vec<(Arc<str>, Progress)>,
+    /// Pipelines that are new or whose meaning changed (their progress included; an entry in `pipelines` wins).
+    pub records: Vec<(Arc<str>, PipelineRecord)>,
+}
+
+impl Batch {
+    /// Nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.pipelines.is_empty() && self.records.is_empty()
+    }
+}
+
+/// How far a pipeline is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Highest stream sequence up to which every message's fate is durable.
+    pub watermark: u64,
+    /// Highest message read.
+    pub highest: u64,
+    /// The broker's timestamp of it, milliseconds.
+    pub highest_time: u64,
+    /// Stream time (design §3.3), milliseconds.
+    pub stream_time: u64,
+}
+
+/// A committed output or dead letter that JetStream has not confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Ascending within the entity; its place in line.
+    pub number: u64,
+    /// Where it goes.
+    pub subject: String,
+    /// With these headers (`Nats-Msg-Id` aside).
+    pub headers: Vec<(String, String)>,
+    /// And this payload.
+    pub payload: Bytes,
+    /// `Nats-Msg-Id`.
+    pub message_id: String,
+    /// From where a search for it starts.
+    pub mark: Mark,
+    /// A dead letter.
+    pub dead: bool,
+    /// The handler's name, or the dead letter's reason (metrics).
+    pub cause: String,
+}
+
+/// What was known of the output stream when the entry was committed (design §3.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Its name; empty = unknown.
+    pub stream: String,
+    /// When it was created, nanoseconds since the Unix epoch.
+    pub created: i64,
+    /// Its last sequence; 0 = unknown.
+    pub last_sequence: u64,
+    /// The broker's clock at the commit, milliseconds: it cannot have been sent before.
+    pub sent_after: u64,
+}
+
+/// What the store knows of a pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineRecord {
+    /// Raised when an operator accepts a changed stream or a rebuild.
+    pub generation: u64,
+    /// How far it is.
+    pub progress: Progress,
+    /// What gives positions their meaning.
+    pub meaning: Meaning,
+    /// Which stream it read.
+    pub stream: StreamIdentity,
+    /// Every generation with the stream sequence it began at, ascending.
+    pub generations: Vec<(u64, u64)>,
+}
+
+/// The parts of the config that give positions their meaning: a difference refuses to start (design §3.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// `subjects`
+    pub subjects: Vec<String>,
+    /// `event.entity`
+    pub entity: String,
+    /// `event.sequence`
+    pub sequence: String,
+    /// `event.epoch`
+    pub epoch: Option<String>,
+    /// `order.by`
+    pub by: String,
+    /// `order.first-sequence`
+    pub first_sequence: String,
+    /// `stream`
+    pub stream: String,
+}
+
+/// Which stream, exactly: a recreated one has the same name and another time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamIdentity {
+    /// Name.
+    pub name: String,
+    /// Created at, nanoseconds since the Unix epoch.
+    pub created: i64,
+}

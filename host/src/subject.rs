@@ -1,0 +1,137 @@
+//! Subjects: which are valid, which patterns match them, and how an entity becomes one token of a subject. Pure functions of text; nothing here
+//! talks to a broker. Used wherever a subject is read from the config, checked on its way out, or made from an entity.
+
+/// Whether a message may be published to this subject: dot-separated tokens, none empty, no wildcard, no space and no control character.
+#[must_use]
+pub fn valid_subject(subject: &str) -> bool {
+    valid_pattern(subject) && !subject.split('.').any(|token| token == "*" || token == ">")
+}
+
+/// Whether this may stand where a subscription or filter stands: as [`valid_subject`], with `*` as a whole token and `>` as the last one allowed.
+#[must_use]
+pub fn valid_pattern(pattern: &str) -> bool {
+    let mut rest = pattern.split('.').peekable();
+    while let Some(token) = rest.next() {
+        let fits = match token {
+            "" => false,
+            ">" => rest.peek().is_none(),
+            "*" => true,
+            _ => token.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>'),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a subject lies within a pattern by NATS's rules: `*` stands for one token, a last `>` for one or more. Both must be valid; a subject
+/// that is itself a pattern lies within the other if everything it matches does.
+#[must_use]
+pub fn subject_matches(pattern: &str, subject: &str) -> bool {
+    let mut subject = subject.split('.');
+    for want in pattern.split('.') {
+        match (want, subject.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(token)) if token != ">" => {}
+            (want, Some(token)) if want == token && token != ">" => {}
+            _ => return false,
+        }
+    }
+    subject.next().is_none()
+}
+
+/// An entity as one subject token: every byte outside `[A-Za-z0-9_-]` is written `=XX`. Different entities give different tokens, and no
+/// entity of at least one byte gives a wildcard or an empty token.
+#[must_use]
+pub fn subject_token(entity: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |byte| char::from(*byte));
+    let mut token = String::with_capacity(entity.len());
+    for byte in entity.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+            token.push(char::from(byte));
+        } else {
+            token.push('=');
+            token.push(digit(byte >> 4));
+            token.push(digit(byte & 15));
+        }
+    }
+    token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn subjects_and_patterns() {
+        for subject in ["a", "a.b", "flights.N1-2_3.x", "$JS.API", "a.=2A", "grüße.x"] {
+            assert!(valid_subject(subject), "{subject}");
+            assert!(valid_pattern(subject), "{subject}");
+        }
+        for pattern in ["*", ">", "a.*", "a.*.b", "a.>", "*.>"] {
+            assert!(!valid_subject(pattern), "{pattern}");
+            assert!(valid_pattern(pattern), "{pattern}");
+        }
+        for neither in ["", ".", "a.", ".a", "a..b", "a b", "a\tb", "a\r\nb", "a\0", "a.>.b", "a*", "a.b>", "a.*b", "\u{a0}"] {
+            assert!(!valid_subject(neither), "{neither:?}");
+            assert!(!valid_pattern(neither), "{neither:?}");
+        }
+    }
+
+    #[test]
+    fn matching() {
+        let cases = [
+            ("a.b", "a.b", true),
+            ("a.b", "a", false),
+            ("a", "a.b", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("a.>", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a", true),
+            ("*", "a.b", false),
+            ("a.>", "a.*", true),
+            ("a.*", "a.>", false),
+            ("a.>", "a.>", true),
+            ("a.b", "a.*", false),
+        ];
+        for (pattern, subject, expected) in cases {
+            assert_eq!(subject_matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_valid_and_tells_its_entity(entity in "\\PC{1,40}") {
+            let token = subject_token(&entity);
+            prop_assert!(valid_subject(&token));
+            prop_assert!(!token.contains('.'));
+            let mut bytes = Vec::new();
+            let mut rest = token.as_str();
+            while let Some(first) = rest.chars().next() {
+                let taken = if first == '=' { 3 } else { 1 };
+                let (head, tail) = rest.split_at(taken);
+                bytes.push(if taken == 3 { u8::from_str_radix(&head[1..], 16).unwrap() } else { head.as_bytes()[0] });
+                rest = tail;
+            }
+            prop_assert_eq!(String::from_utf8(bytes).unwrap(), entity);
+        }
+
+        #[test]
+        fn wildcards_match_what_they_stand_for(tokens in prop::collection::vec("[a-z]{1,3}", 1..6), star in any::<prop::sample::Index>()) {
+            let subject = tokens.join(".");
+            let mut pattern = tokens.clone();
+            pattern[star.index(tokens.len())] = "*".into();
+            prop_assert!(subject_matches(&pattern.join("."), &subject));
+            pattern.truncate(star.index(tokens.len()));
+            pattern.push(">".into());
+            prop_assert!(subject_matches(&pattern.join("."), &subject));
+        }
+    }
+}

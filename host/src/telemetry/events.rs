@@ -1,0 +1,388 @@
+//! What happens, told once: each function counts, and logs where an operator would want to read it. Levels: ERROR = data at risk or an operator
+//! is needed; WARN = given up, refused or not as it should be, and handled; INFO = rare and good to know; DEBUG = each event.
+//!
+//! What came from outside stands in fields, never in the text of a line: fields are escaped. Counting is on the path of every event, so each thread keeps the handles of its series: there are few, their labels are bounded.
+
+use super::metrics as names;
+use metrics::{Counter, Gauge, Histogram, Label, SharedString};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Which event a line is about.
+#[derive(Clone, Copy, Debug)]
+pub struct EventAt<'a> {
+    /// Its pipeline.
+    pub pipeline: &'a str,
+    /// Its entity; empty for a message without one.
+    pub entity: &'a str,
+    /// Its sequence; 0 when it is not known.
+    pub sequence: u64,
+    /// The broker's number of its message.
+    pub stream_sequence: u64,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Handled, and durable.
+    Applied,
+    /// Seen before.
+    Duplicate,
+    /// A newer one had been applied (`by = "version"`).
+    Superseded,
+    /// Late, and dropped by policy.
+    DroppedLate,
+    /// Given up, and kept.
+    DeadLettered,
+}
+
+impl Outcome {
+    const ALL: [Self; 5] = [Self::Applied, Self::Duplicate, Self::Superseded, Self::DroppedLate, Self::DeadLettered];
+
+    /// As it stands in the label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Superseded => "superseded",
+            Self::DroppedLate => "dropped_late",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// How an event was out of order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disorder {
+    /// It came early and opened a gap.
+    Gap,
+    /// Its sequence had been given up.
+    Late,
+    /// Its sequence had been taken by another payload.
+    Conflict,
+}
+
+impl Disorder {
+    const ALL: [Self; 3] = [Self::Gap, Self::Late, Self::Conflict];
+
+    /// As it stands in the label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Late => "late",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// Series of one kind by metric and up to two labels; a third one goes without a cache.
+type Series<H> = RefCell<HashMap<&'static str, HashMap<Box<str>, HashMap<Box<str>, H>>>>;
+
+thread_local! {
+    static COUNTERS: Series<Counter> = RefCell::default();
+    static GAUGES: Series<Gauge> = RefCell::default();
+    static HISTOGRAMS: Series<Histogram> = RefCell::default();
+}
+
+/// Hands the series to `act`. The second label is left out when its name is empty.
+fn series<H: Clone>(
+    cache: &'static std::thread::LocalKey<Series<H>>,
+    metric: &'static str,
+    pipeline: &str,
+    (name, value): (&'static str, &str),
+    register: impl FnOnce(&'static str, Vec<Label>) -> H,
+) -> H {
+    let known = |cache: &Series<H>| cache.borrow().get(metric)?.get(pipeline)?.get(value).cloned();
+    if let Some(series) = cache.with(known) {
+        return series;
+    }
+    let mut labels = vec![Label::new("pipeline", SharedString::from(pipeline.to_owned()))];
+    if !name.is_empty() {
+        labels.push(Label::new(name, SharedString::from(value.to_owned())));
+    }
+    let series = register(metric, labels);
+    cache.with(|cache| {
+        let mut cache = cache.borrow_mut();
+        cache.entry(metric).or_default().entry(pipeline.into()).or_default().insert(value.into(), series.clone());
+    });
+    series
+}
+
+const NONE: (&str, &str) = ("", "");
+
+fn counter(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Counter {
+    series(&COUNTERS, metric, pipeline, second, |metric, labels| metrics::counter!(metric, labels))
+}
+
+fn gauge(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Gauge {
+    series(&GAUGES, metric, pipeline, second, |metric, labels| metrics::gauge!(metric, labels))
+}
+
+fn histogram(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Histogram {
+    series(&HISTOGRAMS, metric, pipeline, second, |metric, labels| metrics::histogram!(metric, labels))
+}
+
+/// Counts of this size lose nothing as `f64`.
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// Recording has started.
+pub(super) fn started() {
+    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// A pipeline is there: its counters are shown as 0 from now on.
+pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a str>) {
+    for outcome in Outcome::ALL {
+        counter(names::EVENTS, pipeline, ("outcome", outcome.name())).increment(0);
+    }
+    for kind in Disorder::ALL {
+        counter(names::DISORDER, pipeline, ("kind", kind.name())).increment(0);
+    }
+    for handler in handlers {
+        counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
+        counter(names::RETRIES, pipeline, ("handler", handler)).increment(0);
+    }
+    for metric in [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES] {
+        gauge(metric, pipeline, NONE).increment(0.0);
+    }
+}
+
+/// An event has come to its end, durably. Applied ones: [`applied`].
+pub fn finished(pipeline: &str, outcome: Outcome) {
+    counter(names::EVENTS, pipeline, ("outcome", outcome.name())).increment(1);
+}
+
+/// An event was applied, `lag` after it was published.
+pub fn applied(pipeline: &str, lag: Duration) {
+    finished(pipeline, Outcome::Applied);
+    histogram(names::PROCESSING_LAG, pipeline, NONE).record(lag);
+}
+
+/// It is an event's turn, so long after it was read.
+pub fn turn_came(pipeline: &str, waited: Duration) {
+    histogram(names::ENTITY_WAIT, pipeline, NONE).record(waited);
+}
+
+/// A gap opened: this many sequences are missing.
+pub fn gap_opened(at: EventAt<'_>, missing: u64) {
+    counter(names::DISORDER, at.pipeline, ("kind", Disorder::Gap.name())).increment(1);
+    histogram(names::SEQUENCE_GAP, at.pipeline, NONE).record(float(missing));
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::debug!(pipeline, entity, sequence, stream_sequence, missing, "an event came early");
+}
+
+/// An event was late or in conflict with an earlier one.
+pub fn out_of_order(at: EventAt<'_>, kind: Disorder) {
+    counter(names::DISORDER, at.pipeline, ("kind", kind.name())).increment(1);
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::info!(pipeline, entity, sequence, stream_sequence, kind = kind.name(), "an event came out of order");
+}
+
+/// The number of early events in memory changed.
+pub fn held_changed(pipeline: &str, by: i32) {
+    gauge(names::HELD_EVENTS, pipeline, NONE).increment(f64::from(by));
+}
+
+/// The number of entities in memory changed.
+pub fn live_changed(pipeline: &str, by: i32) {
+    gauge(names::LIVE_ENTITIES, pipeline, NONE).increment(f64::from(by));
+}
+
+/// The number of committed and unconfirmed outputs and dead letters changed.
+pub fn outbox_changed(pipeline: &str, by: i32) {
+    gauge(names::OUTBOX_ENTRIES, pipeline, NONE).increment(f64::from(by));
+}
+
+/// An entity began to wait, waits for another reason, or goes on.
+pub fn waiting_changed(pipeline: &str, from: Option<&str>, to: Option<&str>) {
+    if from == to {
+        return;
+    }
+    if let Some(reason) = from {
+        gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).decrement(1.0);
+    }
+    if let Some(reason) = to {
+        gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).increment(1.0);
+    }
+}
+
+/// How many early events are in memory, for those who count them anew.
+pub fn held_are(pipeline: &str, count: u64) {
+    gauge(names::HELD_EVENTS, pipeline, NONE).set(float(count));
+}
+
+/// How many entities are in memory, for those who count them anew.
+pub fn live_are(pipeline: &str, count: u64) {
+    gauge(names::LIVE_ENTITIES, pipeline, NONE).set(float(count));
+}
+
+/// How many outputs and dead letters are unconfirmed, for those who count them anew.
+pub fn outbox_is(pipeline: &str, count: u64) {
+    gauge(names::OUTBOX_ENTRIES, pipeline, NONE).set(float(count));
+}
+
+/// How many entities wait for this reason, for those who count them anew.
+pub fn waiting_are(pipeline: &str, reason: &str, count: u64) {
+    gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).set(float(count));
+}
+
+/// How many messages the watermark is behind the stream's last.
+pub fn stream_lag_is(pipeline: &str, messages: u64) {
+    gauge(names::STREAM_LAG, pipeline, NONE).set(float(messages));
+}
+
+/// How long the entity that waits longest has waited.
+pub fn oldest_waiting_is(pipeline: &str, age: Duration) {
+    gauge(names::OLDEST_WAITING, pipeline, NONE).set(age.as_secs_f64());
+}
+
+/// A handler call ended, well or not.
+pub fn handler_called(pipeline: &str, handler: &str, took: Duration) {
+    histogram(names::HANDLER_DURATION, pipeline, ("handler", handler)).record(took);
+}
+
+/// A handler call failed. `kind` is the failure's name, `backtrace` the handler's.
+pub fn handler_failed(at: EventAt<'_>, handler: &str, kind: &'static str, attempt: u32, message: &str, backtrace: Option<&str>) {
+    let (pipeline, handler_label) = (at.pipeline.to_owned(), handler.to_owned());
+    metrics::counter!(names::HANDLER_FAILURES, "pipeline" => pipeline, "handler" => handler_label, "kind" => kind).increment(1);
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::warn!(pipeline, entity, sequence, stream_sequence, handler, attempt, kind, error = message, backtrace, "a handler failed");
+}
+
+/// Another attempt at an event will be made, after this delay.
+pub fn retry_set(at: EventAt<'_>, handler: &str, attempt: u32, delay: Duration) {
+    counter(names::RETRIES, at.pipeline, ("handler", handler)).increment(1);
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::debug!(pipeline, entity, sequence, stream_sequence, handler, attempt, ?delay, "the next attempt is set");
+}
+
+/// An event was given up, and its dead letter is durable.
+pub fn dead_lettered(at: EventAt<'_>, reason: &str, error: &str) {
+    finished(at.pipeline, Outcome::DeadLettered);
+    counter(names::DEAD_LETTERS, at.pipeline, ("reason", reason)).increment(1);
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::warn!(pipeline, entity, sequence, stream_sequence, reason, error, "an event was dead-lettered");
+}
+
+/// An entity parked: it goes on only by an operator's word, or when the missing event comes.
+pub fn parked(at: EventAt<'_>, reason: &str, error: &str) {
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::error!(pipeline, entity, sequence, stream_sequence, reason, error, "an entity is parked, an operator is needed");
+}
+
+/// A pipeline stopped reading and calling.
+pub fn pipeline_stopped(pipeline: &str, reason: &str) {
+    tracing::error!(pipeline, reason, "the pipeline stopped");
+}
+
+/// Retention deleted messages before they were done: these stream sequences, both included.
+pub fn lost(pipeline: &str, first: u64, last: u64) {
+    tracing::error!(pipeline, first, last, messages = last.saturating_sub(first).saturating_add(1), "messages were deleted before they were done");
+}
+
+/// The host may not go on: no further commit, no further publish.
+pub fn poisoned(reason: &str) {
+    tracing::error!(reason, "the host stops");
+}
+
+/// A group commit is durable.
+pub fn committed(changes: usize, took: Duration) {
+    metrics::histogram!(names::COMMIT_DURATION).record(took);
+    metrics::histogram!(names::COMMIT_CHANGES).record(float(changes as u64));
+}
+
+/// The broker confirmed an output of a handler.
+pub fn output_confirmed(pipeline: &str, handler: &str) {
+    counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(1);
+}
+
+/// A reader was made anew.
+pub fn reader_restarted(pipeline: &str, reason: &str, detail: &str) {
+    counter(names::READER_RESTARTS, pipeline, ("reason", reason)).increment(1);
+    tracing::warn!(pipeline, reason, detail, "the reader is made anew");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::tests::recorded;
+    use super::*;
+
+    const AT: EventAt<'_> = EventAt { pipeline: "p", entity: "e", sequence: 3, stream_sequence: 30 };
+
+    #[test]
+    fn what_happens_is_counted_under_the_documented_names() {
+        let text = recorded(|| {
+            started();
+            pipeline_known("p", ["h"]);
+            applied("p", Duration::from_millis(3));
+            applied("p", Duration::from_millis(3));
+            finished("q", Outcome::Duplicate);
+            turn_came("p", Duration::ZERO);
+            gap_opened(AT, 4);
+            out_of_order(AT, Disorder::Late);
+            held_changed("p", 5);
+            held_changed("p", -2);
+            live_changed("p", 1);
+            outbox_changed("p", 2);
+            waiting_changed("p", None, Some("gap"));
+            waiting_changed("p", Some("gap"), Some("retry"));
+            waiting_changed("p", Some("retry"), Some("retry"));
+            stream_lag_is("p", 17);
+            oldest_waiting_is("p", Duration::from_millis(1500));
+            handler_called("p", "h", Duration::from_micros(3));
+            handler_failed(AT, "h", "trap", 1, "unreachable", None);
+            retry_set(AT, "h", 2, Duration::from_secs(1));
+            dead_lettered(AT, "trap", "unreachable");
+            committed(7, Duration::from_millis(1));
+            output_confirmed("p", "h");
+            reader_restarted("p", "heartbeat", "none for 10 s");
+        });
+        for line in [
+            concat!("seriatim_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "seriatim_events_total{pipeline=\"p\",outcome=\"applied\"} 2",
+            "seriatim_events_total{pipeline=\"p\",outcome=\"superseded\"} 0",
+            "seriatim_events_total{pipeline=\"p\",outcome=\"dead_lettered\"} 1",
+            "seriatim_events_total{pipeline=\"q\",outcome=\"duplicate\"} 1",
+            "seriatim_disorder_total{pipeline=\"p\",kind=\"gap\"} 1",
+            "seriatim_disorder_total{pipeline=\"p\",kind=\"late\"} 1",
+            "seriatim_sequence_gap_sum{pipeline=\"p\"} 4",
+            "seriatim_held_events{pipeline=\"p\"} 3",
+            "seriatim_live_entities{pipeline=\"p\"} 1",
+            "seriatim_waiting_entities{pipeline=\"p\",reason=\"gap\"} 0",
+            "seriatim_waiting_entities{pipeline=\"p\",reason=\"retry\"} 1",
+            "seriatim_processing_lag_seconds_bucket{pipeline=\"p\",le=\"0.005\"} 2",
+            "seriatim_entity_wait_seconds_count{pipeline=\"p\"} 1",
+            "seriatim_stream_lag_messages{pipeline=\"p\"} 17",
+            "seriatim_oldest_waiting_seconds{pipeline=\"p\"} 1.5",
+            "seriatim_handler_duration_seconds_count{pipeline=\"p\",handler=\"h\"} 1",
+            "seriatim_handler_failures_total{pipeline=\"p\",handler=\"h\",kind=\"trap\"} 1",
+            "seriatim_retries_total{pipeline=\"p\",handler=\"h\"} 1",
+            "seriatim_dead_letters_total{pipeline=\"p\",reason=\"trap\"} 1",
+            "seriatim_commit_duration_seconds_count 1",
+            "seriatim_commit_changes_sum 7",
+            "seriatim_outputs_total{pipeline=\"p\",handler=\"h\"} 1",
+            "seriatim_outbox_entries{pipeline=\"p\"} 2",
+            "seriatim_reader_restarts_total{pipeline=\"p\",reason=\"heartbeat\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        for metric in names::METRICS {
+            assert!(text.contains(&format!("# HELP {} ", metric.name)), "{}", metric.name);
+            let series = text.lines().filter(|line| {
+                let rest = line.strip_prefix(metric.name);
+                rest.is_some_and(|rest| rest.starts_with(['{', ' ']) || rest.starts_with("_bucket{") || rest.starts_with("_count{"))
+            });
+            for line in series {
+                let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').expect("labels").0);
+                let names: Vec<_> = labels.split(',').filter_map(|l| l.split_once('=')).map(|(n, _)| n).filter(|n| *n != "le").collect();
+                assert_eq!(names, metric.labels, "{line}");
+            }
+        }
+    }
+}

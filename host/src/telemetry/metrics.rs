@@ -1,0 +1,255 @@
+//! The names of all metrics, with their labels, buckets and meanings, and the recorder that keeps them. `docs/metrics.md` is compared with
+//! [`METRICS`] by a test. Labels are bounded: pipelines, handlers and fixed words, never the entity. Counting itself is `events.rs`'s.
+
+use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
+
+/// The running version, as label of a constant 1.
+pub const BUILD_INFO: &str = "seriatim_build_info";
+/// Events by what became of them.
+pub const EVENTS: &str = "seriatim_events_total";
+/// What was out of order.
+pub const DISORDER: &str = "seriatim_disorder_total";
+/// How many sequences a gap spans.
+pub const SEQUENCE_GAP: &str = "seriatim_sequence_gap";
+/// Early events in memory.
+pub const HELD_EVENTS: &str = "seriatim_held_events";
+/// Entities that wait, by reason.
+pub const WAITING_ENTITIES: &str = "seriatim_waiting_entities";
+/// Entities in memory.
+pub const LIVE_ENTITIES: &str = "seriatim_live_entities";
+/// From publishing to applied.
+pub const PROCESSING_LAG: &str = "seriatim_processing_lag_seconds";
+/// From read to an event's turn.
+pub const ENTITY_WAIT: &str = "seriatim_entity_wait_seconds";
+/// Messages of the stream behind the watermark.
+pub const STREAM_LAG: &str = "seriatim_stream_lag_messages";
+/// Age of the oldest wait.
+pub const OLDEST_WAITING: &str = "seriatim_oldest_waiting_seconds";
+/// Time of handler calls.
+pub const HANDLER_DURATION: &str = "seriatim_handler_duration_seconds";
+/// Failed handler calls, by kind.
+pub const HANDLER_FAILURES: &str = "seriatim_handler_failures_total";
+/// Attempts after the first.
+pub const RETRIES: &str = "seriatim_retries_total";
+/// Dead letters, by reason.
+pub const DEAD_LETTERS: &str = "seriatim_dead_letters_total";
+/// Time of commits.
+pub const COMMIT_DURATION: &str = "seriatim_commit_duration_seconds";
+/// Changes of commits.
+pub const COMMIT_CHANGES: &str = "seriatim_commit_changes";
+/// Outputs that the broker confirmed.
+pub const OUTPUTS: &str = "seriatim_outputs_total";
+/// Outputs and dead letters that are committed and not confirmed.
+pub const OUTBOX_ENTRIES: &str = "seriatim_outbox_entries";
+/// Readers made anew, by reason.
+pub const READER_RESTARTS: &str = "seriatim_reader_restarts_total";
+
+/// How a metric counts.
+#[derive(Clone, Copy, Debug)]
+pub enum MetricKind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts by size, in buckets with these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// How it counts.
+    pub kind: MetricKind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells, in one or two sentences of Markdown.
+    pub doc: &'static str,
+}
+
+const GAPS: &[f64] = &[1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0];
+const WAITS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0];
+/// A call on a warm instance takes about a microsecond, `time-max` is a second.
+const CALLS: &[f64] = &[
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02,
+    0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+];
+/// An fsync takes between tens of microseconds and, on a disk in trouble, seconds.
+const COMMITS: &[f64] =
+    &[0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+const CHANGES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 4096.0];
+
+const PIPELINE: &[&str] = &["pipeline"];
+const HANDLER: &[&str] = &["pipeline", "handler"];
+
+const fn counter(name: &'static str, labels: &'static [&'static str], doc: &'static str) -> MetricDoc {
+    MetricDoc { name, kind: MetricKind::Counter, labels, doc }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], doc: &'static str) -> MetricDoc {
+    MetricDoc { name, kind: MetricKind::Gauge, labels, doc }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    buckets: &'static [f64],
+    doc: &'static str,
+) -> MetricDoc {
+    MetricDoc { name, kind: MetricKind::Histogram(buckets), labels, doc }
+}
+
+/// Every metric, in the order in which the documentation shows them.
+#[rustfmt::skip]
+pub const METRICS: &[MetricDoc] = &[
+    gauge(BUILD_INFO, &["version"], "Always 1; the running version is its label."),
+    counter(EVENTS, &["pipeline", "outcome"], "Events by what became of them: `applied`, `duplicate`, `superseded`, `dropped_late`, `dead_lettered`. Together: what was read minus what waits."),
+    counter(DISORDER, &["pipeline", "kind"], "What was out of order: `gap` (events that opened one), `late`, `conflict`."),
+    histogram(SEQUENCE_GAP, PIPELINE, GAPS, "Missing sequences of each gap when it opened."),
+    gauge(HELD_EVENTS, PIPELINE, "Early events held in memory until their gap closes."),
+    gauge(WAITING_ENTITIES, &["pipeline", "reason"], "Entities that cannot go on now, by reason."),
+    gauge(LIVE_ENTITIES, PIPELINE, "Entities in memory."),
+    histogram(PROCESSING_LAG, PIPELINE, WAITS, "From an event's publishing (the broker's timestamp) until it is applied."),
+    histogram(ENTITY_WAIT, PIPELINE, WAITS, "From an event's arrival in this host until it is its turn."),
+    gauge(STREAM_LAG, PIPELINE, "Messages of the source behind which the watermark is: 0 when everything that was read is finished or waits durably."),
+    gauge(OLDEST_WAITING, PIPELINE, "How long the entity that waits longest has waited; 0 when none waits."),
+    histogram(HANDLER_DURATION, HANDLER, CALLS, "Time of each handler call."),
+    counter(HANDLER_FAILURES, &["pipeline", "handler", "kind"], "Failed calls: `retry`, `rejected`, `trap`, `timeout`, `memory`, `output-refused`, `too-large`, and `host` for this host's own faults, which count as no attempt."),
+    counter(RETRIES, HANDLER, "Attempts after the first, by the handler that had failed."),
+    counter(DEAD_LETTERS, &["pipeline", "reason"], "Dead letters by reason."),
+    histogram(COMMIT_DURATION, &[], COMMITS, "Time of each group commit, fsync included."),
+    histogram(COMMIT_CHANGES, &[], CHANGES, "Changes of entities in each group commit."),
+    counter(OUTPUTS, HANDLER, "Outputs that the broker confirmed."),
+    gauge(OUTBOX_ENTRIES, PIPELINE, "Outputs and dead letters that are committed and not yet confirmed."),
+    counter(READER_RESTARTS, &["pipeline", "reason"], "Readers made anew, by reason."),
+];
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in METRICS {
+        let unit = if metric.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+        match metric.kind {
+            MetricKind::Counter => describe_counter!(metric.name, unit, metric.doc),
+            MetricKind::Gauge => describe_gauge!(metric.name, unit, metric.doc),
+            MetricKind::Histogram(_) => describe_histogram!(metric.name, unit, metric.doc),
+        }
+    }
+}
+
+/// Why there is no recorder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recorder could not be made or another one is there.
+    #[error("metrics cannot be recorded: {0}")]
+    Recorder(#[from] metrics_exporter_prometheus::BuildError),
+    /// The thread that keeps the histograms small could not be started.
+    #[error("metrics cannot be recorded: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Reads what was recorded. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorded(PrometheusHandle);
+
+impl Recorded {
+    /// Everything in the Prometheus text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+/// Starts recording in this process: once, before anything is counted.
+///
+/// # Errors
+/// When another recorder is installed already, or no thread can be started.
+pub fn install() -> Result<Recorded, Error> {
+    /// Samples of histograms are kept one by one until they are sorted into buckets; this bounds how many.
+    const UPKEEP: Duration = Duration::from_secs(1);
+    let handle = builder()?.install_recorder()?;
+    describe();
+    let kept = handle.clone();
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            kept.run_upkeep();
+        }
+    })?;
+    super::events::started();
+    Ok(Recorded(handle))
+}
+
+fn builder() -> Result<PrometheusBuilder, metrics_exporter_prometheus::BuildError> {
+    METRICS.iter().try_fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
+        MetricKind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
+        MetricKind::Counter | MetricKind::Gauge => Ok(builder),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    /// What a piece of code records, as it is scraped.
+    pub(in crate::telemetry) fn recorded(what: impl FnOnce()) -> String {
+        let recorder = builder().expect("a recorder").build_recorder();
+        ::metrics::with_local_recorder(&recorder, || {
+            describe();
+            what();
+        });
+        recorder.handle().render()
+    }
+
+    #[test]
+    fn names_are_prefixed_unique_and_carry_their_unit() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert!(names.iter().all(|name| name.starts_with("seriatim_")));
+        for metric in METRICS {
+            assert_eq!(matches!(metric.kind, MetricKind::Counter), metric.name.ends_with("_total"), "{}", metric.name);
+            assert!(!metric.labels.contains(&"entity"));
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+    }
+
+    #[test]
+    fn histograms_have_the_buckets_of_the_table() {
+        let text = recorded(|| ::metrics::histogram!(SEQUENCE_GAP, "pipeline" => "p").record(7.0));
+        for line in ["le=\"5\"} 0", "le=\"10\"} 1", "le=\"1000\"} 1", "le=\"+Inf\"} 1"] {
+            assert!(text.contains(&format!("seriatim_sequence_gap_bucket{{pipeline=\"p\",{line}")), "{text}");
+        }
+        assert!(text.contains("# HELP seriatim_sequence_gap Missing sequences"), "{text}");
+    }
+
+    #[test]
+    fn docs_of_the_metrics_are_true() {
+        const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let document = std::fs::read_to_string(FILE).expect("docs/metrics.md");
+        let (before, rest) = document.split_once("<!-- metrics -->\n").expect("the table's begin is marked");
+        let (_, after) = rest.split_once("<!-- end -->").expect("the table's end is marked");
+        let mut table = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
+        for MetricDoc { name, kind, labels, doc } in METRICS {
+            let kind = match kind {
+                MetricKind::Counter => "counter".to_owned(),
+                MetricKind::Gauge => "gauge".to_owned(),
+                MetricKind::Histogram(buckets) => {
+                    let (first, last) = (buckets.first().expect("buckets"), buckets.last().expect("buckets"));
+                    format!("histogram, {first} to {last}")
+                }
+            };
+            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+            writeln!(table, "| `{name}` | {kind} | {labels} | {doc} |").expect("text");
+        }
+        let right = format!("{before}<!-- metrics -->\n{table}<!-- end -->{after}");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(FILE, right).expect("docs/metrics.md can be written");
+        } else {
+            assert!(document == right, "docs/metrics.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
+        }
+    }
+}

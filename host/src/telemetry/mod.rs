@@ -1,0 +1,6 @@
+//! What the host tells about itself: [`metrics`] (names, and the recorder), [`events`] (one call that counts and logs what happened) and
+//! [`logging`] (the log's form). Knows no other module of ours: everybody may call it.
+
+pub mod events;
+pub mod logging;
+pub mod metrics;

@@ -1,0 +1,146 @@
+//! A real `nats-server` with JetStream in a folder of its own. It can be killed, stopped, frozen, started again on the same port, and
+//! its streams' files can be copied away and put back while it does not run.
+
+use super::process::Process;
+use super::wait::until;
+use super::{ports, tools};
+use rustix::process::Signal;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The broker of one test.
+pub(crate) struct Broker {
+    folder: PathBuf,
+    port: u16,
+    process: Option<Process>,
+    starts: u32,
+}
+
+impl Broker {
+    /// Writes the server's config and starts it. `max_payload` is the server's, in bytes.
+    pub(crate) async fn start(folder: &Path, max_payload: u32) -> Self {
+        let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0 };
+        fs::create_dir_all(broker.storage()).expect("a folder for the broker");
+        let config = format!(
+            "server_name: \"test\"\nlisten: \"127.0.0.1:{}\"\nmax_payload: {max_payload}\n\
+             jetstream {{ store_dir: \"{}\", max_memory_store: 256MB, max_file_store: 2GB }}\n",
+            broker.port,
+            broker.storage().display()
+        );
+        fs::write(broker.config(), config).expect("the broker's config");
+        broker.again().await;
+        broker
+    }
+
+    /// Starts it (again) on its port, with what its folder holds; returns when it answers.
+    pub(crate) async fn again(&mut self) {
+        assert!(self.process.is_none(), "the broker runs already");
+        self.starts += 1;
+        let log = self.folder.join(format!("broker-{}.log", self.starts));
+        let mut command = Command::new(tools::nats_server());
+        command.arg("--config").arg(self.config());
+        let mut process = Process::spawn("nats-server", command, &log);
+        let url = self.url();
+        until("the broker to answer", async || {
+            if let Some(status) = process.status() {
+                panic!("nats-server ended ({status}):\n{}", process.log());
+            }
+            let client = options().connect(&url).await.map_err(|error| error.to_string())?;
+            async_nats::jetstream::new(client).query_account().await.map_err(|error| error.to_string())
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// Where it listens, whether it runs or not.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.take().expect("a running broker").kill();
+    }
+
+    /// SIGTERM: everything it has is in its files when this returns.
+    pub(crate) async fn stop(&mut self) {
+        let mut process = self.process.take().expect("a running broker");
+        process.signal(Signal::TERM);
+        process.ended().await;
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub(crate) fn freeze(&mut self) {
+        self.process.as_mut().expect("a running broker").signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self) {
+        self.process.as_mut().expect("a running broker").signal(Signal::CONT);
+    }
+
+    /// Copies one stream's files to a place beside the storage. The broker must not run.
+    pub(crate) fn save(&self, stream: &str) -> Saved {
+        assert!(self.process.is_none(), "stop the broker before copying its files");
+        let to = self.folder.join(format!("saved-{}-{stream}", self.starts));
+        copy(&self.stream(stream), &to);
+        Saved { stream: stream.to_owned(), files: to }
+    }
+
+    /// Puts older files of a stream in the place of what it has. The broker must not run.
+    pub(crate) fn restore(&self, saved: &Saved) {
+        assert!(self.process.is_none(), "stop the broker before replacing its files");
+        fs::remove_dir_all(self.stream(&saved.stream)).expect("the stream's files");
+        copy(&saved.files, &self.stream(&saved.stream));
+    }
+
+    /// A new connection that comes back by itself after an outage.
+    pub(crate) async fn connect(&self) -> async_nats::Client {
+        options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
+    }
+
+    /// The end of its log, for failures.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join(format!("broker-{}.log", self.starts))).unwrap_or_default()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("nats.conf")
+    }
+
+    fn storage(&self) -> PathBuf {
+        self.folder.join("broker")
+    }
+
+    fn stream(&self, name: &str) -> PathBuf {
+        self.storage().join("jetstream").join("$G").join("streams").join(name)
+    }
+}
+
+/// A stream's files, copied.
+pub(crate) struct Saved {
+    stream: String,
+    files: PathBuf,
+}
+
+fn options() -> async_nats::ConnectOptions {
+    async_nats::ConnectOptions::new()
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(Duration::from_secs(5)))
+        .reconnect_delay_callback(|_| Duration::from_millis(50))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder to copy to");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.expect("an entry of the folder");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copied file");
+        }
+    }
+}

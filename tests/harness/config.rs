@@ -1,0 +1,171 @@
+//! A `seriatim.toml` for one test: everything a test may want to change, as plain values; TOML only at the end.
+
+use super::tools;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The whole file.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// `[store] path`.
+    pub(crate) store: PathBuf,
+    /// `[run]`: name and TOML value.
+    pub(crate) run: Vec<(&'static str, String)>,
+    /// `[dead-letters] max-bytes`.
+    pub(crate) dead_letters_max_bytes: &'static str,
+    /// The first one is the one that most tests mean.
+    pub(crate) pipelines: Vec<Pipeline>,
+}
+
+/// `[pipelines.<name>]`.
+#[derive(Clone)]
+pub(crate) struct Pipeline {
+    pub(crate) name: &'static str,
+    pub(crate) stream: &'static str,
+    pub(crate) subjects: Vec<&'static str>,
+    /// A TOML value.
+    pub(crate) start: &'static str,
+    pub(crate) entity: &'static str,
+    /// A TOML value.
+    pub(crate) first_sequence: &'static str,
+    pub(crate) gap_wait: &'static str,
+    pub(crate) gap_then: &'static str,
+    pub(crate) held_max: u32,
+    pub(crate) late: &'static str,
+    pub(crate) ids: u32,
+    pub(crate) retry: Vec<&'static str>,
+    pub(crate) failure_then: &'static str,
+    pub(crate) handlers: Vec<Handler>,
+}
+
+/// `[[pipelines.<name>.handlers]]`.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    pub(crate) name: &'static str,
+    pub(crate) component: PathBuf,
+    pub(crate) to: &'static str,
+    pub(crate) outputs: Vec<&'static str>,
+    /// More keys: name and value, a number or a text.
+    pub(crate) limits: Vec<(&'static str, &'static str)>,
+}
+
+impl Config {
+    /// One pipeline `flights` with the echo handler.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            store: folder.join("store"),
+            run: Vec::new(),
+            dead_letters_max_bytes: "64MiB",
+            pipelines: vec![Pipeline::flights()],
+        }
+    }
+
+    /// The pipeline that most tests have as their only one.
+    pub(crate) fn flights(&mut self) -> &mut Pipeline {
+        self.pipelines.first_mut().expect("a first pipeline")
+    }
+
+    /// The file for a host that finds its broker at `url`.
+    pub(crate) fn toml(&self, url: &str, telemetry: u16) -> String {
+        let mut text = format!(
+            "[nats]\nservers = [{}]\n\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
+             [dead-letters]\nmax-bytes = {}\n\n[run]\n",
+            quoted(url),
+            quoted(&self.store.display().to_string()),
+            quoted(self.dead_letters_max_bytes),
+        );
+        for (name, value) in &self.run {
+            writeln!(text, "{name} = {value}").expect("a string takes text");
+        }
+        for pipeline in &self.pipelines {
+            text.push_str(&pipeline.toml());
+        }
+        text
+    }
+}
+
+impl Pipeline {
+    /// Stream `FLIGHTS`, the entity in the second token, a gap that never gives up within a test.
+    pub(crate) fn flights() -> Self {
+        Self {
+            name: "flights",
+            stream: "FLIGHTS",
+            subjects: vec!["flights.>"],
+            start: "\"first\"",
+            entity: "subject:2",
+            first_sequence: "1",
+            gap_wait: "10m",
+            gap_then: "park",
+            held_max: 1000,
+            late: "dead-letter",
+            ids: 64,
+            retry: vec!["50ms", "100ms"],
+            failure_then: "dead-letter",
+            handlers: vec![Handler::echo()],
+        }
+    }
+
+    /// Another pipeline beside the first: stream `TRAINS`, its outputs on `other.>`.
+    pub(crate) fn trains() -> Self {
+        let handler = Handler { to: "other", outputs: vec!["other.>"], ..Handler::echo() };
+        Self { name: "trains", stream: "TRAINS", subjects: vec!["trains.>"], handlers: vec![handler], ..Self::flights() }
+    }
+
+    fn toml(&self) -> String {
+        let name = self.name;
+        let mut text = format!(
+            "\n[pipelines.{name}]\nstream = \"{}\"\nsubjects = {}\nstart = {}\n\n\
+             [pipelines.{name}.event]\nformat = \"raw\"\nentity = \"{}\"\nsequence = \"header:Seriatim-Sequence\"\n\
+             id = \"header:Seriatim-Id\"\nkind = \"header:Seriatim-Type\"\ntime = \"header:Seriatim-Time\"\n\n\
+             [pipelines.{name}.order]\nby = \"sequence\"\nfirst-sequence = {}\n\
+             gap = {{ wait = \"{}\", held-max = {}, jump-max = 1000000, then = \"{}\" }}\nlate = \"{}\"\ndedup = {{ ids = {} }}\n\n\
+             [pipelines.{name}.failure]\nretry = {}\nthen = \"{}\"\n",
+            self.stream,
+            list(&self.subjects),
+            self.start,
+            self.entity,
+            self.first_sequence,
+            self.gap_wait,
+            self.held_max,
+            self.gap_then,
+            self.late,
+            self.ids,
+            list(&self.retry),
+            self.failure_then,
+        );
+        for handler in &self.handlers {
+            text.push_str(&handler.toml(name));
+        }
+        text
+    }
+}
+
+impl Handler {
+    /// `plugins/echo`: each payload to `echo.<entity>`.
+    pub(crate) fn echo() -> Self {
+        Self { name: "echo", component: tools::plugin("echo"), to: "echo", outputs: vec!["echo.>"], limits: Vec::new() }
+    }
+
+    fn toml(&self, pipeline: &str) -> String {
+        let mut text = format!(
+            "\n[[pipelines.{pipeline}.handlers]]\nname = \"{}\"\ncomponent = {}\nconfig = {{ to = \"{}\" }}\noutputs = {}\n",
+            self.name,
+            quoted(&self.component.display().to_string()),
+            self.to,
+            list(&self.outputs),
+        );
+        for (key, value) in &self.limits {
+            let value = if value.parse::<u64>().is_ok() { (*value).to_owned() } else { quoted(value) };
+            writeln!(text, "{key} = {value}").expect("a string takes text");
+        }
+        text
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn list(items: &[&str]) -> String {
+    toml::Value::from(items.to_vec()).to_string()
+}

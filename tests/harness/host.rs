@@ -1,0 +1,157 @@
+//! A real `seriatim run`: started, watched through its telemetry port and its log, and ended in every way a process can end.
+
+use super::process::Process;
+use super::wait::until;
+use super::{telemetry, tools};
+use rustix::process::Signal;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+/// A host process. Dropping it kills it.
+pub(crate) struct Host {
+    process: Process,
+    port: u16,
+}
+
+impl Host {
+    /// Starts `seriatim run --config <config> <args>`; waits for nothing.
+    pub(crate) fn spawn(config: &Path, port: u16, args: &[&str], failpoints: &str, log: &Path) -> Self {
+        let mut command = Command::new(tools::seriatim());
+        command.arg("run").arg("--config").arg(config).args(args);
+        command.env_remove("FAILPOINTS").env("RUST_BACKTRACE", "1");
+        if !failpoints.is_empty() {
+            command.env("FAILPOINTS", failpoints);
+        }
+        Self { process: Process::spawn("seriatim", command, log), port }
+    }
+
+    /// Waits until it answers at all.
+    pub(crate) async fn alive(&self) {
+        until("the host to answer", async || match telemetry::get(self.port, "/healthz").await? {
+            (200, _) => Ok(()),
+            (status, body) => Err(format!("/healthz {status}: {body}")),
+        })
+        .await;
+    }
+
+    /// Waits until `/readyz` says yes.
+    pub(crate) async fn ready(&mut self) {
+        until("the host to be ready", async || {
+            if let Some(status) = self.process.status() {
+                panic!("the host ended instead of getting ready ({status})");
+            }
+            match telemetry::get(self.port, "/readyz").await? {
+                (200, _) => Ok(()),
+                (status, body) => Err(format!("/readyz {status}: {body}")),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until `/readyz` says no and its reason (or the log) holds every one of `words`.
+    pub(crate) async fn unready(&mut self, words: &[&str]) {
+        until(&format!("/readyz to say no, with {words:?}"), async || {
+            if let Some(status) = self.process.status() {
+                panic!("the host ended ({status})");
+            }
+            let (status, body) = telemetry::get(self.port, "/readyz").await?;
+            let text = format!("{body}\n{}", self.process.log());
+            let told = status == 503 && words.iter().all(|word| text.contains(word));
+            if told { Ok(()) } else { Err(format!("/readyz {status}: {body}")) }
+        })
+        .await;
+    }
+
+    /// Waits until the host refuses to work and names every one of `words`: it has ended with a failure, or it runs and is not ready.
+    pub(crate) async fn refuses(&mut self, words: &[&str]) {
+        until(&format!("a refusal that names {words:?}"), async || {
+            let ended = self.process.status();
+            let mut text = self.process.log();
+            let refused = match ended {
+                Some(status) if status.success() => panic!("the host ended without a failure"),
+                Some(_) => true,
+                None => {
+                    let (status, body) = telemetry::get(self.port, "/readyz").await?;
+                    text.push_str(&body);
+                    status == 503
+                }
+            };
+            let missing: Vec<_> = words.iter().filter(|word| !text.contains(**word)).collect();
+            match (refused, missing.is_empty(), ended) {
+                (true, true, _) => Ok(()),
+                (_, _, Some(status)) => panic!("the host ended ({status}) without naming {missing:?}"),
+                (refused, _, None) => Err(format!("refused: {refused}, not named: {missing:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a metric, summed over the series with these labels, is `wanted`.
+    pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)], wanted: f64) {
+        self.metric_until(name, labels, |value| (value - wanted).abs() < 1e-9).await;
+    }
+
+    /// Waits until a metric, summed over the series with these labels, satisfies `enough`.
+    pub(crate) async fn metric_until(&self, name: &str, labels: &[(&str, &str)], enough: impl Fn(f64) -> bool) {
+        until(&format!("metric {name}{labels:?}"), async || {
+            let (_, text) = telemetry::get(self.port, "/metrics").await?;
+            let value = telemetry::sum(&text, name, labels);
+            if enough(value) { Ok(()) } else { Err(value.to_string()) }
+        })
+        .await;
+    }
+
+    /// What a metric is now.
+    pub(crate) async fn metric_now(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        until("an answer from /metrics", async || {
+            let (_, text) = telemetry::get(self.port, "/metrics").await?;
+            Ok(telemetry::sum(&text, name, labels))
+        })
+        .await
+    }
+
+    /// Waits until the log holds `words`.
+    pub(crate) async fn says(&self, words: &str) {
+        until(&format!("the log to say {words:?}"), async || {
+            if self.process.log().contains(words) { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and everything in flight finished: exit code 0.
+    pub(crate) async fn stop(&mut self) {
+        self.process.signal(Signal::TERM);
+        let status = self.process.ended().await;
+        assert!(status.success(), "a graceful stop ends with 0, not with {status}");
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Waits until it ends by itself (a failpoint, a poison).
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.process.ended().await
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.process.status().is_some()
+    }
+}

@@ -1,0 +1,29 @@
+//! Where the built things are: `cargo xtask test` builds them and says so in the environment.
+
+use std::env::var_os;
+use std::path::PathBuf;
+
+/// The `seriatim` binary, built with the `failpoints` feature.
+pub(crate) fn seriatim() -> PathBuf {
+    from_environment("SERIATIM_BIN")
+}
+
+/// A handler's component, e.g. `echo`.
+pub(crate) fn plugin(name: &str) -> PathBuf {
+    let path = from_environment("SERIATIM_PLUGINS").join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is not built. Run the tests with `cargo xtask test`.", path.display());
+    path
+}
+
+/// The broker.
+pub(crate) fn nats_server() -> PathBuf {
+    from_environment("SERIATIM_NATS_SERVER")
+}
+
+fn from_environment(name: &str) -> PathBuf {
+    match var_os(name).map(PathBuf::from) {
+        Some(path) if path.exists() => path,
+        Some(path) => panic!("{name} names {}, which does not exist. Run the tests with `cargo xtask test`.", path.display()),
+        None => panic!("{name} is not set. Run the tests with `cargo xtask test`: it builds what they need and sets it."),
+    }
+}
