@@ -71,11 +71,16 @@ mod native {
 
         let host = Rc::new(RefCell::new(host));
         let shared: Rc<RefCell<dyn Host>> = host.clone();
-        assert!(HOST.with_borrow_mut(|slot| slot.replace(shared)).is_none(), "a host is in place already on this thread");
+        assert!(
+            HOST.with_borrow_mut(|slot| slot.replace(shared)).is_none(),
+            "a host is in place already on this thread"
+        );
         let clear = Clear;
         let result = body();
         drop(clear);
-        let Ok(host) = Rc::try_unwrap(host) else { unreachable!("the thread's slot was cleared, and nobody else can hold it") };
+        let Ok(host) = Rc::try_unwrap(host) else {
+            unreachable!("the thread's slot was cleared, and nobody else can hold it")
+        };
         (result, host.into_inner())
     }
 
@@ -108,16 +113,16 @@ mod native {
         ask(|host| host.config_get(key))
     }
     pub(crate) fn attempt() -> u32 {
-        ask(Host::attempt)
+        ask(|host| host.attempt())
     }
     pub(crate) fn late() -> bool {
-        ask(Host::late)
+        ask(|host| host.late())
     }
     pub(crate) fn replay() -> bool {
-        ask(Host::replay)
+        ask(|host| host.replay())
     }
 }
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{attempt, config_get, emit, late, log, replay, state_delete, state_get, state_keys, state_set};
-#[cfg(not(target_arch = "wasm32"))]
 pub use native::with;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{attempt, config_get, emit, late, log, replay, state_delete, state_get, state_keys, state_set};

@@ -75,7 +75,7 @@ macro_rules! export {
                     <$handler as $crate::Handler>::handle(event)
                 }
             }
-            $crate::bindings::export_handler!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export_handler!(Exported with_types_in $crate::bindings);
         };
     };
 }

@@ -38,10 +38,10 @@ impl Directory {
         self.entities.get(key).map(|view| *view)
     }
 
-    /// Entities in memory.
+    /// Entities of a pipeline in memory.
     #[must_use]
-    pub fn live(&self) -> usize {
-        self.entities.len()
+    pub fn live_of(&self, pipeline: &str) -> u64 {
+        self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline).count() as u64
     }
 
     /// Waiting entities by pipeline and reason, and for each pipeline since when the oldest waits (host milliseconds).

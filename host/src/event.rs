@@ -56,3 +56,11 @@ pub struct Message {
     /// The broker's timestamp, milliseconds since the Unix epoch.
     pub time: u64,
 }
+
+impl Message {
+    /// The first header of this name (in any case).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+    }
+}

@@ -66,8 +66,6 @@ pub(crate) struct Expected {
     lost: bool,
     pipeline: &'static str,
     handler: &'static str,
-    /// Headers of inputs that the broker itself changes or takes.
-    unkept: Vec<&'static str>,
 }
 
 impl Expected {
@@ -81,7 +79,13 @@ impl Expected {
             sequences.sort_unstable();
             sequences.dedup();
         }
-        Self { outputs, dead: BTreeMap::new(), lost: false, pipeline: "flights", handler: "echo", unkept: Vec::new() }
+        Self {
+            outputs,
+            dead: BTreeMap::new(),
+            lost: false,
+            pipeline: "flights",
+            handler: "echo",
+        }
     }
 
     /// This entity's outputs are exactly these, in this order.
@@ -99,18 +103,6 @@ impl Expected {
     /// What retention took is named by at least one dead letter `lost`.
     pub(crate) fn lost(mut self) -> Self {
         self.lost = true;
-        self
-    }
-
-    /// Outputs and dead letters are this pipeline's.
-    pub(crate) fn pipeline(mut self, name: &'static str) -> Self {
-        self.pipeline = name;
-        self
-    }
-
-    /// The source stream does not hold this header as it was published.
-    pub(crate) fn unkept(mut self, header: &'static str) -> Self {
-        self.unkept.push(header);
         self
     }
 }

@@ -9,6 +9,7 @@ async fn inputs_that_carry_every_nats_header() {
         .alter(SOURCE, |config| {
             config.allow_rollup = true;
             config.allow_message_ttl = true;
+            config.allow_message_schedules = true;
         })
         .await;
     // What the broker acts upon on the way in, one message each so that it accepts them; then all that it only keeps.
@@ -25,9 +26,20 @@ async fn inputs_that_carry_every_nats_header() {
     for (at, (name, value)) in (1..).zip(acted_upon) {
         let subject = format!("flights.m{at}");
         let id = format!("m-{at}");
-        let input = Input::event("m", 1).on(&subject).header("Nats-Msg-Id", &id).header("Seriatim-Sequence", "no").header(name, value);
+        let input = Input::event("m", 1)
+            .on(&subject)
+            .header("Nats-Msg-Id", &id)
+            .header("Seriatim-Sequence", "no")
+            .header(name, value);
         numbers.push(world.publish_one(input).await);
     }
+    let schedule = Input::event("m", 1)
+        .on("flights.m98")
+        .header("Seriatim-Sequence", "no")
+        .header("Nats-Schedule", "@at 2999-01-01T00:00:00Z")
+        .header("Nats-Schedule-Target", "flights.never")
+        .header("Nats-Schedule-TTL", "1h");
+    numbers.push(world.publish_one(schedule).await);
     let kept = [
         "Nats-Marker-Reason",
         "Nats-Stream-Source",
@@ -38,10 +50,14 @@ async fn inputs_that_carry_every_nats_header() {
         "Nats-Time-Stamp",
         "Nats-Num-Pending",
         "Nats-Pin-Id",
-        "Nats-Scheduler",
         "Nats-Trace-Dest-Of-Nobody",
     ];
-    let mut input = Input::event("m", 1).on("flights.m99").header("Seriatim-Sequence", "no").header("traceparent", "00-0af7-b7ad-01").and("X-Twice", "1").and("X-Twice", "2");
+    let mut input = Input::event("m", 1)
+        .on("flights.m99")
+        .header("Seriatim-Sequence", "no")
+        .header("traceparent", "00-0af7-b7ad-01")
+        .and("X-Twice", "1")
+        .and("X-Twice", "2");
     for name in kept {
         input = input.header(name, "7");
     }
@@ -65,7 +81,12 @@ async fn a_message_as_large_as_the_broker_takes() {
     const PAYLOAD_MAX: u32 = 64 * 1024;
     let mut world = World::with_broker(PAYLOAD_MAX).await;
     let input = Input::event("m", 1).header("Seriatim-Sequence", "no");
-    let headers = 12 + input.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    let headers = 12
+        + input
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum::<usize>();
     let payload = vec![b'x'; PAYLOAD_MAX as usize - headers];
     let number = world.publish_one(input.payload(payload)).await;
     let host = world.host().await;

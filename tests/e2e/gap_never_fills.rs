@@ -38,7 +38,12 @@ async fn skip_and_drop_when_late() {
     let (host, ..) = open_gap(&mut world, "skip", "drop").await;
     world.until_applied("a", 4).await;
     world.publish_one(Input::event("a", 2)).await;
-    host.metric("seriatim_events_total", &[("pipeline", "flights"), ("outcome", "dropped_late")], 1.0).await;
+    host.metric(
+        "seriatim_events_total",
+        &[("pipeline", "flights"), ("outcome", "dropped_late")],
+        1.0,
+    )
+    .await;
     world.settle(host).await;
     world.judge(&world.everything().outputs("a", [1, 3, 4])).await;
 }
@@ -65,7 +70,9 @@ async fn dead_letter_gives_up_the_early_ones_and_still_takes_the_missing_one() {
     world.publish_one(Input::event("a", 5)).await;
     world.until_applied("a", 5).await;
     world.settle(host).await;
-    world.judge(&world.everything().outputs("a", [1, 2, 5]).dead(third, "gap").dead(fourth, "gap")).await;
+    world
+        .judge(&world.everything().outputs("a", [1, 2, 5]).dead(third, "gap").dead(fourth, "gap"))
+        .await;
 }
 
 #[tokio::test]
@@ -103,12 +110,12 @@ async fn stop_stops_this_pipeline_only_and_a_restart_tries_again() {
     let mut world = World::new().await;
     world.add_trains().await;
     let (mut host, ..) = open_gap(&mut world, "stop", "dead-letter").await;
-    host.unready(&["flights"]).await;
+    host.unready(&["flights", "stop"]).await;
     world.train_passes(1).await;
     host.stop().await;
 
     let mut host = world.launch(&[], "");
-    host.unready(&["flights"]).await;
+    host.unready(&["flights", "stop"]).await;
     world.train_passes(2).await;
     host.stop().await;
 

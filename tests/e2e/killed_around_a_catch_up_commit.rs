@@ -11,7 +11,8 @@ async fn dies(failpoints: &[String]) {
     let inputs: Vec<_> = (2..=60).map(|sequence| Input::event("a", sequence)).collect();
     world.publish(&inputs).await;
     world.sentinel().await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0).await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0)
+        .await;
     host.kill();
 
     world.publish_one(Input::event("a", 1)).await;

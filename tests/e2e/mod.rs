@@ -1,7 +1,11 @@
 //! One promise per file. Which file proves which sentence is listed in `tests/README.md`.
 
+mod all_of_it_at_once;
+mod backlog_of_one_entity;
 mod broker_away;
 mod broker_killed;
+mod changed_meaning;
+mod check_command;
 mod dead_letters_with_nats_headers;
 mod decided_once;
 mod duplicates;
@@ -10,6 +14,7 @@ mod gap_never_fills;
 mod harness_itself;
 mod host_killed_at_failpoints;
 mod host_killed_at_random;
+mod idle_entity;
 mod killed_around_a_catch_up_commit;
 mod malformed_messages;
 mod misbehaving_handlers;
@@ -18,3 +23,9 @@ mod output_streams;
 mod poison_event;
 mod restart_while;
 mod stopped_past_wait;
+mod stream_recreated;
+mod stream_restored;
+mod stream_trimmed;
+mod subject_shapes;
+mod thousands_waiting;
+mod two_hosts;

@@ -21,7 +21,12 @@ pub(crate) struct Broker {
 impl Broker {
     /// Writes the server's config and starts it. `max_payload` is the server's, in bytes.
     pub(crate) async fn start(folder: &Path, max_payload: u32) -> Self {
-        let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0 };
+        let mut broker = Self {
+            folder: folder.to_owned(),
+            port: ports::free(),
+            process: None,
+            starts: 0,
+        };
         fs::create_dir_all(broker.storage()).expect("a folder for the broker");
         let config = format!(
             "server_name: \"test\"\nlisten: \"127.0.0.1:{}\"\nmax_payload: {max_payload}\n\
@@ -48,7 +53,10 @@ impl Broker {
                 panic!("nats-server ended ({status}):\n{}", process.log());
             }
             let client = options().connect(&url).await.map_err(|error| error.to_string())?;
-            async_nats::jetstream::new(client).query_account().await.map_err(|error| error.to_string())
+            async_nats::jetstream::new(client)
+                .query_account()
+                .await
+                .map_err(|error| error.to_string())
         })
         .await;
         self.process = Some(process);
@@ -85,25 +93,27 @@ impl Broker {
     pub(crate) fn save(&self, stream: &str) -> Saved {
         assert!(self.process.is_none(), "stop the broker before copying its files");
         let to = self.folder.join(format!("saved-{}-{stream}", self.starts));
-        copy(&self.stream(stream), &to);
-        Saved { stream: stream.to_owned(), files: to }
+        copy_folder(&self.stream(stream), &to);
+        Saved {
+            stream: stream.to_owned(),
+            files: to,
+        }
     }
 
     /// Puts older files of a stream in the place of what it has. The broker must not run.
     pub(crate) fn restore(&self, saved: &Saved) {
         assert!(self.process.is_none(), "stop the broker before replacing its files");
         fs::remove_dir_all(self.stream(&saved.stream)).expect("the stream's files");
-        copy(&saved.files, &self.stream(&saved.stream));
+        copy_folder(&saved.files, &self.stream(&saved.stream));
     }
 
     /// A new connection that comes back by itself after an outage.
     pub(crate) async fn connect(&self) -> async_nats::Client {
-        options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
-    }
-
-    /// The end of its log, for failures.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.join(format!("broker-{}.log", self.starts))).unwrap_or_default()
+        options()
+            .retry_on_initial_connect()
+            .connect(self.url())
+            .await
+            .expect("a client of the broker")
     }
 
     fn config(&self) -> PathBuf {
@@ -132,13 +142,14 @@ fn options() -> async_nats::ConnectOptions {
         .reconnect_delay_callback(|_| Duration::from_millis(50))
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with everything in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder to copy to");
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
         let entry = entry.expect("an entry of the folder");
         let target = to.join(entry.file_name());
         if entry.file_type().expect("its type").is_dir() {
-            copy(&entry.path(), &target);
+            copy_folder(&entry.path(), &target);
         } else {
             fs::copy(entry.path(), target).expect("a copied file");
         }

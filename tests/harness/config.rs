@@ -107,8 +107,18 @@ impl Pipeline {
 
     /// Another pipeline beside the first: stream `TRAINS`, its outputs on `other.>`.
     pub(crate) fn trains() -> Self {
-        let handler = Handler { to: "other", outputs: vec!["other.>"], ..Handler::echo() };
-        Self { name: "trains", stream: "TRAINS", subjects: vec!["trains.>"], handlers: vec![handler], ..Self::flights() }
+        let handler = Handler {
+            to: "other",
+            outputs: vec!["other.>"],
+            ..Handler::echo()
+        };
+        Self {
+            name: "trains",
+            stream: "TRAINS",
+            subjects: vec!["trains.>"],
+            handlers: vec![handler],
+            ..Self::flights()
+        }
     }
 
     fn toml(&self) -> String {
@@ -143,7 +153,13 @@ impl Pipeline {
 impl Handler {
     /// `plugins/echo`: each payload to `echo.<entity>`.
     pub(crate) fn echo() -> Self {
-        Self { name: "echo", component: tools::plugin("echo"), to: "echo", outputs: vec!["echo.>"], limits: Vec::new() }
+        Self {
+            name: "echo",
+            component: tools::plugin("echo"),
+            to: "echo",
+            outputs: vec!["echo.>"],
+            limits: Vec::new(),
+        }
     }
 
     fn toml(&self, pipeline: &str) -> String {
@@ -155,7 +171,11 @@ impl Handler {
             list(&self.outputs),
         );
         for (key, value) in &self.limits {
-            let value = if value.parse::<u64>().is_ok() { (*value).to_owned() } else { quoted(value) };
+            let value = if value.parse::<u64>().is_ok() {
+                (*value).to_owned()
+            } else {
+                quoted(value)
+            };
             writeln!(text, "{key} = {value}").expect("a string takes text");
         }
         text

@@ -7,6 +7,18 @@ use rustix::process::Signal;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
+/// Runs `seriatim check` to its end: exit code, and everything it printed.
+pub(crate) fn check(config: &Path) -> (Option<i32>, String) {
+    let output = Command::new(tools::seriatim())
+        .arg("check")
+        .arg("--config")
+        .arg(config)
+        .output()
+        .expect("seriatim to start");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
 /// A host process. Dropping it kills it.
 pub(crate) struct Host {
     process: Process,
@@ -22,7 +34,10 @@ impl Host {
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
-        Self { process: Process::spawn("seriatim", command, log), port }
+        Self {
+            process: Process::spawn("seriatim", command, log),
+            port,
+        }
     }
 
     /// Waits until it answers at all.
@@ -99,28 +114,6 @@ impl Host {
             if enough(value) { Ok(()) } else { Err(value.to_string()) }
         })
         .await;
-    }
-
-    /// What a metric is now.
-    pub(crate) async fn metric_now(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        until("an answer from /metrics", async || {
-            let (_, text) = telemetry::get(self.port, "/metrics").await?;
-            Ok(telemetry::sum(&text, name, labels))
-        })
-        .await
-    }
-
-    /// Waits until the log holds `words`.
-    pub(crate) async fn says(&self, words: &str) {
-        until(&format!("the log to say {words:?}"), async || {
-            if self.process.log().contains(words) { Ok(()) } else { Err("not yet".to_owned()) }
-        })
-        .await;
-    }
-
-    /// Everything it has logged.
-    pub(crate) fn log(&self) -> String {
-        self.process.log()
     }
 
     /// SIGKILL.

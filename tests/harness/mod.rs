@@ -15,10 +15,10 @@ mod tools;
 mod wait;
 mod world;
 
-pub(crate) use broker::Broker;
-pub(crate) use config::{Config, Handler, Pipeline};
+pub(crate) use broker::copy_folder;
+pub(crate) use config::Config;
 pub(crate) use fault::{die_after, die_at};
-pub(crate) use host::Host;
+pub(crate) use host::{Host, check};
 pub(crate) use input::{Input, Random, shuffled};
 pub(crate) use misbehave::{command, misbehave};
 pub(crate) use wait::{time_passes, until};

@@ -50,6 +50,12 @@ fn component(subcommand: &str, name: &str) -> Result<()> {
     bail!("`cargo {subcommand}` is not installed: `rustup component add {name}`")
 }
 
+/// Every workspace of the checkout that exists; the host's is the first.
+fn workspaces(repo: &Repo) -> impl Iterator<Item = &'static str> {
+    let all = ["", "guest-sdk", "plugins", "tests/guests", guests::WASI_WORKSPACE, "fuzz"];
+    all.into_iter().filter(|folder| has_manifest(repo, folder))
+}
+
 fn has_manifest(repo: &Repo, folder: &str) -> bool {
     repo.path(folder).join("Cargo.toml").is_file()
 }
@@ -57,13 +63,13 @@ fn has_manifest(repo: &Repo, folder: &str) -> bool {
 fn format(repo: &Repo) -> Result<()> {
     component("fmt", "rustfmt")?;
     let mut wrong = Vec::new();
-    for folder in ["", "guest-sdk", "plugins", "tests/guests", guests::WASI_WORKSPACE, "fuzz"] {
-        if has_manifest(repo, folder) && process::step(cargo_in(repo, folder).args(["fmt", "--all", "--check"])).is_err() {
+    for folder in workspaces(repo) {
+        if process::step(cargo_in(repo, folder).args(["fmt", "--check"])).is_err() {
             wrong.push(if folder.is_empty() { "the host's workspace" } else { folder });
         }
     }
     if !wrong.is_empty() {
-        bail!("run `cargo fmt --all` in {}", wrong.join(", "));
+        bail!("run `cargo fmt` in {}", wrong.join(", "));
     }
     Ok(())
 }
@@ -125,10 +131,14 @@ fn dependencies(repo: &Repo) -> Result<()> {
         println!("cargo-deny: not installed, not checked");
         return Ok(());
     }
-    process::step(cargo_in(repo, "").args(["deny", "check", "bans", "licenses", "sources"]))?;
+    for folder in workspaces(repo) {
+        let mut deny = cargo_in(repo, folder);
+        deny.args(["deny", "--log-level", "error", "--config"]).arg(repo.path("deny.toml"));
+        process::step(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+    }
     if process::answer(cargo_in(repo, "").args(["deny", "fetch", "db"])).is_none() {
         println!("cargo-deny advisories: the database cannot be reached, not checked");
         return Ok(());
     }
-    process::step(cargo_in(repo, "").args(["deny", "check", "advisories"]))
+    process::step(cargo_in(repo, "").args(["deny", "--log-level", "error", "check", "advisories"]))
 }

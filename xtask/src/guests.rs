@@ -47,6 +47,7 @@ pub(crate) fn build(repo: &Repo, tools: &Tools) -> Result<()> {
             eprintln!("{WASI_WORKSPACE}: skipped, the compiler has no {WASI_TARGET} target (`rustup target add {WASI_TARGET}`)");
         }
     }
+    remove_strangers(&plugins, &made)?;
     for (name, built) in &made {
         let finished = plugins.join(format!("{name}.wasm"));
         if copy_if_changed(built, &finished)? {
@@ -107,6 +108,18 @@ fn guest(artifact: &Artifact, members: &BTreeMap<String, String>) -> Option<(Str
         .iter()
         .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))?;
     Some((name.clone(), path.clone()))
+}
+
+/// A handler that is built no more must not go on passing for one that is.
+fn remove_strangers(plugins: &Path, made: &BTreeMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(plugins).with_context(|| format!("cannot read {}", plugins.display()))? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "wasm") && !made.contains_key(&name) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_if_changed(from: &Path, to: &Path) -> Result<bool> {

@@ -42,7 +42,7 @@ impl<T: Clone> Sequencer<T> {
         }
         let joining = self.pass.is_some_and(|pass| pass.joining);
         if self.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
-            self.let_go(stream_sequence, out);
+            self.let_go(arrival.place, stream_sequence, out);
             return;
         }
         self.anchor(arrival.place);
@@ -53,6 +53,10 @@ impl<T: Clone> Sequencer<T> {
             Class::Malformed => self.malformed(now, arrival, out),
             Class::Next if self.queue.len() < self.policy.queue_max => {
                 self.queue.push(arrival);
+                if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) {
+                    // It closes the gap: what waited for it is owed from here on, through a crash too.
+                    self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
+                }
                 self.kept(stream_sequence, out);
             }
             Class::Next => self.overflow(now, stream_sequence, out),
@@ -123,13 +127,15 @@ impl<T: Clone> Sequencer<T> {
     /// The event that an entity with something dropped still takes: the one after the position, when it waits for just that.
     fn is_missing(&self, place: Place) -> bool {
         let idle = self.current.is_none() && self.queue.is_empty();
-        let gap = self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap);
+        let gap = self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && self.pass.is_none();
         idle && gap && self.anchored && place == self.next_place()
     }
 
-    /// A new entity begins where the policy says, in the epoch of its first event.
+    /// A new entity begins where the policy says, in the epoch of its first event (a malformed one tells nothing).
     fn anchor(&mut self, place: Place) {
-        if let (false, First::At(first)) = (self.anchored, self.policy.first) {
+        if let (false, First::At(first)) = (self.anchored, self.policy.first)
+            && place.sequence.saturating_sub(first.saturating_sub(1)) <= self.policy.jump_max
+        {
             self.position = Place { epoch: place.epoch, sequence: first.saturating_sub(1) };
             self.anchored = true;
         }
@@ -141,14 +147,12 @@ impl<T: Clone> Sequencer<T> {
         if let Some(known) = self.pending(place) {
             return same_or_conflict(known.payload);
         }
-        if !self.anchored {
-            return if place.epoch < self.position.epoch { self.classify_past(arrival) } else { Class::Early };
-        }
         if place.epoch < self.position.epoch {
             return self.classify_past(arrival);
         }
-        if place.epoch > self.position.epoch {
+        if place.epoch > self.position.epoch || !self.anchored {
             return match self.policy.first {
+                First::At(first) if place.sequence < first => Class::Late { deliverable: false },
                 First::At(first) if place.sequence.saturating_sub(first.saturating_sub(1)) > self.policy.jump_max => Class::Malformed,
                 _ => Class::Early,
             };
@@ -158,9 +162,11 @@ impl<T: Clone> Sequencer<T> {
                 return same_or_conflict(payload);
             }
             if self.given_up.contains(place) {
-                return if self.recent.knows(arrival.id) { Class::Duplicate } else { Class::Late { deliverable: true } };
+                // Above the position only what came early and was dead-lettered is given up: this is its copy.
+                let copy = place > self.position || self.recent.knows(arrival.id);
+                return if copy { Class::Duplicate } else { Class::Late { deliverable: true } };
             }
-            return self.below_floor(arrival).unwrap_or(Class::Duplicate);
+            return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
         }
         if place.sequence - self.position.sequence > self.policy.jump_max {
             return Class::Malformed;
@@ -180,6 +186,9 @@ impl<T: Clone> Sequencer<T> {
         if let Some(class) = self.below_floor(arrival) {
             return class;
         }
+        if let Some(class) = self.before_first(place) {
+            return class;
+        }
         match self.past.iter().find(|last| last.epoch == place.epoch) {
             Some(last) if place.sequence <= last.sequence => Class::Duplicate,
             // Never seen, and nothing would remember that it was delivered: not delivered.
@@ -193,6 +202,14 @@ impl<T: Clone> Sequencer<T> {
         }
         let known = arrival.stream_sequence <= self.floor_through || self.recent.knows(arrival.id);
         Some(if known { Class::Duplicate } else { Class::Late { deliverable: false } })
+    }
+
+    /// Nothing before `first-sequence` was ever waited for: it comes too late, and nothing would remember that it was delivered.
+    fn before_first(&self, place: Place) -> Option<Class> {
+        match self.policy.first {
+            First::At(first) if place.sequence < first => Some(Class::Late { deliverable: false }),
+            _ => None,
+        }
     }
 
     /// The unfinished event in memory at a place.
@@ -230,12 +247,16 @@ impl<T: Clone> Sequencer<T> {
     }
 
     /// It leaves memory unfinished; the entity waits already.
-    pub(crate) fn let_go(&mut self, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
+    pub(crate) fn let_go(&mut self, place: Place, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
         Dropped::add(&mut self.dropped, stream_sequence);
+        let lowest = self.held.lowest();
+        if let Some(pass) = &mut self.pass {
+            pass.missed |= lowest.is_none_or(|lowest| place < lowest);
+        }
         out.push(Effect::Close { stream_sequence, outcome: None });
     }
 
-    /// The queue is full: the entity waits, and what comes from here on is read again later.
+    /// No room for it: the entity waits, and what comes from here on is read again later.
     fn overflow(&mut self, now: Now, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
         Dropped::add(&mut self.dropped, stream_sequence);
         self.due = true;
@@ -245,8 +266,38 @@ impl<T: Clone> Sequencer<T> {
         out.push(Effect::Close { stream_sequence, outcome: None });
     }
 
-    fn room_to_hold(&self) -> bool {
-        self.held.len() + self.fates.len() < self.policy.held_max
+    /// Fates and late events count towards `held-max`, but one event can always be held: the entity must be able to go on.
+    fn room_to_hold(&mut self) -> bool {
+        self.held.is_empty() || self.room_for_fate()
+    }
+
+    fn room_for_fate(&mut self) -> bool {
+        let room = |this: &Self| this.held.len() + this.lates.len() + this.fates.len() < this.policy.held_max;
+        room(self) || {
+            let low = self.lowest_unfinished();
+            self.fates = self.fates.split_off(&low);
+            room(self)
+        }
+    }
+
+    /// Keeps a fate that the position does not tell, until S has passed it.
+    pub(crate) fn remember_fate(&mut self, stream_sequence: u64) {
+        if self.lowest_unfinished() <= stream_sequence {
+            self.fates.insert(stream_sequence);
+        }
+        self.dirty = true;
+    }
+
+    /// Whether its fate can be decided now. If not, the message is put off: it leaves memory undecided.
+    fn decidable(&mut self, now: Now, stream_sequence: u64, out: &mut Vec<Effect<T>>) -> bool {
+        if self.lowest_unfinished() > stream_sequence || self.room_for_fate() {
+            return true;
+        }
+        match &mut self.pass {
+            Some(pass) if stream_sequence <= pass.cursor => pass.put_off(stream_sequence),
+            _ => self.overflow(now, stream_sequence, out),
+        }
+        false
     }
 
     fn hold(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
@@ -290,15 +341,15 @@ impl<T: Clone> Sequencer<T> {
     /// A decision that the position does not tell: kept by stream sequence until S has passed it.
     fn dead_letter(&mut self, now: Now, arrival: Arrival<T>, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
         let stream_sequence = arrival.stream_sequence;
-        if self.lowest_unfinished() <= stream_sequence {
-            self.fates.insert(stream_sequence);
-        }
-        self.dirty = true;
+        self.remember_fate(stream_sequence);
         let dead = Dead { event: Some(arrival), reason, error, attempts: 0, lost: None };
         self.commit(now, None, None, Some(dead), Some((stream_sequence, Some(Outcome::DeadLettered))), out);
     }
 
     fn conflict(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        if !self.decidable(now, arrival.stream_sequence, out) {
+            return;
+        }
         out.push(Effect::Disorder(Disorder::Conflict));
         let sequence = arrival.place.sequence;
         let error = format!("sequence {sequence} was seen before with another payload; the first one counts");
@@ -306,17 +357,23 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn malformed(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
+        if !self.decidable(now, arrival.stream_sequence, out) {
+            return;
+        }
         let (sequence, jump_max) = (arrival.place.sequence, self.policy.jump_max);
         let error = format!("sequence {sequence} lies more than jump-max = {jump_max} ahead of position {}", self.position.sequence);
         self.dead_letter(now, arrival, DeadReason::Malformed, error, out);
     }
 
     fn late(&mut self, now: Now, arrival: Arrival<T>, deliverable: bool, out: &mut Vec<Effect<T>>) {
+        let stream_sequence = arrival.stream_sequence;
+        if self.policy.late != Late::Drop && !self.decidable(now, stream_sequence, out) {
+            return;
+        }
         out.push(Effect::Disorder(Disorder::Late));
         match self.policy.late {
-            Late::Drop => self.close(now, arrival.stream_sequence, Outcome::DroppedLate, out),
-            Late::Deliver if deliverable && self.lates.len() < self.policy.queue_max => {
-                let stream_sequence = arrival.stream_sequence;
+            Late::Drop => self.close(now, stream_sequence, Outcome::DroppedLate, out),
+            Late::Deliver if deliverable => {
                 self.lates.push_back(arrival);
                 self.kept(stream_sequence, out);
             }

@@ -48,6 +48,8 @@ impl<T: Clone> Sequencer<T> {
             None if now.host >= since.saturating_add(self.policy.settle) => {
                 self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
             }
+            // What was dropped is read again first, at its own time.
+            Some(waiting) if self.dropped.is_some() && !self.verdict && matches!(waiting.alarm, Some(Alarm::Host(_))) => {}
             Some(waiting) if !waiting.parked() && (waiting.reason != WaitReason::Gap || waiting.alarm != Some(Alarm::Stream(deadline))) => {
                 self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
             }
@@ -82,7 +84,7 @@ impl<T: Clone> Sequencer<T> {
         let Some(arrival) = self.held.remove(first) else { return false };
         self.given_up = ranges;
         self.trim_ranges();
-        self.dirty = true;
+        self.remember_fate(arrival.stream_sequence);
         let next = self.next_place();
         let error = format!("came early; sequence {} (epoch {}) did not come within gap.wait", next.sequence, next.epoch);
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));

@@ -164,7 +164,7 @@ impl<T: Clone> Sequencer<T> {
             Input::Tick => {}
             Input::PassStarted { gone_below } => self.pass_started(now, gone_below, out),
             Input::PassArrived(arrival) => self.pass_arrived(now, arrival, out),
-            Input::PassEnded { to } => self.pass_ended(to, out),
+            Input::PassEnded { to } => self.pass_ended(now, to, out),
             Input::PassFailed => self.pass_failed(now, out),
             Input::OutputsBlocked => self.outputs_blocked(now, out),
             Input::OutputsFree => self.blocked = false,
@@ -182,6 +182,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Goes on with whatever can go on.
     fn pump(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        self.drop_stale_skip(out);
         while !self.stopped && !self.unreadable && !self.blocked && self.in_flight < self.policy.commits_max {
             if self.current.as_ref().is_some_and(|current| current.running) {
                 return;
@@ -252,9 +253,8 @@ impl<T: Clone> Sequencer<T> {
             let oldest = self.past.remove(0);
             self.floor = self.floor.max(Place { epoch: oldest.epoch, sequence: u64::MAX });
         }
-        if self.past.last() != Some(&self.position) {
-            self.past.push(self.position);
-        }
+        self.past.retain(|last| last.epoch != self.position.epoch);
+        self.past.push(self.position);
         self.dirty = true;
         match self.policy.first {
             First::At(first) => self.position = Place { epoch, sequence: first.saturating_sub(1) },
@@ -291,6 +291,9 @@ impl<T: Clone> Sequencer<T> {
         if late {
             self.given_up.carve(arrival.place);
             self.trim_ranges();
+            if arrival.place <= self.floor {
+                self.remember_fate(arrival.stream_sequence);
+            }
             self.dirty = true;
         } else {
             self.move_to(arrival.place);
@@ -332,6 +335,16 @@ impl<T: Clone> Sequencer<T> {
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
         let dead = Dead { event: Some(arrival.clone()), reason, error, attempts: attempt, lost: None };
         self.commit(now, Some(&arrival), None, Some(dead), close, out);
+    }
+
+    /// What an operator wanted skipped was finished before its turn came.
+    fn drop_stale_skip(&mut self, out: &mut Vec<Effect<T>>) {
+        let Some(place) = self.skip else { return };
+        let head = self.current.as_ref().is_some_and(|current| current.arrival.place == place);
+        if !head && self.anchored && place <= self.position && !self.lates.iter().any(|late| late.place == place) {
+            self.skip = None;
+            out.push(Effect::Answer(Answer::Elsewhere { head: self.next_place() }));
+        }
     }
 
     fn skip_head(&mut self, now: Now, current: Current<T>, out: &mut Vec<Effect<T>>) {
@@ -438,8 +451,12 @@ impl<T: Clone> Sequencer<T> {
         self.dirty = false;
         let done_below = low.max(self.reread_below);
         self.fates = self.fates.split_off(&done_below);
+        if self.floor > Place::default() {
+            self.floor_through = self.floor_through.max(self.judged_through());
+        }
         Some(Box::new(Extras {
-            position: self.anchored.then_some(self.position),
+            // Between two epochs the last position of the lower one still tells what is finished.
+            position: if self.anchored { Some(self.position) } else { self.past.last().copied() },
             done_below,
             floor: self.floor,
             floor_through: self.floor_through,
@@ -454,14 +471,20 @@ impl<T: Clone> Sequencer<T> {
         while self.given_up.len() > self.policy.ranges_max {
             let Some(folded) = self.given_up.fold(self.position) else { return false };
             self.floor = self.floor.max(folded);
-            // Only what has been classified may be called a duplicate by it later; what was dropped has not been.
-            self.floor_through = match (&self.pass, &self.dropped) {
-                (Some(pass), _) => pass.lowest_unknown().saturating_sub(1),
-                (None, Some(dropped)) => dropped.from.saturating_sub(1),
-                (None, None) => self.taken,
-            };
         }
         true
+    }
+
+    /// Every message of the entity up to here has been decided or lies above the floor: only those may be called duplicates by the floor.
+    fn judged_through(&self) -> u64 {
+        let unknown = match (&self.pass, &self.dropped) {
+            (Some(pass), _) => pass.lowest_unknown(),
+            (None, Some(dropped)) => dropped.from,
+            (None, None) => self.taken.saturating_add(1),
+        };
+        let current = self.current.iter().filter(|current| current.late).map(|current| current.arrival.stream_sequence);
+        let lates = self.lates.iter().map(|late| late.stream_sequence);
+        current.chain(lates).min().unwrap_or(u64::MAX).min(unknown).saturating_sub(1)
     }
 
     /// When to step with `Tick` if nothing else happens.
@@ -513,6 +536,12 @@ impl<T: Clone> Sequencer<T> {
     #[must_use]
     pub fn held(&self) -> (usize, u64) {
         (self.held.len(), self.held.bytes() + self.queue.bytes())
+    }
+
+    /// Whether a catch-up is asked for or reads.
+    #[must_use]
+    pub fn catching_up(&self) -> bool {
+        self.pass.is_some()
     }
 
     /// Whether an event is with the handlers now.

@@ -76,6 +76,23 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Malformed,
+        Self::Gap,
+        Self::Late,
+        Self::Conflict,
+        Self::Rejected,
+        Self::RetriesExhausted,
+        Self::Trap,
+        Self::Timeout,
+        Self::Memory,
+        Self::OutputRefused,
+        Self::TooLarge,
+        Self::Lost,
+        Self::Skipped,
+    ];
+
     /// The reason as it stands in headers, subjects and metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -46,15 +46,26 @@ pub(crate) struct Pass {
     pub(crate) moved: bool,
     /// Live arrivals are kept again: the pass reads the last stretch, and what arrives now lies behind it.
     pub(crate) joining: bool,
+    /// The stream has nothing below this any more.
+    pub(crate) gone_below: u64,
+    /// Something that may be the missing event arrived meanwhile, behind what the pass reads.
+    pub(crate) missed: bool,
 }
 
 impl Pass {
     pub(crate) const fn new(from: u64, to: u64) -> Self {
-        Self { cursor: from.saturating_sub(1), to, over_above: None, over_from: None, started: false, moved: false, joining: false }
+        let cursor = from.saturating_sub(1);
+        Self { cursor, to, over_above: None, over_from: None, started: false, moved: false, joining: false, gone_below: 0, missed: false }
     }
 
+    /// No room for this place and all above.
     pub(crate) fn pass_over(&mut self, place: Place, stream_sequence: u64) {
         self.over_above = Some(self.over_above.map_or(place, |above| above.min(place)));
+        self.put_off(stream_sequence);
+    }
+
+    /// No room for this one message's fate: it is left to the next pass, without a word about its place.
+    pub(crate) fn put_off(&mut self, stream_sequence: u64) {
         self.over_from = Some(self.over_from.map_or(stream_sequence, |from| from.min(stream_sequence)));
     }
 
@@ -89,6 +100,8 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         self.waiting = Some(waiting);
+        // Before the first slot only the extras tell where the entity began; what comes after a restart must find it begun.
+        self.dirty |= before.is_none() && self.anchored && self.count == 0;
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
         let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
@@ -116,7 +129,7 @@ impl<T: Clone> Sequencer<T> {
             return self.gap(now, out);
         }
         self.gap_since = None;
-        let over = self.waiting.is_some_and(|waiting| (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken + 1);
+        let over = self.waiting.is_some_and(|waiting| (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken.saturating_add(1));
         if self.dirty || (self.dropped.is_none() && over) {
             self.commit(now, None, None, None, None, out);
         }
@@ -140,8 +153,15 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn pass_started(&mut self, now: Now, gone_below: u64, out: &mut Vec<Effect<T>>) {
         let Some(pass) = &mut self.pass else { return };
         pass.started = true;
+        pass.gone_below = gone_below;
+        self.name_lost(now, out);
+    }
+
+    /// Names what lies ahead of the pass and is gone.
+    fn name_lost(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        let Some(pass) = &mut self.pass else { return };
         let first = pass.cursor.saturating_add(1);
-        let last = gone_below.saturating_sub(1).min(pass.to);
+        let last = pass.gone_below.saturating_sub(1).min(pass.to);
         if first > last {
             return;
         }
@@ -154,16 +174,17 @@ impl<T: Clone> Sequencer<T> {
     }
 
     /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one.
-    pub(crate) fn pass_ended(&mut self, to: u64, out: &mut Vec<Effect<T>>) {
+    pub(crate) fn pass_ended(&mut self, now: Now, to: u64, out: &mut Vec<Effect<T>>) {
         let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else { return };
         pass.cursor = pass.cursor.max(to);
         if pass.over_from.is_none() && dropped.to > to {
             pass.to = dropped.to;
             pass.joining = true;
+            self.name_lost(now, out);
             out.push(Effect::ExtendCatchUp { to: dropped.to });
             return;
         }
-        let moved = pass.moved;
+        let moved = pass.moved || pass.missed;
         self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
         self.pass = None;
         match (self.dropped, moved) {
@@ -179,8 +200,10 @@ impl<T: Clone> Sequencer<T> {
         let to = self.dropped.map_or(pass.to, |dropped| dropped.to.max(pass.to));
         self.dropped = Some(Dropped { from: pass.lowest_unknown().min(to), to });
         self.due = false;
-        let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
-        self.wait(now, WaitReason::Resuming, Some(alarm), None, out);
+        if self.waiting.is_none_or(|waiting| !waiting.parked()) {
+            let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
+            self.wait(now, WaitReason::Resuming, Some(alarm), None, out);
+        }
     }
 
     pub(crate) fn outputs_blocked(&mut self, now: Now, out: &mut Vec<Effect<T>>) {

@@ -9,6 +9,7 @@ mod docs;
 mod document;
 mod files;
 mod keys;
+mod parse;
 mod problem;
 mod read;
 #[cfg(test)]
@@ -19,9 +20,8 @@ mod values;
 pub use keys::{KEYS, KeyDoc, Kind};
 pub use problem::{At, Place, Problem, Problems};
 pub use types::{
-    AdminConfig, AdminTls, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig,
-    Isolation, NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig,
-    TelemetryConfig,
+    AdminConfig, AdminTls, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation, NatsAuth,
+    NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig, TelemetryConfig,
 };
 
 use document::Document;
@@ -65,7 +65,9 @@ impl Config {
             Some(config) => problems.or_ok(config),
             None => {
                 if problems.is_empty() {
-                    problems.push(Problem::of_file("could not be read, for a reason that is not told; this is a fault of seriatim"));
+                    problems.push(Problem::of_file(
+                        "could not be read, for a reason that is not told; this is a fault of seriatim",
+                    ));
                 }
                 Err(problems)
             }

@@ -1,25 +1,21 @@
-//! From the tree to the typed config, section by section: the types of values, and the checks that span several of them. Bounds and defaults
+//! From the tree to the typed config, section by section, with the checks that span several values. Bounds and defaults
 //! come from the table of keys; nothing here stops at the first fault.
 
-use super::document::{Reading, Section};
-use super::keys::{Kind, duration_text, size_text, words_text};
-use super::problem::At;
+use super::document::Section;
+use super::keys::size_text;
+use super::parse::{
+    address, checked_text, duration_or, durations, integer, integer_or, patterns, servers, size, source, start, text, texts, to_usize,
+};
+use super::problem::{At, Place};
 use super::types::{
-    AdminConfig, AdminTls, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation,
-    NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig,
-    TelemetryConfig,
+    AdminConfig, AdminTls, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation, NatsAuth,
+    NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, StoreConfig, TelemetryConfig,
 };
 use super::values;
 use crate::source::sources::Source;
 use seriatim_sequencer::{FailureThen, First, GapThen, Late};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use toml::Spanned;
-use toml::de::DeValue;
-
-type Value<'v> = Spanned<DeValue<'v>>;
 
 /// The whole file. None only when something was noted as wrong.
 pub(super) fn config(root: &Section<'_, '_>, file: &str, folder: &Path) -> Option<Config> {
@@ -52,8 +48,11 @@ fn nats(section: &Section<'_, '_>, folder: &Path) -> Option<NatsConfig> {
     let servers = section.read("servers", servers);
     let auth = auth(section, folder);
     let tls = section.section("tls");
-    let (ca_file, cert_file, key_file) =
-        (tls.file("ca-file", folder), tls.file("cert-file", folder), tls.file("key-file", folder));
+    let (ca_file, cert_file, key_file) = (
+        tls.file("ca-file", folder),
+        tls.file("cert-file", folder),
+        tls.file("key-file", folder),
+    );
     let required = tls.flag("required");
     let identity = match (cert_file, key_file) {
         (Some(cert), Some(key)) => Some((cert, key)),
@@ -68,10 +67,18 @@ fn nats(section: &Section<'_, '_>, folder: &Path) -> Option<NatsConfig> {
         (None, None) => None,
     };
     let tls = match tls.is_written() {
-        true => Some(NatsTls { ca_file, identity, required: required? }),
+        true => Some(NatsTls {
+            ca_file,
+            identity,
+            required: required?,
+        }),
         false => None,
     };
-    Some(NatsConfig { servers: servers?.value, auth, tls })
+    Some(NatsConfig {
+        servers: servers?.value,
+        auth,
+        tls,
+    })
 }
 
 fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
@@ -83,7 +90,15 @@ fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
         _ => {}
     }
     let mut ways: Vec<(At<()>, NatsAuth)> = Vec::new();
-    let mut add = |place: &super::problem::Place, way| ways.push((At { value: (), place: place.clone() }, way));
+    let mut add = |place: &Place, way| {
+        ways.push((
+            At {
+                value: (),
+                place: place.clone(),
+            },
+            way,
+        ))
+    };
     if let Some(file) = section.file("credentials-file", folder) {
         add(&file.place.clone(), NatsAuth::Credentials(file));
     }
@@ -108,11 +123,15 @@ fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
 
 fn store(section: &Section<'_, '_>, folder: &Path) -> Option<StoreConfig> {
     section.word("kind", &[("embedded", ())]);
-    Some(StoreConfig { path: section.file("path", folder)? })
+    Some(StoreConfig {
+        path: section.file("path", folder)?,
+    })
 }
 
 fn telemetry(section: &Section<'_, '_>) -> Option<TelemetryConfig> {
-    Some(TelemetryConfig { listen: section.read("listen", address)? })
+    Some(TelemetryConfig {
+        listen: section.read("listen", address)?,
+    })
 }
 
 fn admin(section: &Section<'_, '_>, folder: &Path) -> Option<AdminConfig> {
@@ -129,7 +148,10 @@ fn admin(section: &Section<'_, '_>, folder: &Path) -> Option<AdminConfig> {
 
 impl AdminTls {
     fn both(cert_file: Option<At<PathBuf>>, key_file: Option<At<PathBuf>>) -> Option<Self> {
-        Some(Self { cert_file: cert_file?, key_file: key_file? })
+        Some(Self {
+            cert_file: cert_file?,
+            key_file: key_file?,
+        })
     }
 }
 
@@ -170,13 +192,16 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
 fn dead_letters(section: &Section<'_, '_>) -> Option<DeadLettersConfig> {
     let max_bytes = section.read("max-bytes", size);
     let max_age = section.read("max-age", duration_or);
-    Some(DeadLettersConfig { max_bytes: max_bytes?.value, max_age: max_age?.value })
+    Some(DeadLettersConfig {
+        max_bytes: max_bytes?.value,
+        max_age: max_age?.value,
+    })
 }
 
 fn pipelines(root: &Section<'_, '_>, folder: &Path) -> Option<Vec<PipelineConfig>> {
     let section = root.section("pipelines");
     let named = section.named();
-    if named.is_empty() {
+    if named.is_empty() && !section.is_faulty() {
         root.missing("pipelines", "missing; at least one [pipelines.NAME] is needed");
     }
     let all: Vec<_> = named.into_iter().map(|(name, section)| pipeline(name, &section, folder)).collect();
@@ -249,32 +274,50 @@ fn event(section: &Section<'_, '_>) -> Option<EventConfig> {
     let kind = section.read("kind", source);
     let time = section.read("time", source);
     let epoch = section.read("epoch", source);
-    Some(EventConfig { entity: entity?, sequence: sequence?, id: id?, kind: kind?, time: time?, epoch })
+    Some(EventConfig {
+        entity: entity?,
+        sequence: sequence?,
+        id: id?,
+        kind: kind?,
+        time: time?,
+        epoch,
+    })
 }
 
 fn order(section: &Section<'_, '_>) -> Option<OrderConfig> {
     let by = section.word("by", &[("sequence", By::Sequence)]);
-    let first_sequence =
-        section.read("first-sequence", |value, reading| Some(integer_or(value, reading)?.map_or(First::Any, First::At)));
+    let first_sequence = section.read("first-sequence", |value, reading| {
+        Some(integer_or(value, reading)?.map_or(First::Any, First::At))
+    });
     let accept_missing_history = section.flag("accept-missing-history");
     let inner = section.section("gap");
     let wait = inner.duration("wait");
     let held_max = inner.count("held-max");
     let jump_max = inner.read("jump-max", integer);
-    let then = inner.word("then", &[
-        ("skip", GapThen::Skip),
-        ("dead-letter", GapThen::DeadLetter),
-        ("park", GapThen::Park),
-        ("stop", GapThen::Stop),
-    ]);
-    let late =
-        section.word("late", &[("dead-letter", Late::DeadLetter), ("drop", Late::Drop), ("deliver", Late::Deliver)]);
+    let then = inner.word(
+        "then",
+        &[
+            ("skip", GapThen::Skip),
+            ("dead-letter", GapThen::DeadLetter),
+            ("park", GapThen::Park),
+            ("stop", GapThen::Stop),
+        ],
+    );
+    let late = section.word(
+        "late",
+        &[("dead-letter", Late::DeadLetter), ("drop", Late::Drop), ("deliver", Late::Deliver)],
+    );
     let dedup_ids = section.section("dedup").count("ids");
     Some(OrderConfig {
         by: by?,
         first_sequence: first_sequence?,
         accept_missing_history: accept_missing_history?,
-        gap: GapConfig { wait: wait?, held_max: held_max?, jump_max: jump_max?.value, then: then? },
+        gap: GapConfig {
+            wait: wait?,
+            held_max: held_max?,
+            jump_max: jump_max?.value,
+            then: then?,
+        },
         late: late?,
         dedup_ids: dedup_ids?,
     })
@@ -282,12 +325,18 @@ fn order(section: &Section<'_, '_>) -> Option<OrderConfig> {
 
 fn failure(section: &Section<'_, '_>) -> Option<FailureConfig> {
     let retry = section.read("retry", durations);
-    let then = section.word("then", &[
-        ("dead-letter", FailureThen::DeadLetter),
-        ("park", FailureThen::Park),
-        ("stop", FailureThen::Stop),
-    ]);
-    Some(FailureConfig { retry: retry?.value, then: then? })
+    let then = section.word(
+        "then",
+        &[
+            ("dead-letter", FailureThen::DeadLetter),
+            ("park", FailureThen::Park),
+            ("stop", FailureThen::Stop),
+        ],
+    );
+    Some(FailureConfig {
+        retry: retry?.value,
+        then: then?,
+    })
 }
 
 fn handlers(section: &Section<'_, '_>, folder: &Path) -> Option<Vec<HandlerConfig>> {
@@ -311,17 +360,19 @@ fn handler(section: &Section<'_, '_>, folder: &Path, names: &mut BTreeMap<String
     let component = section.read("component", |value, reading| {
         let text = text(value, reading)?;
         if text.starts_with("object:") {
-            return reading.fault(value.span(), "components from an object store are not in this release; give the path of a file");
+            return reading.fault(
+                value.span(),
+                "components from an object store are not in this release; give the path of a file",
+            );
         }
         Some(folder.join(text))
     });
     let config = section.read("config", texts);
     let outputs = section.read("outputs", patterns(values::output));
-    let isolation = section.word("isolation", &[
-        ("run", Isolation::Run),
-        ("event", Isolation::Event),
-        ("shared", Isolation::Shared),
-    ]);
+    let isolation = section.word(
+        "isolation",
+        &[("run", Isolation::Run), ("event", Isolation::Event), ("shared", Isolation::Shared)],
+    );
     let memory_max = section.bytes("memory-max");
     let time_max = section.duration("time-max");
     let state_max = section.bytes("state-max");
@@ -350,231 +401,4 @@ fn handler(section: &Section<'_, '_>, folder: &Path, names: &mut BTreeMap<String
         output_bytes_max: output_bytes_max?,
         log_lines_max: log_lines_max?,
     })
-}
-
-impl Section<'_, '_> {
-    fn count(&self, key: &str) -> Option<usize> {
-        self.read(key, integer).map(|at| to_usize(at.value))
-    }
-
-    fn bytes(&self, key: &str) -> Option<usize> {
-        self.read(key, size).map(|at| to_usize(at.value))
-    }
-
-    fn duration(&self, key: &str) -> Option<Duration> {
-        self.read(key, duration).map(|at| at.value)
-    }
-
-    fn flag(&self, key: &str) -> Option<bool> {
-        self.read(key, |value, reading| value.get_ref().as_bool().or_else(|| reading.mismatch(value))).map(|at| at.value)
-    }
-
-    fn file(&self, key: &str, folder: &Path) -> Option<At<PathBuf>> {
-        self.read(key, |value, reading| text(value, reading).map(|text| folder.join(text)))
-    }
-
-    fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
-        let parsed = self.read(key, |value, reading| {
-            let Some(text) = value.get_ref().as_str() else { return reading.mismatch(value) };
-            let Kind::Word { now, later } = reading.doc.kind else { return None };
-            if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
-                return Some(*meaning);
-            }
-            let allowed = words_text(now);
-            let what = if later.contains(&text) { "not in this release" } else { "unknown value" };
-            reading.fault(value.span(), format!("{what}; allowed: {allowed}"))
-        });
-        parsed.map(|at| at.value)
-    }
-}
-
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn text(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<String> {
-    match value.get_ref().as_str() {
-        Some("") => reading.fault(value.span(), "is empty"),
-        Some(text) => Some(text.to_owned()),
-        None => reading.mismatch(value),
-    }
-}
-
-fn checked_text(
-    check: fn(&str) -> Result<(), String>,
-) -> impl Fn(&Value<'_>, &mut Reading<'_, '_>) -> Option<String> {
-    move |value, reading| {
-        let Some(text) = value.get_ref().as_str() else { return reading.mismatch(value) };
-        match check(text) {
-            Ok(()) => Some(text.to_owned()),
-            Err(message) => reading.fault(value.span(), message),
-        }
-    }
-}
-
-fn number(value: &Value<'_>) -> Option<u64> {
-    let integer = value.get_ref().as_integer()?;
-    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
-}
-
-fn integer(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<u64> {
-    let (Kind::Integer(min, max) | Kind::IntegerOr(_, min, max)) = reading.doc.kind else { return None };
-    if !value.get_ref().is_integer() {
-        return reading.mismatch(value);
-    }
-    match number(value).filter(|number| (min..=max).contains(number)) {
-        Some(number) => Some(number),
-        None => reading.fault(value.span(), format!("out of bounds; allowed: {}", reading.doc.kind)),
-    }
-}
-
-/// `Some(None)` is the word.
-fn integer_or(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<u64>> {
-    match (reading.doc.kind, value.get_ref().as_str()) {
-        (Kind::IntegerOr(word, ..), Some(text)) if text == word => Some(None),
-        (kind, Some(_)) => reading.fault(value.span(), format!("unknown value; allowed: {kind}")),
-        (_, None) => integer(value, reading).map(Some),
-    }
-}
-
-fn duration(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Duration> {
-    let (Kind::Duration(min, max) | Kind::DurationOr(_, min, max) | Kind::Durations(_, min, max)) = reading.doc.kind else {
-        return None;
-    };
-    let Some(text) = value.get_ref().as_str() else {
-        return match value.get_ref() {
-            DeValue::Integer(_) | DeValue::Float(_) => reading.fault(value.span(), "a duration needs its unit, such as \"30s\""),
-            _ => reading.mismatch(value),
-        };
-    };
-    let Some(duration) = values::duration(text) else {
-        return reading.fault(value.span(), "not a duration in whole milliseconds, such as \"30s\", \"100ms\" or \"1m 30s\"");
-    };
-    if duration < Duration::from_millis(min) || duration > Duration::from_millis(max) {
-        return reading.fault(
-            value.span(),
-            format!("out of bounds; allowed: \"{}\" to \"{}\"", duration_text(min), duration_text(max)),
-        );
-    }
-    Some(duration)
-}
-
-/// `Some(None)` is the word.
-fn duration_or(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Option<Duration>> {
-    match (reading.doc.kind, value.get_ref().as_str()) {
-        (Kind::DurationOr(word, ..), Some(text)) if text == word => Some(None),
-        _ => duration(value, reading).map(Some),
-    }
-}
-
-fn durations(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Vec<Duration>> {
-    let Kind::Durations(count, ..) = reading.doc.kind else { return None };
-    let Some(list) = value.get_ref().as_array() else { return reading.mismatch(value) };
-    if list.len() > count {
-        return reading.fault(value.span(), format!("{} delays; at most {count} are allowed", list.len()));
-    }
-    Some(list.iter().filter_map(|element| duration(element, reading)).collect())
-}
-
-fn size(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<u64> {
-    let Kind::Size(min, max) = reading.doc.kind else { return None };
-    let bytes = match value.get_ref() {
-        DeValue::String(text) => values::size(text),
-        DeValue::Integer(_) => return reading.fault(value.span(), "a size needs its unit, such as \"16MiB\""),
-        _ => return reading.mismatch(value),
-    };
-    match bytes {
-        Some(bytes) if (min..=max).contains(&bytes) => Some(bytes),
-        Some(_) => reading.fault(
-            value.span(),
-            format!("out of bounds; allowed: \"{}\" to \"{}\"", size_text(min), size_text(max)),
-        ),
-        None => reading.fault(value.span(), "not a size, such as \"16MiB\" or \"10GB\""),
-    }
-}
-
-fn address(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<SocketAddr> {
-    let Some(text) = value.get_ref().as_str() else { return reading.mismatch(value) };
-    text.parse().ok().or_else(|| reading.fault(value.span(), format!("not {}", reading.doc.kind)))
-}
-
-fn servers(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Vec<At<String>>> {
-    match value.get_ref().as_array() {
-        Some(list) if list.is_empty() => reading.fault(value.span(), "is empty; at least one server is needed"),
-        _ => patterns(values::server)(value, reading),
-    }
-}
-
-/// A list of texts, each checked.
-fn patterns(
-    check: fn(&str) -> Result<(), String>,
-) -> impl Fn(&Value<'_>, &mut Reading<'_, '_>) -> Option<Vec<At<String>>> {
-    const MAX: usize = 1_000;
-    move |value, reading| {
-        let Some(list) = value.get_ref().as_array() else { return reading.mismatch(value) };
-        if list.len() > MAX {
-            return reading.fault(value.span(), format!("{} entries; at most {MAX} are allowed", list.len()));
-        }
-        if list.is_empty() && matches!(reading.doc.kind, Kind::Subjects(true)) {
-            return reading.fault(value.span(), "is empty; at least one is needed");
-        }
-        let mut texts = Vec::new();
-        for element in list.iter() {
-            if let Some(text) = checked_text(check)(element, reading) {
-                texts.push(reading.at(element.span(), text));
-            }
-        }
-        Some(texts)
-    }
-}
-
-fn source(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Source> {
-    let Kind::Source { later, .. } = reading.doc.kind else { return None };
-    let Some(text) = value.get_ref().as_str() else { return reading.mismatch(value) };
-    let allowed = reading.doc.kind;
-    match values::source(text) {
-        Some(Ok(source)) => Some(source),
-        Some(Err(message)) => reading.fault(value.span(), message),
-        None if later == Some(text) => reading.fault(value.span(), format!("not in this release; allowed: {allowed}")),
-        None => reading.fault(value.span(), format!("unknown value; allowed: {allowed}")),
-    }
-}
-
-fn start(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Start> {
-    match value.get_ref() {
-        DeValue::String(text) if text == "first" => Some(Start::First),
-        DeValue::String(text) if text == "new" => Some(Start::New),
-        DeValue::Table(table) if table.len() == 1 => {
-            let (key, inner) = table.iter().next()?;
-            match (&**key.get_ref(), inner.get_ref()) {
-                ("sequence", _) => match number(inner).filter(|number| *number > 0) {
-                    Some(number) => Some(Start::Sequence(number)),
-                    None => reading.fault(inner.span(), "not a stream sequence: a whole number from 1"),
-                },
-                ("time", DeValue::String(text)) => start_time(text, inner, reading),
-                ("time", DeValue::Datetime(time)) => start_time(&time.to_string(), inner, reading),
-                _ => reading.fault(value.span(), format!("unknown value; allowed: {}", reading.doc.kind)),
-            }
-        }
-        _ => reading.fault(value.span(), format!("unknown value; allowed: {}", reading.doc.kind)),
-    }
-}
-
-fn start_time(text: &str, value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Start> {
-    match time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339) {
-        Ok(time) => Some(Start::Time(time)),
-        Err(_) => reading.fault(value.span(), "not a time with its offset, such as \"2013-01-01T00:00:00Z\""),
-    }
-}
-
-fn texts(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<BTreeMap<String, String>> {
-    let Some(table) = value.get_ref().as_table() else { return reading.mismatch(value) };
-    let mut texts = BTreeMap::new();
-    for (key, value) in table.iter() {
-        match value.get_ref().as_str() {
-            Some(text) => drop(texts.insert(key.get_ref().to_string(), text.to_owned())),
-            None => drop(reading.fault::<()>(value.span(), format!("{} is not a text; write it in quotes", key.get_ref()))),
-        }
-    }
-    Some(texts)
 }

@@ -149,7 +149,7 @@ mod tests {
         let auth = Credentials::CredentialsFile(path.clone()).answer(b"nonce").await.unwrap();
         assert!(auth.jwt.is_some() && auth.signature.is_some());
         std::fs::write(&path, "SUnot a seed").unwrap();
-        let error = Credentials::NkeyFile(path.clone()).answer(b"nonce").await.unwrap_err().to_string();
+        let error = Credentials::NkeyFile(path.clone()).answer(b"nonce").await.err().unwrap().to_string();
         assert!(error.contains("user.creds does not hold"), "{error}");
         assert!(Credentials::TokenFile(folder.path().join("none")).answer(b"").await.is_err());
     }

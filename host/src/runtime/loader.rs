@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use wasmtime::component::Component;
 
 /// Bytes of a component file: compiling takes time and memory in proportion, and no limit of a call bounds it.
@@ -23,10 +23,30 @@ const INTERFACES: [&str; 6] = ["types", "state", "output", "log", "config", "del
 
 /// Interfaces of WASI 0.2 that are served.
 const WASI: [&str; 24] = [
-    "cli/environment", "cli/exit", "cli/stdin", "cli/stdout", "cli/stderr", "cli/terminal-input", "cli/terminal-output", "cli/terminal-stdin",
-    "cli/terminal-stdout", "cli/terminal-stderr", "clocks/monotonic-clock", "clocks/wall-clock", "filesystem/preopens", "filesystem/types",
-    "io/error", "io/poll", "io/streams", "random/insecure", "random/insecure-seed", "random/random", "sockets/instance-network",
-    "sockets/ip-name-lookup", "sockets/network", "sockets/tcp",
+    "cli/environment",
+    "cli/exit",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/stderr",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "cli/terminal-stderr",
+    "clocks/monotonic-clock",
+    "clocks/wall-clock",
+    "filesystem/preopens",
+    "filesystem/types",
+    "io/error",
+    "io/poll",
+    "io/streams",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+    "sockets/instance-network",
+    "sockets/ip-name-lookup",
+    "sockets/network",
+    "sockets/tcp",
 ];
 
 /// Interfaces of WASI 0.2 that are served, continued: sockets that cannot be made.
@@ -146,7 +166,10 @@ pub(super) struct Inner {
 
 impl std::fmt::Debug for Handler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handler").field("name", &self.inner.name).field("digest", &self.inner.digest).finish_non_exhaustive()
+        f.debug_struct("Handler")
+            .field("name", &self.inner.name)
+            .field("digest", &self.inner.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -197,31 +220,65 @@ impl Engine {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file or its limits.
     pub fn load(&self, bytes: &[u8], config: HandlerConfig) -> Result<Handler, LoadError> {
-        let HandlerConfig { name, config, outputs, isolation, limits } = config;
+        let HandlerConfig {
+            name,
+            config,
+            outputs,
+            isolation,
+            limits,
+        } = config;
         let handler = || name.clone();
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(LoadError::TooBig { handler: handler(), bytes: bytes.len(), max: FILE_BYTES_MAX });
+            return Err(LoadError::TooBig {
+                handler: handler(),
+                bytes: bytes.len(),
+                max: FILE_BYTES_MAX,
+            });
         }
         if limits.memory_max > self.shared.memory_ceiling {
-            return Err(LoadError::MemoryMax { handler: handler(), asked: limits.memory_max, max: self.shared.memory_ceiling });
+            return Err(LoadError::MemoryMax {
+                handler: handler(),
+                asked: limits.memory_max,
+                max: self.shared.memory_ceiling,
+            });
         }
-        let found = inspect(bytes).map_err(|error| LoadError::NotWasm { handler: handler(), why: error.to_string() })?;
+        let found = inspect(bytes).map_err(|error| LoadError::NotWasm {
+            handler: handler(),
+            why: error.to_string(),
+        })?;
         let wasi = found.check(&name)?;
         let digest = hex::encode(Sha256::digest(bytes));
         let component = self.compile(bytes, found.core, &digest, &name)?;
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {
             let needs = pages.saturating_mul(1 << 16);
             if usize::try_from(needs).map_or(true, |needs| needs > limits.memory_max) {
-                return Err(LoadError::NeedsMemory { handler: handler(), needs, max: limits.memory_max });
+                return Err(LoadError::NeedsMemory {
+                    handler: handler(),
+                    needs,
+                    max: limits.memory_max,
+                });
             }
         }
         let linker = if wasi { &self.shared.wasi } else { &self.shared.plain };
         let pre = linker
             .instantiate_pre(&component)
             .and_then(HandlerPre::new)
-            .map_err(|error| LoadError::World { handler: handler(), why: format!("{error:#}") })?;
+            .map_err(|error| LoadError::World {
+                handler: handler(),
+                why: format!("{error:#}"),
+            })?;
         let digest = digest.into();
-        Ok(Handler { inner: Arc::new(Inner { name, config, outputs, isolation, limits, digest, pre }) })
+        Ok(Handler {
+            inner: Arc::new(Inner {
+                name,
+                config,
+                outputs,
+                isolation,
+                limits,
+                digest,
+                pre,
+            }),
+        })
     }
 
     fn compile(&self, bytes: &[u8], core: bool, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {
@@ -235,12 +292,17 @@ impl Engine {
                 .module(bytes)
                 .and_then(|mut encoder| encoder.encode())
                 .map(Cow::Owned)
-                .map_err(|error| LoadError::Wrap { handler: name.clone(), why: format!("{error:#}") })?
+                .map_err(|error| LoadError::Wrap {
+                    handler: name.clone(),
+                    why: format!("{error:#}"),
+                })?
         } else {
             Cow::Borrowed(bytes)
         };
-        let component = Component::from_binary(engine, &bytes)
-            .map_err(|error| LoadError::Compile { handler: name.clone(), why: format!("{error:#}") })?;
+        let component = Component::from_binary(engine, &bytes).map_err(|error| LoadError::Compile {
+            handler: name.clone(),
+            why: format!("{error:#}"),
+        })?;
         if let Some(cache) = &self.shared.cache {
             cache.store(digest, &component);
         }
@@ -259,7 +321,11 @@ struct Found {
 
 /// Reads the outermost level of a module or component.
 fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
-    let mut found = Found { core: true, typed: false, imports: BTreeSet::new() };
+    let mut found = Found {
+        core: true,
+        typed: false,
+        imports: BTreeSet::new(),
+    };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
@@ -273,7 +339,11 @@ fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
             }
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
-                    found.imports.insert(import?.name.name.to_owned());
+                    let import = import?;
+                    // A type that is imported as equal to another is only a name for it.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        found.imports.insert(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::CustomSection(section) if depth == 0 => found.typed |= section.name().starts_with("component-type"),
@@ -295,13 +365,23 @@ impl Found {
             }
             super::logging::one_line(&text, 2048)
         };
-        let (preview1, others): (Vec<&str>, Vec<&str>) =
-            self.imports.iter().map(String::as_str).filter(|name| !served(name)).partition(|name| self.core && name.starts_with("wasi_"));
+        let (preview1, others): (Vec<&str>, Vec<&str>) = self
+            .imports
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !served(name))
+            .partition(|name| self.core && name.starts_with("wasi_"));
         if !others.is_empty() {
-            return Err(LoadError::Imports { handler: handler.clone(), names: names(&others) });
+            return Err(LoadError::Imports {
+                handler: handler.clone(),
+                names: names(&others),
+            });
         }
         if !preview1.is_empty() {
-            return Err(LoadError::Preview1 { handler: handler.clone(), names: names(&preview1) });
+            return Err(LoadError::Preview1 {
+                handler: handler.clone(),
+                names: names(&preview1),
+            });
         }
         if self.core && !self.typed {
             return Err(LoadError::NoWorld { handler: handler.clone() });
@@ -314,7 +394,9 @@ impl Found {
 fn served(import: &str) -> bool {
     // Newer toolchains mark the names of core imports with the ABI.
     let import = import.strip_prefix("cm32p2|").unwrap_or(import);
-    let Some((interface, version)) = import.split_once('@') else { return false };
+    let Some((interface, version)) = import.split_once('@') else {
+        return false;
+    };
     match (interface.strip_prefix(OURS), interface.strip_prefix("wasi:")) {
         (Some(name), _) => INTERFACES.contains(&name) && version.starts_with("0.1"),
         (_, Some(name)) => (WASI.contains(&name) || WASI_SOCKETS.contains(&name)) && version.starts_with("0.2"),
@@ -328,12 +410,24 @@ mod tests {
 
     #[test]
     fn imports_are_known_by_name_and_version() {
-        for name in ["seriatim:handler/state@0.1.0", "seriatim:handler/types@0.1.7", "cm32p2|seriatim:handler/log@0.1", "wasi:cli/exit@0.2.6"] {
+        for name in [
+            "seriatim:handler/state@0.1.0",
+            "seriatim:handler/types@0.1.7",
+            "cm32p2|seriatim:handler/log@0.1",
+            "wasi:cli/exit@0.2.6",
+        ] {
             assert!(served(name), "{name}");
         }
         for name in [
-            "seriatim:handler/state", "seriatim:handler/state@0.2.0", "seriatim:handler/network@0.1.0", "wasi:http/types@0.2.0", "wasi:cli/exit@0.3.0",
-            "wasi_snapshot_preview1", "env", "", "seriatim:handler/state@1.0.0",
+            "seriatim:handler/state",
+            "seriatim:handler/state@0.2.0",
+            "seriatim:handler/network@0.1.0",
+            "wasi:http/types@0.2.0",
+            "wasi:cli/exit@0.3.0",
+            "wasi_snapshot_preview1",
+            "env",
+            "",
+            "seriatim:handler/state@1.0.0",
         ] {
             assert!(!served(name), "{name}");
         }

@@ -2,7 +2,6 @@
 //! line, a field or a terminal sequence.
 
 use crate::event::Event;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Bytes of one line of text that came from a handler.
@@ -15,7 +14,8 @@ pub(crate) fn one_line(text: &str, max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max));
     let mut fits = 0;
     for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         {
             line.extend(c.escape_default());
         } else {
@@ -53,7 +53,11 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(handler: Arc<str>, lines_max: usize) -> Self {
-        Self { handler, lines_max, lines: 0 }
+        Self {
+            handler,
+            lines_max,
+            lines: 0,
+        }
     }
 
     /// A new call begins.
@@ -77,8 +81,7 @@ impl Log {
                     break;
                 }
                 let room = LINE_BYTES_MAX - line.len();
-                // Writing to a string cannot fail.
-                let _: std::fmt::Result = write!(line, " {}={}", one_line(name, room), one_line(value, room));
+                line.push_str(&format!(" {}={}", one_line(name, room), one_line(value, room)));
             }
             self.put(event, level, &one_line(&line, LINE_BYTES_MAX));
         } else if self.lines == self.lines_max.saturating_add(1) {
@@ -132,7 +135,10 @@ mod tests {
     #[test]
     fn a_line_stays_a_line_and_within_its_bound() {
         assert_eq!(one_line("plain — text", 1024), "plain — text");
-        assert_eq!(one_line("a\r\nb\t\u{1b}[31m\0\u{202e}", 1024), "a\\r\\nb\\t\\u{1b}[31m\\u{0}\\u{202e}");
+        assert_eq!(
+            one_line("a\r\nb\t\u{1b}[31m\0\u{202e}", 1024),
+            "a\\r\\nb\\t\\u{1b}[31m\\u{0}\\u{202e}"
+        );
         assert_eq!(one_line("abcdefgh", 8), "abcdefgh");
         assert_eq!(one_line("abcdefghi", 8), "abcde…");
         assert_eq!(one_line("é\né\né", 8), "é\\n…");

@@ -4,20 +4,36 @@ use super::call::Failed;
 use crate::event::{EntityKey, Event};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Effects, Emitted, Handler, State};
-use crate::sink::dead_letter::{self, DeadLetter};
+use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
-use seriatim_sequencer::{Alarm, Arrival, Dead, Sequencer, Waiting};
+use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Sequencer, Waiting};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// What the core carries for an event.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) event: Arc<Event>,
+    /// Host time at which this shard got it.
+    pub(super) read_at: u64,
+}
+
+impl std::ops::Deref for Ticket {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.event
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Actor {
     pub(super) key: EntityKey,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) sequencer: Sequencer<Arc<Event>>,
+    pub(super) sequencer: Sequencer<Ticket>,
     /// One per handler, in the pipeline's order; empty places while a call has them.
     pub(super) states: Vec<State>,
     pub(super) outbox: Outbox,
@@ -42,6 +58,9 @@ pub(super) struct Actor {
     pub(super) stream_timer: Option<u64>,
     /// Bytes counted against `held-bytes`.
     pub(super) held_bytes: u64,
+    /// Counted in the gauges.
+    pub(super) held_events: usize,
+    pub(super) outbox_entries: usize,
     /// Catch-ups asked for so far: the number of the running one.
     pub(super) passes: u64,
     /// What the directory says.
@@ -56,7 +75,7 @@ impl Actor {
             loaded.snapshot.rebase(from);
         }
         let states = pipeline.handlers.iter().map(|handler| {
-            let at = loaded.state.iter().position(|(name, _)| name == handler.name());
+            let at = loaded.state.iter().position(|(name, _)| **name == **handler.name());
             at.map(|at| loaded.state.swap_remove(at).1).unwrap_or_default()
         });
         let states = states.collect();
@@ -72,7 +91,7 @@ impl Actor {
         Self { owes, ..Self::around(key, pipeline, sequencer) }
     }
 
-    fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Arc<Event>>) -> Self {
+    fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Ticket>) -> Self {
         Self {
             key,
             pipeline,
@@ -90,6 +109,8 @@ impl Actor {
             timer: None,
             stream_timer: None,
             held_bytes: 0,
+            held_events: 0,
+            outbox_entries: 0,
             passes: 0,
             shown: None,
         }
@@ -101,7 +122,7 @@ impl Actor {
     }
 
     /// Turns the core's change into one for the store: state and outputs of the handlers, the dead letter, what it owes.
-    pub(super) fn change(&mut self, change: seriatim_sequencer::Change<Arc<Event>>, streams: &Streams, max_payload: usize) -> Box<Change> {
+    pub(super) fn change(&mut self, change: seriatim_sequencer::Change<Ticket>, streams: &Streams, max_payload: usize) -> Box<Change> {
         let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
         out.closes = change.closes.iter().map(|(stream_sequence, _)| stream_sequence).collect();
         out.patch = change.patch;
@@ -145,7 +166,7 @@ impl Actor {
     }
 
     fn write(&mut self, index: usize, handler: &Handler, writes: Vec<(String, Option<bytes::Bytes>)>, out: &mut Change) {
-        let name: Arc<str> = handler.shared_name();
+        let name = handler.name().clone();
         let Some(state) = self.states.get_mut(index) else { return };
         for (key, value) in writes {
             match &value {
@@ -159,7 +180,7 @@ impl Actor {
     /// Design §5.3, "Out".
     fn output(&mut self, event: &Event, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
         let pipeline = &self.pipeline;
-        let entity = dead_letter::percent_encode(&self.key.entity);
+        let entity = percent_encoding::utf8_percent_encode(&self.key.entity, percent_encoding::NON_ALPHANUMERIC);
         let message_id = format!("{}:{}:{}:{entity}:{}:{}:{index}", pipeline.name, pipeline.generation, event.epoch, event.sequence, handler.name());
         let mut headers: Vec<_> = output.headers.into_iter().map(|header| (header.name, header.value)).collect();
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
@@ -169,8 +190,8 @@ impl Actor {
             ("Seriatim-Causation-Id", dead_letter::one_line(&event.id)),
             ("Seriatim-Correlation-Id", dead_letter::one_line(correlation)),
             ("Seriatim-Pipeline", pipeline.name.to_string()),
-            ("Seriatim-Handler", handler.name().to_owned()),
-            ("Seriatim-Component", handler.digest().to_owned()),
+            ("Seriatim-Handler", handler.name().to_string()),
+            ("Seriatim-Component", handler.digest().to_string()),
         ] {
             headers.push((name.to_owned(), value));
         }
@@ -180,34 +201,45 @@ impl Actor {
             headers.push(("traceparent".to_owned(), dead_letter::one_line(parent)));
         }
         let mark = streams.mark_for(&output.subject);
-        let cause = handler.name().to_owned();
+        let cause = handler.name().to_string();
         OutboxEntry { number: self.outbox.number(), subject: output.subject, headers, payload: output.payload, message_id, mark, dead: false, cause }
     }
 
-    fn dead_letter(&mut self, dead: &Dead<Arc<Event>>, streams: &Streams, max_payload: usize) -> OutboxEntry {
+    fn dead_letter(&mut self, dead: &Dead<Ticket>, streams: &Streams, max_payload: usize) -> OutboxEntry {
         let failed = self.failure.as_ref().and_then(|failed| self.pipeline.handlers.get(failed.handler).map(|handler| (failed, handler)));
         let backtrace = failed.and_then(|(failed, _)| failed.failure.backtrace.as_deref());
         let error = match backtrace {
             Some(backtrace) => format!("{}; {backtrace}", dead.error),
             None => dead.error.clone(),
         };
+        let event = dead.event.as_ref().map(|arrival| &*arrival.ticket.event);
         let letter = DeadLetter {
             pipeline: &self.pipeline.name,
             generation: self.pipeline.generation,
-            stream: &self.pipeline.stream,
-            reason: dead.reason.name(),
+            reason: dead.reason,
             error: &error,
             attempts: dead.attempts,
-            handler: failed.map(|(_, handler)| handler.name()),
-            component: failed.map(|(_, handler)| handler.digest()),
+            handler: failed.map(|(_, handler)| &**handler.name()),
+            component: failed.map(|(_, handler)| &**handler.digest()),
             entity: Some(&self.key.entity),
-            event: dead.event.as_ref().map(|arrival| &*arrival.ticket),
-            message: dead.event.as_ref().map(|arrival| &*arrival.ticket.message),
-            lost: dead.lost,
+            epoch: event.map(|event| event.epoch),
+            sequence: event.map(|event| event.sequence),
+            id: event.map(|event| event.id.as_str()),
+            stream: &self.pipeline.stream,
+            stream_sequence: event.map_or(dead.lost.map_or(0, |lost| lost.0), |event| event.message.stream_sequence),
+            lost_to: dead.lost.map(|lost| lost.1),
+            message: event.map(|event| &*event.message),
         };
-        let number = self.outbox.number();
-        letter.entry(number, max_payload, streams)
+        let built = dead_letter::build(&letter, max_payload);
+        entry(built, self.outbox.number(), dead.reason, streams)
     }
+}
+
+/// A dead letter as an entry of an outbox.
+pub(super) fn entry(built: Built, number: u64, reason: DeadReason, streams: &Streams) -> OutboxEntry {
+    let Built { subject, message_id, headers, payload, .. } = built;
+    let mark = streams.mark_for(&subject);
+    OutboxEntry { number, subject, headers, payload, message_id, mark, dead: true, cause: reason.name().to_owned() }
 }
 
 /// When a waiting entity goes on by itself.
@@ -216,7 +248,7 @@ pub(super) fn alarm(waiting: Option<&Waiting>) -> Option<Alarm> {
 }
 
 /// What the sequencer is told of an event.
-pub(super) fn arrival(event: Arc<Event>) -> Arrival<Arc<Event>> {
+pub(super) fn arrival(event: Arc<Event>, read_at: u64) -> Arrival<Ticket> {
     use xxhash_rust::xxh3::xxh3_64;
     /// What an event costs in memory beside its bytes.
     const OVERHEAD: usize = 256;
@@ -230,6 +262,6 @@ pub(super) fn arrival(event: Arc<Event>) -> Arrival<Arc<Event>> {
         payload: xxh3_64(&message.payload),
         time: message.time,
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        ticket: event,
+        ticket: Ticket { event, read_at },
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) token: usize,
+    pub(super) event: Arc<Event>,
+    pub(super) attempt: u32,
     pub(super) states: Vec<State>,
     /// Those that may serve again.
     pub(super) instances: Vec<Option<Instance>>,
@@ -51,12 +53,12 @@ pub(super) async fn run(mut job: Job) -> Done {
     loop {
         let result = attempt(&mut job).await;
         if let Err(Failed { failure: Failure { kind: FailureKind::Host, message, .. }, handler }) = &result {
-            let name = job.pipeline.handlers.get(*handler).map_or("?", |handler| handler.name());
+            let name = job.pipeline.handlers.get(*handler).map_or("?", |handler| &**handler.name());
             tracing::warn!(pipeline = %job.pipeline.name, handler = name, "the host could not run a call, trying again: {message}");
             tokio::time::sleep(HOST_BACK_OFF).await;
             continue;
         }
-        return Done { token: job.token, states: job.states, instances: job.instances, result };
+        return Done { token: job.token, event: job.event, attempt: job.attempt, states: job.states, instances: job.instances, result };
     }
 }
 

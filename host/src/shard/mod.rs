@@ -15,10 +15,10 @@ use crate::event::{EntityKey, Event, Message};
 use crate::inbox::Inbox;
 use crate::passes::{Ask, PassStep};
 use crate::pipeline::Pipeline;
-use crate::sink::publisher::{PublishReply, PublishSink, Publisher};
-use crate::sink::search::{SearchReply, Searcher};
+use crate::sink::publisher::{PublishReply, PublishSink, PublisherHandle};
+use crate::sink::search::{SearchReply, SearchSink, Searcher};
 use crate::sink::streams::Streams;
-use crate::store::{self, CompletionSink, Poison, Reply, Store};
+use crate::store::{self, CompletionSink, DurableProgress, Poison, Reply, Store};
 use seriatim_sequencer::Alarm;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -110,8 +110,14 @@ impl CompletionSink for Completions {
 }
 
 impl PublishSink for Completions {
-    fn published(&self, replies: &mut Vec<PublishReply>) {
-        self.0.append(&mut replies.drain(..).map(Completion::Published).collect());
+    fn published(&self, replies: Vec<PublishReply>) {
+        self.0.append(&mut replies.into_iter().map(Completion::Published).collect());
+    }
+}
+
+impl SearchSink for Completions {
+    fn searched(&self, reply: SearchReply) {
+        self.0.push(Completion::Searched(reply));
     }
 }
 
@@ -139,7 +145,9 @@ pub struct Parts {
     /// Where changes go.
     pub committer: store::Handle,
     /// Where outputs go.
-    pub publisher: Publisher,
+    pub publisher: PublisherHandle,
+    /// The broker's `max_payload`.
+    pub max_payload: usize,
     /// What is known of output streams.
     pub streams: Streams,
     /// Who looks for outputs that may be there already.
@@ -152,6 +160,8 @@ pub struct Parts {
     pub directory: Arc<Directory>,
     /// Poisons the host.
     pub poison: Poison,
+    /// How far each pipeline is on the disk.
+    pub progress: Vec<Arc<DurableProgress>>,
     /// Its bounds.
     pub bounds: Bounds,
     /// Stream time and highest message handed on of each pipeline at the start.

@@ -5,10 +5,10 @@ use super::OwnItem;
 use super::actor::Actor;
 use super::run::Shard;
 use crate::event::EntityKey;
-use crate::sink::dead_letter::DeadLetter;
+use crate::sink::dead_letter::{self, DeadLetter};
 use crate::store::{Change, Entry, Reply};
-use crate::telemetry::events;
-use seriatim_sequencer::{DeadReason, Extras, Outcome};
+use crate::telemetry::events::{self, EventAt};
+use seriatim_sequencer::{DeadReason, Extras};
 use std::collections::BTreeSet;
 
 /// Number of a reply to a commit (as in `perform.rs`).
@@ -57,15 +57,17 @@ impl Shard {
         let Some(Some(own)) = self.own.get_mut(pipeline) else { return };
         let token = own.token;
         if !own.fates.insert(at) {
-            events::ended(&self.parts.pipelines.get(pipeline).map_or("".into(), |pipeline| pipeline.name.clone()), Outcome::Duplicate);
+            if let Some(pipeline) = self.parts.pipelines.get(pipeline) {
+                events::finished(&pipeline.name, events::Outcome::Duplicate);
+            }
             self.enter(Entry::Close { pipeline, stream_sequence: at });
             return;
         }
-        let watermark = self.parts.committer.watermark(pipeline);
+        let watermark = self.parts.progress.get(pipeline).map_or(0, |progress| progress.get().watermark);
         own.fates = own.fates.split_off(&watermark.saturating_add(1));
         let fates = own.fates.iter().copied().collect();
         let streams = self.parts.streams.clone();
-        let max_payload = self.parts.publisher.max_payload();
+        let max_payload = self.parts.max_payload;
         let Some(actor) = self.actors.get_mut(token) else { return };
         let shared = actor.pipeline.clone();
         let (reason, error, message, entity, lost) = match &item {
@@ -75,23 +77,26 @@ impl Shard {
                 (DeadReason::Lost, error, None, None, Some((*first, *last)))
             }
         };
-        events::own_dead_lettered(&shared.name, reason, at, &error);
+        let at_event = EventAt { pipeline: &shared.name, entity: entity.unwrap_or_default(), sequence: 0, stream_sequence: at };
+        events::dead_lettered(at_event, reason.name(), &error);
         let letter = DeadLetter {
             pipeline: &shared.name,
             generation: shared.generation,
-            stream: &shared.stream,
-            reason: reason.name(),
+            reason,
             error: &error,
             attempts: 0,
             handler: None,
             component: None,
             entity,
-            event: None,
+            epoch: None,
+            sequence: None,
+            id: None,
+            stream: &shared.stream,
+            stream_sequence: at,
+            lost_to: lost.map(|(_, last)| last),
             message,
-            lost,
         };
-        let number = actor.outbox.number();
-        let entry = letter.entry(number, max_payload, &streams);
+        let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);
         let mut change = Box::new(Change::new(actor.key.clone(), shared.ring, shared.generation));
         change.patch.extras = Some(Box::new(Extras { fates, ..Extras::default() }));
         change.closes.push(at);

@@ -2,19 +2,19 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use super::call::{self, Done, Failed, Job};
+use super::actor::Ticket;
+use super::call::{self, Done, Job};
 use super::run::Shard;
-use crate::event::Event;
 use crate::runtime::{FailureKind, Isolation};
 use crate::sink::outbox::{Broker, Next};
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
 use crate::sink::search::{SearchReply, SearchRequest, Found};
 use crate::passes::{Ask, Request};
 use crate::store::{Entry, Reply};
-use crate::telemetry::events;
-use seriatim_sequencer::{DeadReason, Effect, Failure, Input, Outcome, StopReason};
-use std::sync::Arc;
+use crate::telemetry::events::{self, EventAt};
+use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, StopReason};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// Number of a reply that is not a commit of the core (a confirmed output leaving the store).
 const PRUNE: u64 = 0;
@@ -27,18 +27,18 @@ const PATIENCE: usize = 2;
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) token: usize,
-    pub(super) event: Arc<Event>,
+    pub(super) ticket: Ticket,
     pub(super) attempt: u32,
     pub(super) late: bool,
 }
 
 impl Shard {
     /// Performs one effect. A call that ended at once is returned.
-    pub(super) fn perform(&mut self, token: usize, effect: Effect<Arc<Event>>) -> Option<Done> {
+    pub(super) fn perform(&mut self, token: usize, effect: Effect<Ticket>) -> Option<Done> {
         let pipeline = self.actors.get(token)?.pipeline.clone();
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
-                let delivery = Delivery { token, event: ticket, attempt, late };
+                let delivery = Delivery { token, ticket, attempt, late };
                 if self.draining.is_some() || pipeline.control.stopped().is_some() {
                     return None;
                 }
@@ -49,19 +49,9 @@ impl Shard {
                 return self.deliver(delivery);
             }
             Effect::Commit(change) => {
-                for (_, outcome) in change.closes.iter() {
-                    if let (Some(Outcome::Applied), Some(applied)) = (outcome, &change.applied) {
-                        events::applied(&pipeline.name, self.host_now.saturating_sub(applied.ticket.message.time));
-                    } else if let Some(outcome) = outcome {
-                        events::ended(&pipeline.name, outcome);
-                    }
-                }
-                if let Some(dead) = &change.dead {
-                    let actor = self.actors.get(token)?;
-                    events::dead_lettered(&actor.key, dead);
-                }
+                self.tell(token, &change);
                 let streams = self.parts.streams.clone();
-                let max_payload = self.parts.publisher.max_payload();
+                let max_payload = self.parts.max_payload;
                 let actor = self.actors.get_mut(token)?;
                 let change = actor.change(change, &streams, max_payload);
                 actor.commits.push_back(actor.outbox.last_number());
@@ -69,7 +59,7 @@ impl Shard {
             }
             Effect::Close { stream_sequence, outcome } => {
                 if let Some(outcome) = outcome {
-                    events::ended(&pipeline.name, outcome);
+                    events::finished(&pipeline.name, outcome_name(outcome));
                 }
                 self.enter(Entry::Close { pipeline: pipeline.index, stream_sequence });
             }
@@ -99,25 +89,54 @@ impl Shard {
                         reason.name()
                     ),
                 };
-                tracing::error!(pipeline = %pipeline.name, entity = %actor.key.entity, "the pipeline stops: {reason}; a restart tries again");
+                events::pipeline_stopped(&pipeline.name, &reason);
                 pipeline.control.stop(reason);
             }
-            Effect::Disorder(disorder) => events::disorder(&pipeline.name, disorder),
+            Effect::Disorder(disorder) => self.tell_disorder(token, disorder),
             // Operators speak through the admin API, which this release does not have.
             Effect::Answer(_) => {}
         }
         None
     }
 
+    /// Counts and logs what a change ends.
+    fn tell(&self, token: usize, change: &Change<Ticket>) {
+        let Some(actor) = self.actors.get(token) else { return };
+        let key = &actor.key;
+        for (_, outcome) in change.closes.iter() {
+            if let (Some(Outcome::Applied), Some(applied)) = (outcome, &change.applied) {
+                events::applied(&key.pipeline, Duration::from_millis(self.host_now.saturating_sub(applied.ticket.message.time)));
+            } else if let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::DeadLettered) {
+                events::finished(&key.pipeline, outcome_name(outcome));
+            }
+        }
+        if let Some(dead) = &change.dead {
+            let (sequence, stream_sequence) = dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.0)), |e| (e.place.sequence, e.stream_sequence));
+            let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence };
+            events::dead_lettered(at, dead.reason.name(), &dead.error);
+        }
+    }
+
+    fn tell_disorder(&self, token: usize, disorder: Disorder) {
+        let Some(actor) = self.actors.get(token) else { return };
+        let sequence = actor.sequencer.position().map_or(1, |position| position.sequence.saturating_add(1));
+        let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: 0 };
+        match disorder {
+            Disorder::Gap(missing) => events::gap_opened(at, missing),
+            Disorder::Late => events::out_of_order(at, events::Disorder::Late),
+            Disorder::Conflict => events::out_of_order(at, events::Disorder::Conflict),
+        }
+    }
+
     /// Starts a call and polls it once: most end here, within the tick. The others are set aside.
     fn deliver(&mut self, delivery: Delivery) -> Option<Done> {
-        let Delivery { token, event, attempt, late } = delivery;
+        let Delivery { token, ticket: Ticket { event, read_at }, attempt, late } = delivery;
         let actor = self.actors.get_mut(token)?;
         let pipeline = actor.pipeline.clone();
         let mut states = std::mem::take(&mut actor.states);
         states.resize_with(pipeline.handlers.len(), Default::default);
-        if attempt > 1 {
-            events::retried(&pipeline.name, actor.failure.as_ref().and_then(|failed| pipeline.handlers.get(failed.handler)).map_or("", |handler| handler.name()));
+        if attempt == 1 {
+            events::turn_came(&pipeline.name, Duration::from_millis(self.host_now.saturating_sub(read_at)));
         }
         let instances = self.instances(token, &pipeline);
         let mut future: call::CallFuture = Box::pin(call::run(Job { token, pipeline, event, attempt, late, states, instances }));
@@ -146,8 +165,8 @@ impl Shard {
     }
 
     /// What a call that ended means to the core.
-    pub(super) fn outcome(&mut self, done: Done) -> Option<Input<Arc<Event>>> {
-        let Done { token, states, instances, result } = done;
+    pub(super) fn outcome(&mut self, done: Done) -> Option<Input<Ticket>> {
+        let Done { token, event, attempt, states, instances, result } = done;
         let actor = self.actors.get_mut(token)?;
         actor.states = states;
         // An instance that was set aside comes back into another entity's run: only shared ones may serve that.
@@ -165,9 +184,16 @@ impl Shard {
                 Some(Input::Applied)
             }
             Err(failed) => {
-                let failure = Failure { reason: reason(failed.failure.kind), error: self_line(&failed) };
-                let name = actor.pipeline.handlers.get(failed.handler).map_or("", |handler| handler.name());
-                events::handler_failed(&actor.key, name, &failed.failure);
+                let failure = Failure { reason: reason(failed.failure.kind), error: failed.failure.message.clone() };
+                let name = actor.pipeline.handlers.get(failed.handler).map_or("", |handler| &**handler.name());
+                let key = &actor.key;
+                let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence: event.sequence, stream_sequence: event.message.stream_sequence };
+                let delay = actor.pipeline.policy.retry.get(usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1));
+                let crate::runtime::Failure { kind, message, backtrace } = &failed.failure;
+                events::handler_failed(at, name, kind.name(), attempt, message, backtrace.as_deref());
+                if let Some(delay) = delay.filter(|_| *kind != FailureKind::Rejected) {
+                    events::retry_set(at, name, attempt, Duration::from_millis(*delay));
+                }
                 actor.failure = Some(failed);
                 Some(Input::Failed(failure))
             }
@@ -201,7 +227,7 @@ impl Shard {
         loop {
             let Some(actor) = self.actors.get_mut(token) else { return };
             let Some(head) = actor.outbox.head() else { return };
-            let window = self.parts.streams.window_of(&head.subject);
+            let window = self.parts.streams.duplicate_window_ms(&head.subject).unwrap_or(0);
             let broker = Broker { now: self.parts.streams.broker_now_ms(), window };
             match actor.outbox.next(self.host_now, broker) {
                 Next::Nothing => return,
@@ -212,10 +238,10 @@ impl Shard {
                 }
                 Next::Send(entry) => {
                     crate::failpoint!("publish-before");
-                    let request = PublishRequest::new(token as u64, self.parts.index, entry);
+                    let request = PublishRequest { token: token as u64, shard: self.parts.index, entry };
                     let sent = self.parts.publisher.try_publish(request);
                     crate::failpoint!("publish-after");
-                    if sent {
+                    if sent.is_ok() {
                         return;
                     }
                     // The publisher's queue is full: look again soon.
@@ -241,10 +267,10 @@ impl Shard {
                 crate::failpoint!("confirm-after");
             }
             PublishResult::Unavailable { reason } => self.unavailable(token, &reason),
-            PublishResult::Refused { reason } => {
+            PublishResult::Refused { reason, code } => {
                 let Some(actor) = self.actors.get_mut(token) else { return };
                 let subject = actor.outbox.head().map(|entry| entry.subject.clone()).unwrap_or_default();
-                tracing::error!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "an output was refused for good, the entity parks (output-undeliverable): {reason}");
+                tracing::error!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "an output was refused for good, the entity parks (output-undeliverable): {reason} (error {code})");
                 actor.outbox.refused();
                 actor.blocked = false;
                 self.drive(token, Input::OutputsRefused);
@@ -268,7 +294,7 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let Some(entry) = actor.outbox.confirmed() else { return };
         if !entry.dead {
-            events::published(&actor.key.pipeline, &entry.cause);
+            events::output_confirmed(&actor.key.pipeline, &entry.cause);
         }
         let change = actor.prune(entry.number);
         actor.prunes += 1;
@@ -314,6 +340,11 @@ fn reason(kind: FailureKind) -> DeadReason {
     }
 }
 
-fn self_line(failed: &Failed) -> String {
-    failed.failure.message.clone()
+fn outcome_name(outcome: Outcome) -> events::Outcome {
+    match outcome {
+        Outcome::Applied => events::Outcome::Applied,
+        Outcome::Duplicate => events::Outcome::Duplicate,
+        Outcome::DroppedLate => events::Outcome::DroppedLate,
+        Outcome::DeadLettered => events::Outcome::DeadLettered,
+    }
 }

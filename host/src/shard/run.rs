@@ -1,21 +1,20 @@
 //! The loop of one shard: completions first, then calls that were set aside, then timers, then mail. It owns its actors; nobody else touches them.
 
-use super::actor::{Actor, arrival};
+use super::actor::{Actor, Ticket, arrival};
 use super::call::{CallFuture, Done};
 use super::timers::{Sleeping, Timers};
 use super::{Batch, Completion, Mail, Parts};
 use crate::passes::{Ask, PassStep};
 use crate::directory::View;
-use crate::event::{EntityKey, Event};
+use crate::event::EntityKey;
 use crate::pipeline::Pipeline;
 use crate::runtime::{Instance, Isolation};
 use crate::store;
-use crate::telemetry::events;
+use crate::telemetry::events::{self, EventAt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use seriatim_sequencer::{Effect, Input, Now};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,7 +48,7 @@ pub(super) struct Shard {
     /// Warm instances of `isolation = "shared"`, and of the run that goes on.
     pub(super) warm: Vec<Vec<Option<Instance>>>,
     pub(super) run_of: Option<usize>,
-    pub(super) effects: Vec<Effect<Arc<Event>>>,
+    pub(super) effects: Vec<Effect<Ticket>>,
     pub(super) changes_in_flight: usize,
     pub(super) held_bytes: u64,
     pub(super) draining: Option<oneshot::Sender<()>>,
@@ -213,10 +212,7 @@ impl Shard {
         }
         tokens.sort_by_key(|(token, _)| *token);
         for (token, event) in tokens {
-            if let Some(actor) = self.actors.get(token) {
-                events::entity_waited(&actor.key.pipeline, self.host_now.saturating_sub(event.message.time));
-            }
-            self.drive(token, Input::Arrived(arrival(event)));
+            self.drive(token, Input::Arrived(arrival(event, self.host_now)));
         }
         for item in batch.own {
             self.own_item(pipeline, item);
@@ -239,7 +235,7 @@ impl Shard {
         let ended = matches!(step, PassStep::Ended(_) | PassStep::Failed);
         let input = match step {
             PassStep::Started(gone_below) => Input::PassStarted { gone_below },
-            PassStep::Event(event) => Input::PassArrived(arrival(event)),
+            PassStep::Event(event) => Input::PassArrived(arrival(event, self.host_now)),
             PassStep::Ended(to) => Input::PassEnded { to },
             PassStep::Failed => Input::PassFailed,
         };
@@ -283,7 +279,7 @@ impl Shard {
     }
 
     /// Steps an actor, and goes on for as long as its calls end at once.
-    pub(super) fn drive(&mut self, token: usize, input: Input<Arc<Event>>) {
+    pub(super) fn drive(&mut self, token: usize, input: Input<Ticket>) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Some(actor) = self.actors.get_mut(token) else { return };
@@ -309,7 +305,16 @@ impl Shard {
         if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
             timers.set(&mut actor.stream_timer, wakeup.stream, token);
         }
-        let (_, bytes) = actor.sequencer.held();
+        let (held, bytes) = actor.sequencer.held();
+        if held != actor.held_events {
+            events::held_changed(&actor.key.pipeline, difference(held, actor.held_events));
+            actor.held_events = held;
+        }
+        let outbox = actor.outbox.len();
+        if outbox != actor.outbox_entries {
+            events::outbox_changed(&actor.key.pipeline, difference(outbox, actor.outbox_entries));
+            actor.outbox_entries = outbox;
+        }
         self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes).saturating_add(bytes);
         actor.held_bytes = bytes;
         if actor.sequencer.waiting().copied() != actor.shown {
@@ -320,11 +325,14 @@ impl Shard {
     fn show(&mut self, token: usize) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let waiting = actor.sequencer.waiting().copied();
-        let changed = waiting.map(|waiting| waiting.reason) != actor.shown.map(|shown| shown.reason);
-        actor.shown = waiting;
-        if changed {
-            events::waiting_changed(&actor.key, waiting.as_ref(), actor.failure.as_ref().map(|failed| &failed.failure));
+        let (before, after) = (actor.shown.map(|shown| shown.reason), waiting.map(|waiting| waiting.reason));
+        if let Some(waiting) = waiting.filter(|waiting| waiting.parked() && before != after) {
+            let sequence = actor.sequencer.position().map_or(1, |position| position.sequence.saturating_add(1));
+            let error = actor.failure.as_ref().map_or("", |failed| failed.failure.message.as_str());
+            let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: waiting.from };
+            events::parked(at, waiting.reason.name(), error);
         }
+        actor.shown = waiting;
         self.parts.directory.show(&actor.key, View { shard: self.parts.index, waiting });
     }
 
@@ -463,6 +471,11 @@ impl Shard {
         };
         warm.iter_mut().zip(&pipeline.handlers).map(keep).collect()
     }
+}
+
+fn difference(now: usize, before: usize) -> i32 {
+    let size = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    size(now) - size(before)
 }
 
 pub(super) fn host_millis() -> u64 {

@@ -5,6 +5,7 @@
 //! `Seriatim-Dead-Input-*`; [`original_name`] undoes both. Text of ours is one line of at most 1 KiB.
 
 use crate::event::{Header, Message};
+pub use seriatim_sequencer::DeadReason as Reason;
 use crate::sink::publisher::wire_size;
 use bytes::Bytes;
 use time::OffsetDateTime;
@@ -16,75 +17,6 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 pub const PREFIX: &str = "Seriatim-Dead-";
 
 const INPUT: &str = "Seriatim-Dead-Input-";
-
-/// Why a message was given up; also the last token of the subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// It does not decode.
-    Malformed,
-    /// It came early and the gap before it was given up.
-    Gap,
-    /// Its sequence had been given up before it came.
-    Late,
-    /// Its sequence was applied with another payload.
-    Conflict,
-    /// A handler said that it can never succeed.
-    Rejected,
-    /// A handler asked for a retry more often than allowed.
-    RetriesExhausted,
-    /// A handler trapped.
-    Trap,
-    /// A handler took too long.
-    Timeout,
-    /// A handler wanted more memory than allowed.
-    Memory,
-    /// A handler emitted what it may not.
-    OutputRefused,
-    /// A handler's state or output is too large.
-    TooLarge,
-    /// Retention removed it before it was done.
-    Lost,
-    /// An operator skipped it.
-    Skipped,
-}
-
-impl Reason {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Malformed,
-        Self::Gap,
-        Self::Late,
-        Self::Conflict,
-        Self::Rejected,
-        Self::RetriesExhausted,
-        Self::Trap,
-        Self::Timeout,
-        Self::Memory,
-        Self::OutputRefused,
-        Self::TooLarge,
-        Self::Lost,
-        Self::Skipped,
-    ];
-
-    /// Its name in subjects, headers and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Gap => "gap",
-            Self::Late => "late",
-            Self::Conflict => "conflict",
-            Self::Rejected => "rejected",
-            Self::RetriesExhausted => "retries-exhausted",
-            Self::Trap => "trap",
-            Self::Timeout => "timeout",
-            Self::Memory => "memory",
-            Self::OutputRefused => "output-refused",
-            Self::TooLarge => "too-large",
-            Self::Lost => "lost",
-            Self::Skipped => "skipped",
-        }
-    }
-}
 
 /// What is to be said of a message that was given up.
 #[derive(Clone, Debug)]
@@ -142,7 +74,7 @@ pub fn build(letter: &DeadLetter<'_>, max_payload: usize) -> Built {
     let input: Vec<(String, String)> = letter.message.map(|message| message.headers.iter().map(carried).collect()).unwrap_or_default();
     let ours = headers(letter);
     let mut built = Built {
-        subject: format!("seriatim.dead.{}.{}", letter.pipeline, letter.reason.as_str()),
+        subject: format!("seriatim.dead.{}.{}", letter.pipeline, letter.reason.name()),
         message_id,
         headers: [input, ours.clone()].concat(),
         payload: letter.message.map(|message| message.payload.clone()).unwrap_or_default(),
@@ -185,7 +117,7 @@ fn headers(letter: &DeadLetter<'_>) -> Vec<(String, String)> {
             headers.push((format!("{PREFIX}{name}"), value));
         }
     };
-    push("Reason", Some(letter.reason.as_str().to_owned()));
+    push("Reason", Some(letter.reason.name().to_owned()));
     push("Error", Some(one_line(letter.error)));
     push("Attempts", Some(letter.attempts.to_string()));
     push("Handler", letter.handler.map(one_line));

@@ -9,3 +9,4 @@ pub mod outbox;
 pub mod publisher;
 pub mod scan;
 pub mod streams;
+pub mod search;

@@ -142,41 +142,4 @@ fn filters_of(pattern: &str, token: usize, entity: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filters(patterns: &[&str], token: usize) -> Vec<String> {
-        let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        entity_filters(&patterns, token, "E")
-    }
-
-    #[test]
-    fn an_open_pattern_gives_the_token_and_its_bare_prefix() {
-        assert_eq!(filters(&["flights.>"], 2), ["flights.E.>", "flights.E"]);
-        assert_eq!(filters(&["flights.>"], 3), ["flights.*.E.>", "flights.*.E"]);
-        assert_eq!(filters(&[">"], 1), ["E.>", "E"]);
-        assert_eq!(filters(&["flights.*.>"], 2), ["flights.E.>"], "`>` is at least one token: flights.E alone never matched");
-    }
-
-    #[test]
-    fn a_closed_pattern_gives_itself_with_the_token() {
-        assert_eq!(filters(&["flights.*"], 2), ["flights.E"]);
-        assert_eq!(filters(&["flights.*.x"], 2), ["flights.E.x"]);
-        assert_eq!(filters(&["flights.*.x", "flights.*.y"], 2), ["flights.E.x", "flights.E.y"]);
-        assert_eq!(filters(&["*.flights"], 1), ["E.flights"]);
-    }
-
-    #[test]
-    fn patterns_that_cannot_hold_the_entity_there_give_nothing() {
-        assert_eq!(filters(&["flights.F"], 2), Vec::<String>::new());
-        assert_eq!(filters(&["flights.E", "flights.F"], 2), ["flights.E"]);
-        assert_eq!(filters(&["flights.*"], 3), Vec::<String>::new());
-        assert_eq!(filters(&["flights.*"], 0), Vec::<String>::new());
-    }
-
-    #[test]
-    fn filters_do_not_overlap() {
-        assert_eq!(filters(&["flights.>", "flights.*"], 2), ["flights.E.>", "flights.E"]);
-        assert_eq!(filters(&["a.>", "a.*.x"], 2), ["a.E.>", "a.E"]);
-    }
-}
+mod tests;

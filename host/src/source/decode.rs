@@ -5,6 +5,7 @@
 
 use crate::event::{EntityKey, Event, Message};
 use crate::source::sources::{EventSources, Source};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -16,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 pub const ENTITY_BYTES_MAX: usize = 256;
 /// How much of an offending value a reason quotes, characters.
 const QUOTE_MAX: usize = 64;
+const MSGPACK_DEPTH_MAX: usize = 128;
 
 /// A message that is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,7 +173,7 @@ impl<'a> Reader<'a> {
             Source::Msgpack(pointer) => {
                 let parsed = self
                     .msgpack
-                    .get_or_init(|| rmp_serde::from_slice(&self.message.payload).map_err(|error| format!("the payload is not MessagePack that can be read: {error}")));
+                    .get_or_init(|| parse_msgpack(&self.message.payload).map_err(|error| format!("the payload is not MessagePack that can be read: {error}")));
                 scalar(part, source, parsed.as_ref().map_err(Clone::clone)?.pointer(pointer))
             }
             Source::Stream => Ok(Some(Cow::Owned(self.message.stream_sequence.to_string()))),
@@ -198,6 +200,13 @@ fn scalar<'v>(part: &str, source: &Source, value: Option<&'v serde_json::Value>)
         Some(serde_json::Value::Number(number)) if number.is_u64() || number.is_i64() => Ok(Some(Cow::Owned(number.to_string()))),
         Some(other) => Err(format!("the {part} in {source} is neither text nor a whole number: {}", quote(&other.to_string()))),
     }
+}
+
+/// Nesting is bounded as it is for JSON: each level takes stack, and this is foreign input.
+fn parse_msgpack(payload: &[u8]) -> Result<serde_json::Value, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    deserializer.set_max_depth(MSGPACK_DEPTH_MAX);
+    serde_json::Value::deserialize(&mut deserializer)
 }
 
 fn parse_time(text: &str, source: &Source) -> Result<i64, String> {

@@ -7,3 +7,4 @@ pub mod decode;
 pub mod reader;
 pub mod sources;
 pub mod watermark;
+pub mod catchup_service;

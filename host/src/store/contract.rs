@@ -16,10 +16,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 type Open<'a> = &'a dyn Fn(&Path) -> Box<dyn Store>;
+type Rule = fn(Open<'_>, &Path);
 
 /// Runs every rule.
 pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
-    let rules: [(&str, fn(Open<'_>, &Path)); 13] = [
+    let rules: [(&str, Rule); 13] = [
         ("a new store knows nothing", a_new_store_knows_nothing),
         ("what was committed is there", what_was_committed_is_there),
         ("a change touches only what it names", a_change_touches_only_what_it_names),
@@ -70,7 +71,7 @@ fn output(number: u64) -> OutboxEntry {
         payload: Bytes::from(vec![7; 10]),
         message_id: format!("p:0:0:e:{number}:h:0"),
         mark: Mark { stream: "OUT".into(), created: 3, last_sequence: number, sent_after: 8 },
-        dead: number % 2 == 0,
+        dead: number.is_multiple_of(2),
         cause: "h".into(),
     }
 }

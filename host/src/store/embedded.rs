@@ -12,7 +12,7 @@ use crate::event::EntityKey;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot as View};
 use seriatim_sequencer::{Extras, Snapshot, Waiting};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Threads of the engine for flushing and compacting; they do not serve reads or commits.
 const WORKERS: usize = 2;
-const KEYSPACES: [(&str, u64); 4] = [("records", 32 << 20), ("outbox", 16 << 20), ("owing", 8 << 20), ("meta", 4 << 20)];
+const KEYSPACES: [(&str, u64); 4] = [("records", 8 << 20), ("outbox", 8 << 20), ("owing", 4 << 20), ("meta", 2 << 20)];
 
 /// How to open it.
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl Embedded {
             return Err(Error::Poisoned { reason: reason.clone() });
         }
         let mut batch = self.engine.database.batch().durability(Some(PersistMode::SyncData));
-        for ((space, key), value) in writes.last {
+        for (space, key, value) in writes.settled() {
             let keyspace = match space {
                 Space::Records => &self.engine.records,
                 Space::Outbox => &self.engine.outbox,
@@ -260,7 +260,7 @@ fn make(folder: &Folder, path: &Path) -> Result<(), Error> {
     batch.commit().map_err(|error| engine_fault("write the new store", &error))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Space {
     Records,
     Outbox,
@@ -268,19 +268,28 @@ enum Space {
     Meta,
 }
 
-/// The last write to each key: within one engine batch all writes are of one age, so two to one key must not meet there.
+/// The writes of one commit, in the order in which they were made.
 #[derive(Default)]
 struct Writes {
-    last: HashMap<(Space, Vec<u8>), Option<Vec<u8>>, xxhash_rust::xxh3::Xxh3DefaultBuilder>,
+    all: Vec<(Space, Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Writes {
     fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
-        self.last.insert((space, key), Some(value));
+        self.all.push((space, key, Some(value)));
     }
 
     fn remove(&mut self, space: Space, key: Vec<u8>) {
-        self.last.insert((space, key), None);
+        self.all.push((space, key, None));
+    }
+
+    /// The last write to each key, sorted by key. Within one engine batch all writes are of one age, so two to one key must not meet there;
+    /// and neighbours written one after the other cost the engine's sorted memory half of what they cost in any order.
+    fn settled(mut self) -> Vec<(Space, Vec<u8>, Option<Vec<u8>>)> {
+        self.all.reverse();
+        self.all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        self.all.dedup_by(|later, first| (later.0, &later.1) == (first.0, &first.1));
+        self.all
     }
 
     fn change(&mut self, change: &Change) -> Result<(), Error> {

@@ -93,6 +93,9 @@ const DIRECTIONS: &[Direction] = &[
     },
 ];
 
+/// What `config` may take from a component: the types of its own configuration, which do nothing.
+const CONFIG_TYPES: &[(&str, &str)] = &[("source", "sources")];
+
 const SEQUENCER: &str = "host/sequencer/src";
 /// The core has no operating system under it.
 const NOT_IN_SEQUENCER: [&str; 6] = ["std", "tokio", "tracing", "rand", "getrandom", "libc"];
@@ -143,12 +146,11 @@ fn check_confined(source: &Source, code: &str, findings: &mut Vec<Finding>) {
 }
 
 fn check_direction(source: &Source, code: &str, module: &str, findings: &mut Vec<Finding>) {
-    for (line, head, configures) in own_imports(code) {
+    for (line, head, next) in own_imports(code) {
         let wrong = if module == "telemetry" {
             head != "telemetry"
         } else {
-            // A component's own `config` types are what the config module is made of.
-            let allowed = module == "config" && configures;
+            let allowed = module == "config" && CONFIG_TYPES.contains(&(head.as_str(), next.as_str()));
             !allowed
                 && DIRECTIONS
                     .iter()
@@ -197,8 +199,8 @@ fn mentions(code: &str, name: &str) -> Vec<usize> {
     lines
 }
 
-/// Each `crate::head` and each head of a `crate::{…}` group: line, head, and whether `::config` follows.
-fn own_imports(code: &str) -> Vec<(usize, String, bool)> {
+/// Each `crate::head` and each head of a `crate::{…}` group: its line, the head, and the word after it.
+fn own_imports(code: &str) -> Vec<(usize, String, String)> {
     let mut found = Vec::new();
     for (at, root) in code.match_indices("crate::") {
         let (before, rest) = code.split_at(at);
@@ -207,32 +209,19 @@ fn own_imports(code: &str) -> Vec<(usize, String, bool)> {
         }
         let line = line_of(code, at);
         let after = rest.strip_prefix(root).unwrap_or(rest);
-        match after.strip_prefix('{') {
-            None => found.push((line, head_of(after), after.contains_after_head("::config"))),
-            Some(group) => {
-                for item in group_items(group) {
-                    let item = item.trim();
-                    found.push((line, head_of(item), item.contains_after_head("::config")));
-                }
+        let items = after.strip_prefix('{').map_or_else(|| vec![after.to_owned()], group_items);
+        for item in items {
+            let mut words = item
+                .trim()
+                .splitn(3, "::")
+                .map(|part| part.chars().take_while(|c| is_word(*c)).collect::<String>());
+            let head = words.next().unwrap_or_default();
+            if !head.is_empty() {
+                found.push((line, head, words.next().unwrap_or_default()));
             }
         }
     }
-    found.retain(|(_, head, _)| !head.is_empty());
     found
-}
-
-fn head_of(path: &str) -> String {
-    path.chars().take_while(|c| is_word(*c)).collect()
-}
-
-trait AfterHead {
-    fn contains_after_head(&self, what: &str) -> bool;
-}
-
-impl AfterHead for str {
-    fn contains_after_head(&self, what: &str) -> bool {
-        self.trim_start_matches(is_word).starts_with(what)
-    }
 }
 
 /// The comma-separated items of a group up to its closing brace; inner groups stay whole.
@@ -311,8 +300,9 @@ mod tests {
         );
         assert!(found("host/src/telemetry/mod.rs", "use crate::telemetry::metrics;").is_empty());
         assert_eq!(found("host/src/telemetry/mod.rs", "use crate::event::Event;").len(), 1);
-        assert!(found("host/src/config/mod.rs", "use crate::runtime::config::Limits;").is_empty());
+        assert!(found("host/src/config/mod.rs", "use crate::source::sources::Source;").is_empty());
         assert_eq!(found("host/src/config/mod.rs", "use crate::runtime::Engine;").len(), 1);
+        assert_eq!(found("host/src/config/mod.rs", "use crate::source::reader::Reader;").len(), 1);
         assert!(found("host/src/sink/tests.rs", "use crate::shard::Handle;").is_empty());
         assert!(
             found(

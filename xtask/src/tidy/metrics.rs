@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Finding;
 use super::markdown::code_spans;
-use super::source::line_of;
+use super::source::{line_of, without_test_modules};
 
 const PREFIX: &str = "seriatim_";
 /// What the exporter adds to a histogram's name; the page may show them.
 const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 pub(super) fn check((code_path, code): (&str, &str), (page_path, page): (&str, &str), findings: &mut Vec<Finding>) {
-    let in_code = names_in_code(code);
+    let code = without_test_modules(code);
+    let in_code = names_in_code(&code);
     let mut on_page = BTreeMap::new();
     for (line, span) in code_spans(page) {
         let name = name_at_start(span);
@@ -44,7 +45,9 @@ fn names_in_code(code: &str) -> BTreeMap<&str, usize> {
     for (at, quote) in code.match_indices("\"seriatim_") {
         let (_, rest) = code.split_at(at);
         let name = name_at_start(rest.strip_prefix('"').unwrap_or(quote));
-        names.entry(name).or_insert(line_of(code, at));
+        if name != PREFIX {
+            names.entry(name).or_insert(line_of(code, at));
+        }
     }
     names
 }
@@ -70,7 +73,8 @@ mod tests {
 
     #[test]
     fn both_sides_agree() {
-        let code = "pub const A: &str = \"seriatim_a_total\";\npub const B: &str = \"seriatim_b_seconds\";\n";
+        let code = "pub const A: &str = \"seriatim_a_total\";\npub const B: &str = \"seriatim_b_seconds\";\n\
+            #[cfg(test)]\nmod tests {\n    const C: &str = \"seriatim_c\";\n}\n";
         assert!(
             found(
                 code,

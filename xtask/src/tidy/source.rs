@@ -181,7 +181,7 @@ fn push_blank(out: &mut String, rest: &str, take: usize) {
 }
 
 /// Makes every `#[cfg(test)] mod name { … }` blank. Relies on rustfmt: the closing brace stands where the `mod` does.
-fn without_test_modules(code: &str) -> String {
+pub(super) fn without_test_modules(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut pending = false;
     let mut until: Option<String> = None;

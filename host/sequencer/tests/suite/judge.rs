@@ -88,7 +88,7 @@ pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Resul
                 Some(other) => return Err(format!("{seen:?} ended as {other}")),
                 // No fate of its own: a copy (of the same payload, or one that the ring of ids no longer tells apart), lost, or still waiting.
                 None => {
-                    let same = |other: &Seen| other.ticket != seen.ticket && other.payload == seen.payload && (ends(other).is_some() || undone(other));
+                    let same = |other: &Seen| other.ticket != seen.ticket && other.payload == seen.payload && (ends(other).is_some() || undone(other) || fates.lost.contains(&other.ticket));
                     let same_id = |other: &&Seen| other.ticket != seen.ticket && seen.id != 0 && other.id == seen.id;
                     (copy_of_event && (group.iter().any(same) || places.len() + fates.of.len() > rules.ids))
                         || group.iter().any(same)

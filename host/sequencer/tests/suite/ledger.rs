@@ -21,6 +21,7 @@ pub(crate) struct Ledger {
     pub(crate) told: BTreeSet<Place>,
     closed: BTreeSet<u64>,
     newest: u64,
+    pub(crate) forgotten_by_floor: u64,
     position: Option<Place>,
 }
 
@@ -45,7 +46,8 @@ impl Ledger {
             self.applied.push((applied.ticket, late));
         }
         if let Some(dead) = &change.dead {
-            if let Some(event) = &dead.event {
+            let excused = dead.event.as_ref().is_some_and(|event| dead.reason == DeadReason::Late && self.below_floor(event.place, event.stream_sequence));
+            if let Some(event) = dead.event.as_ref().filter(|_| !excused) {
                 let twice = self.dead.insert(event.stream_sequence, dead.reason);
                 assert!(twice.is_none(), "two dead letters of {event:?}: {twice:?}, then {:?}", dead.reason);
                 assert!(!self.applied.iter().any(|(ticket, _)| *ticket == event.stream_sequence), "dead letter {:?} of applied {event:?}", dead.reason);
@@ -83,10 +85,22 @@ impl Ledger {
     pub(crate) fn close(&mut self, plan: &Plan, stream_sequence: u64, outcome: Option<Outcome>) {
         self.closed.insert(stream_sequence);
         if outcome == Some(Outcome::DroppedLate) {
-            let place = message(plan, stream_sequence).place;
-            assert!(!self.applied.iter().any(|(ticket, _)| message(plan, *ticket).place == place), "dropped as late although applied: {place:?}");
-            self.dropped_late.insert(stream_sequence);
+            let message = message(plan, stream_sequence);
+            let before = self.decided(message) && !self.dropped_late.contains(&stream_sequence);
+            let excused = before && message.place.is_some_and(|place| self.below_floor(place, stream_sequence));
+            assert!(!before || excused, "dropped as late although decided: {message:?}");
+            if !excused {
+                self.dropped_late.insert(stream_sequence);
+            }
         }
+    }
+
+    /// What the floor no longer tells (design §5.2: at or below it an unknown id is late): only while something is dropped can a message that
+    /// was decided be read again and stand there.
+    fn below_floor(&mut self, place: Place, stream_sequence: u64) -> bool {
+        let unknown = place <= self.extras.floor && stream_sequence > self.extras.floor_through;
+        self.forgotten_by_floor += u64::from(unknown && self.dead.contains_key(&stream_sequence));
+        unknown && (self.dead.contains_key(&stream_sequence) || self.applied.iter().any(|(ticket, _)| *ticket == stream_sequence))
     }
 
     /// The host died: closes above the watermark mean nothing any more.

@@ -183,6 +183,6 @@ fn a_loss_is_named_without_a_message() {
 
 #[test]
 fn reasons_are_the_documented_ones() {
-    let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(names.join(" "), "malformed gap late conflict rejected retries-exhausted trap timeout memory output-refused too-large lost skipped");
 }

@@ -1,9 +1,9 @@
 //! Does what its payload tells it to, so that one component serves every test of faults: `{"do": "spin"}`. The commands are the variants of
 //! [`Command`]. A payload that is no command is echoed, as `plugins/echo` does.
 
+use serde::{Deserialize, Serialize};
 use seriatim_guest::log::Level;
 use seriatim_guest::{Event, Failure, Handler, Output, config, delivery, export, log, state, subject_token};
-use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::sync::Mutex;
 
@@ -27,9 +27,17 @@ enum Command {
     /// Writes this many log lines.
     LogFlood { count: u64 },
     /// Writes one log line.
-    Log { level: String, message: String, fields: Vec<(String, String)> },
+    Log {
+        level: String,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
     /// Emits one message as told.
-    Emit { subject: String, headers: Vec<(String, String)>, bytes: usize },
+    Emit {
+        subject: String,
+        headers: Vec<(String, String)>,
+        bytes: usize,
+    },
     /// Sets a value of this many bytes, then echoes.
     Set { key: String, bytes: usize },
     /// Sets this many keys (`k00000`, …) of this many bytes, then echoes.
@@ -72,7 +80,9 @@ struct Misbehave;
 
 impl Handler for Misbehave {
     fn handle(event: Event) -> Result<(), Failure> {
-        let Ok(command) = serde_json::from_slice(&event.payload) else { return echo(&event) };
+        let Ok(command) = serde_json::from_slice(&event.payload) else {
+            return echo(&event);
+        };
         match command {
             Command::Trap { message } => panic!("{}", message.unwrap_or_else(|| "told to".into())),
             Command::Overflow => {
@@ -126,7 +136,11 @@ impl Handler for Misbehave {
                 log::write(level, &message, &fields);
             }
             Command::Emit { subject, headers, bytes } => {
-                headers.iter().fold(Output::to(subject), |output, (name, value)| output.header(name, value)).bytes(vec![b'x'; bytes]).emit();
+                headers
+                    .iter()
+                    .fold(Output::to(subject), |output, (name, value)| output.header(name, value))
+                    .bytes(vec![b'x'; bytes])
+                    .emit();
                 return Ok(());
             }
             Command::Set { key, bytes } => state::set_bytes(&key, &vec![b'x'; bytes]),
@@ -162,13 +176,21 @@ impl Handler for Misbehave {
 export!(Misbehave);
 
 fn output(event: &Event) -> Output {
-    Output::to(format!("{}.{}", config("to").unwrap_or_else(|| "out".into()), subject_token(&event.entity)))
+    Output::to(format!(
+        "{}.{}",
+        config("to").unwrap_or_else(|| "out".into()),
+        subject_token(&event.entity)
+    ))
 }
 
 fn echo(event: &Event) -> Result<(), Failure> {
     let count = state::get::<u64>("count")?.unwrap_or(0) + 1;
     state::set("count", &count)?;
-    output(event).header("Echo-Sequence", event.sequence).header("Echo-Count", count).bytes(event.payload.clone()).emit();
+    output(event)
+        .header("Echo-Sequence", event.sequence)
+        .header("Echo-Count", count)
+        .bytes(event.payload.clone())
+        .emit();
     Ok(())
 }
 
@@ -200,7 +222,11 @@ fn spy(event: &Event) -> Result<(), Failure> {
     fresh.fill(0xa5);
     let mut past = PAST.lock().map_err(|_| Failure::reject("poisoned"))?;
     past.0 += 1;
-    let spied = Spied { calls: past.0, seen: past.1.clone(), zero };
+    let spied = Spied {
+        calls: past.0,
+        seen: past.1.clone(),
+        zero,
+    };
     past.1.push(event.entity.clone());
     tell(event, &spied)
 }

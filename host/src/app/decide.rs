@@ -1,0 +1,192 @@
+//! May a pipeline go on from what the store knows of it, and from where? Pure: the store's record, the config and the broker's facts go in.
+
+use crate::nats::identity::{IdentityError, StreamFacts};
+use crate::store::{Meaning, PipelineRecord, Progress, StreamIdentity};
+
+/// What the operator accepts for one pipeline.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Accepts {
+    /// `--accept-stream`
+    pub(super) stream: bool,
+    /// `--accept-meaning`
+    pub(super) meaning: bool,
+    /// `order.accept-missing-history`, or `order.first-sequence = "any"`.
+    pub(super) missing_history: bool,
+}
+
+/// Why a pipeline may not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The config gives positions another meaning.
+    #[error(
+        "pipeline {pipeline}: the config differs from what the store's positions were made with: {differences}. Put it back, or accept the new meaning for all \
+         entities with --accept-meaning {pipeline}"
+    )]
+    Meaning {
+        /// The pipeline.
+        pipeline: String,
+        /// What differs.
+        differences: String,
+    },
+    /// The stream is not the one that was read.
+    #[error("pipeline {pipeline}: {error} {pipeline}")]
+    Stream {
+        /// The pipeline.
+        pipeline: String,
+        /// What is known.
+        error: IdentityError,
+    },
+    /// A new pipeline would begin in the middle of its entities' histories.
+    #[error(
+        "pipeline {pipeline}: stream {stream} is read from {from} on, so entities may begin with a later event than order.first-sequence says; set \
+         order.first-sequence = \"any\", or order.accept-missing-history = true"
+    )]
+    MissingHistory {
+        /// The pipeline.
+        pipeline: String,
+        /// Its stream.
+        stream: String,
+        /// First stream sequence that would be read.
+        from: u64,
+    },
+}
+
+/// The record to go on with; `changed`: it must be written before the first pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) record: PipelineRecord,
+    pub(super) changed: bool,
+}
+
+/// A pipeline that the store does not know: `start` is the resolved stream sequence.
+pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start: u64, accepts: Accepts) -> Result<Decision, Refused> {
+    if start > 1 && !accepts.missing_history {
+        return Err(Refused::MissingHistory { pipeline: pipeline.to_owned(), stream: facts.name.clone(), from: start });
+    }
+    let progress = Progress { watermark: start.saturating_sub(1), ..Progress::default() };
+    let stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
+    let record = PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)] };
+    Ok(Decision { record, changed: true })
+}
+
+/// A pipeline that the store knows. `identity`: what the check against the stream found.
+pub(super) fn go_on(
+    pipeline: &str,
+    stored: &PipelineRecord,
+    meaning: Meaning,
+    facts: &StreamFacts,
+    identity: Result<(), IdentityError>,
+    accepts: Accepts,
+) -> Result<Decision, Refused> {
+    let differences = differences(&stored.meaning, &meaning);
+    if !differences.is_empty() && !accepts.meaning {
+        return Err(Refused::Meaning { pipeline: pipeline.to_owned(), differences });
+    }
+    let mut record = stored.clone();
+    record.meaning = meaning;
+    let mut changed = !differences.is_empty();
+    if let Err(error) = identity {
+        if !accepts.stream {
+            return Err(Refused::Stream { pipeline: pipeline.to_owned(), error });
+        }
+        // A stream that only lost its end still has what was done below it; any other one is read from its first message, and what was applied
+        // before is recognised by its sequence.
+        let from = match error {
+            IdentityError::WentBack { last, .. } => stored.progress.watermark.min(last).saturating_add(1),
+            IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => facts.first_sequence.max(1),
+        };
+        record.generation += 1;
+        record.generations.push((record.generation, from));
+        record.stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
+        record.progress = Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
+        changed = true;
+    }
+    Ok(Decision { record, changed })
+}
+
+fn differences(stored: &Meaning, now: &Meaning) -> String {
+    let text = |list: &[String]| format!("[{}]", list.join(", "));
+    let none = || "none".to_owned();
+    let fields = [
+        ("stream", stored.stream.clone(), now.stream.clone()),
+        ("subjects", text(&stored.subjects), text(&now.subjects)),
+        ("event.entity", stored.entity.clone(), now.entity.clone()),
+        ("event.sequence", stored.sequence.clone(), now.sequence.clone()),
+        ("event.epoch", stored.epoch.clone().unwrap_or_else(none), now.epoch.clone().unwrap_or_else(none)),
+        ("order.by", stored.by.clone(), now.by.clone()),
+        ("order.first-sequence", stored.first_sequence.clone(), now.first_sequence.clone()),
+    ];
+    let differing = fields.iter().filter(|(_, stored, now)| stored != now);
+    differing.map(|(key, stored, now)| format!("{key} was {stored}, is {now}")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nats::identity::{Discard, Retention};
+
+    fn facts(first: u64, last: u64) -> StreamFacts {
+        StreamFacts {
+            name: "S".into(),
+            created_nanos: 7,
+            first_sequence: first,
+            last_sequence: last,
+            messages: last,
+            subjects: vec!["s.>".into()],
+            retention: Retention::Limits,
+            max_msgs_per_subject: 0,
+            discard: Discard::Old,
+            duplicate_window_ms: 120_000,
+            max_message_size: 0,
+            max_age_ms: 0,
+            max_bytes: 0,
+            replicas: 1,
+            sealed: false,
+            server_time_ms: 0,
+        }
+    }
+
+    fn meaning(entity: &str) -> Meaning {
+        Meaning { entity: entity.into(), stream: "S".into(), ..Meaning::default() }
+    }
+
+    fn stored() -> PipelineRecord {
+        let progress = Progress { watermark: 70, highest: 90, highest_time: 5, stream_time: 6 };
+        let stream = StreamIdentity { name: "S".into(), created: 7 };
+        PipelineRecord { generation: 2, progress, meaning: meaning("subject:2"), stream, generations: vec![(0, 1), (2, 9)] }
+    }
+
+    #[test]
+    fn a_pipeline_that_begins_in_the_middle_needs_a_word() {
+        let none = Accepts::default();
+        assert!(begin("p", meaning("subject:2"), &facts(1, 9), 1, none).is_ok());
+        assert!(matches!(begin("p", meaning("subject:2"), &facts(5, 9), 5, none), Err(Refused::MissingHistory { from: 5, .. })));
+        let accepted = begin("p", meaning("subject:2"), &facts(5, 9), 5, Accepts { missing_history: true, ..none });
+        assert_eq!(accepted.map(|decision| decision.record.progress.watermark), Ok(4));
+    }
+
+    #[test]
+    fn another_meaning_is_named_and_can_be_accepted() {
+        let refused = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts::default());
+        let text = refused.map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(text.contains("event.entity was subject:2, is subject:3") && text.contains("--accept-meaning p"), "{text}");
+        let accepted = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts { meaning: true, ..Accepts::default() });
+        assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
+        let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), Accepts::default());
+        assert_eq!(same, Ok(Decision { record: stored(), changed: false }));
+    }
+
+    #[test]
+    fn accepting_a_restored_stream_goes_on_below_its_end_in_a_new_generation() {
+        let back = |last| IdentityError::WentBack { stream: "S".into(), last, highest: 90 };
+        let refused = go_on("p", &stored(), meaning("subject:2"), &facts(1, 80), Err(back(80)), Accepts::default());
+        assert!(matches!(refused, Err(Refused::Stream { .. })));
+        for (last, from) in [(80, 71), (50, 51)] {
+            let accepts = Accepts { stream: true, ..Accepts::default() };
+            let decision = go_on("p", &stored(), meaning("subject:2"), &facts(1, last), Err(back(last)), accepts);
+            let record = decision.map(|decision| decision.record);
+            assert_eq!(record.as_ref().map(|record| (record.generation, record.progress.watermark)), Ok((3, from - 1)));
+            assert_eq!(record.map(|record| record.generations.last().copied()), Ok(Some((3, from))));
+        }
+    }
+}

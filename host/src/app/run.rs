@@ -1,0 +1,349 @@
+//! `seriatim run`: up, on, and down again.
+
+use super::start::{self, Ready};
+use super::status::Status;
+use super::{Error, Flags, connect_options, connection_name};
+use crate::admin::health;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::event::EntityKey;
+use crate::inbox::Inbox;
+use crate::nats::bucket::HeartbeatError;
+use crate::nats::connect::{Connection, connect};
+use crate::passes::{Ask, PassPort, PassStep, Taken};
+use crate::pipeline::Pipeline;
+use crate::router;
+use crate::runtime::{Engine, EngineConfig};
+use crate::shard::{self, Bounds, Completions, Handle, Mail};
+use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
+use crate::sink::publisher::{PublishSink, Publisher};
+use crate::sink::search::{SearchSink, Searcher};
+use crate::sink::streams::Streams;
+use crate::source::catchup_service::{self, Service};
+use crate::source::decode::Decoder;
+use crate::source::sources::Source;
+use crate::source::reader::{self, Reader, ReaderConfig};
+use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
+use crate::telemetry::{events, metrics};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// Batches that wait between a reader and its router.
+const BATCHES_MAX: usize = 8;
+/// Entities of the owing index that are looked at in one page.
+const OWING_PAGE: usize = 512;
+/// Changes in flight per shard before it takes no more mail.
+const CHANGES_MAX: usize = 8192;
+/// How often the bucket hears from us.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Runs the host until a stop is asked for (`Ok`) or it cannot go on.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(config: Config, flags: Flags, stop: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    let poison = Poison::new();
+    let recorded = metrics::install().map_err(|error| Error::Poisoned(error.to_string()))?;
+    let status = Arc::new(Status::new(recorded, poison.clone()));
+    let address = config.telemetry.listen.value;
+    let listener = TcpListener::bind(address).await.map_err(|error| Error::Listen { address, error })?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "telemetry listens");
+    let (down, downed) = oneshot::channel::<()>();
+    let server = tokio::spawn(health::serve(listener, status.clone(), async {
+        drop(downed.await);
+    }));
+    let result = {
+        let mut stop = std::pin::pin!(stop);
+        tokio::select! {
+            result = up_and_on(&config, &flags, &status, &poison, &mut stop) => result,
+            reason = poison.wait() => Err(Error::Poisoned(reason)),
+        }
+    };
+    drop(down);
+    if let Err(error) = server.await {
+        tracing::debug!("the telemetry server ended: {error}");
+    }
+    result
+}
+
+async fn up_and_on(
+    config: &Config,
+    flags: &Flags,
+    status: &Arc<Status>,
+    poison: &Poison,
+    stop: &mut (impl Future<Output = ()> + Unpin),
+) -> Result<(), Error> {
+    let starting = Host::start(config, flags, status, poison);
+    let host = tokio::select! {
+        host = starting => host?,
+        () = &mut *stop => {
+            tracing::info!("stopped while starting");
+            return Ok(());
+        }
+    };
+    tracing::info!(pipelines = host.pipelines.len(), shards = host.shards.len(), "running");
+    stop.await;
+    status.phase(Some("stopping"));
+    tracing::info!(within = ?config.run.drain, "stopping: no more reading, finishing what is in flight");
+    host.down(config.run.drain).await
+}
+
+/// Everything that runs.
+struct Host {
+    pipelines: Vec<Arc<Pipeline>>,
+    shards: Vec<Handle>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    /// Readers, routers and catch-ups: aborted first.
+    reading: JoinSet<()>,
+    /// Publisher, searcher, streams, heartbeats: aborted last.
+    serving: JoinSet<()>,
+    committer: Committer,
+}
+
+impl Host {
+    async fn start(config: &Config, flags: &Flags, status: &Arc<Status>, poison: &Poison) -> Result<Self, Error> {
+        let store = Arc::new(open_store(config).await?);
+        status.phase(Some("connecting to the broker"));
+        let connection = connect(connect_options(&config.nats, &connection_name(config, "reader"))).await?;
+        let publishing = connect(connect_options(&config.nats, &connection_name(config, "publisher"))).await?;
+        let max_payload = publishing.max_payload();
+        status.phase(Some("loading handlers"));
+        let engine = engine(config)?;
+        tracing::info!(allocator = engine.allocator(), "handlers run in the WebAssembly engine");
+        let handlers = tokio::task::block_in_place(|| start::load_handlers(config, &engine, max_payload))?;
+        for (pipeline, handlers) in config.pipelines.iter().zip(&handlers) {
+            events::pipeline_known(&pipeline.name.value, handlers.iter().map(|handler| &**handler.name()));
+            for handler in handlers {
+                tracing::info!(pipeline = pipeline.name.value, handler = %handler.name(), component = %handler.digest(), isolation = handler.isolation().name(), "handler loaded");
+            }
+        }
+        status.phase(Some("checking streams"));
+        let dead = DeadLetterOptions { max_bytes: config.dead_letters.max_bytes, max_age: config.dead_letters.max_age, replicas: 1 };
+        let dead = dead_letter_stream::ensure_stream(&publishing, &dead).await?;
+        let ready = start::pipelines(config, flags, &store, &connection, handlers).await?;
+        status.phase(Some("starting"));
+        let streams = Streams::new(publishing.clone());
+        // So that the first marks and the broker's clock are known before anything is committed.
+        if let Err(error) = streams.ask(&dead.name).await {
+            tracing::debug!("the stream of dead letters was not asked for its facts: {error}");
+        }
+        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, streams, ready }).await
+    }
+
+    async fn wire(config: &Config, status: &Arc<Status>, poison: &Poison, wire: Wire) -> Result<Self, Error> {
+        let Wire { store, connection, publishing, max_payload, streams, ready } = wire;
+        let count = config.run.shards.max(1);
+        let completions: Vec<_> = (0..count).map(|_| Arc::new(Completions::default())).collect();
+        let pipelines: Vec<_> = ready.iter().map(|ready| ready.pipeline.clone()).collect();
+        let progress = ready.iter().map(|ready| (ready.pipeline.name.clone(), ready.record.progress)).collect();
+        let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn CompletionSink>).collect();
+        let committer = Committer::start(store.clone(), progress, sinks, CHANGES_MAX * count * 2, poison.clone())?;
+        let durable: Vec<Arc<DurableProgress>> = (0..pipelines.len()).filter_map(|index| committer.progress(index)).collect();
+        let mut serving = JoinSet::new();
+        let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn PublishSink>).collect();
+        let (publisher, task) = Publisher::new(publishing.clone(), streams.clone(), sinks, config.run.publish_window);
+        serving.spawn(task.run());
+        serving.spawn(streams.clone().run());
+        let searcher = Searcher::default();
+        let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn SearchSink>).collect();
+        serving.spawn(searcher.clone().run(publishing.clone(), streams.clone(), sinks));
+        let directory = Arc::new(Directory::default());
+        let catch_ups: Vec<Arc<Inbox<Ask>>> = pipelines.iter().map(|_| Arc::default()).collect();
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for (index, completions) in completions.into_iter().enumerate() {
+            let parts = shard::Parts {
+                index,
+                pipelines: pipelines.clone(),
+                store: store.clone(),
+                committer: committer.handle(),
+                publisher: publisher.clone(),
+                max_payload,
+                streams: streams.clone(),
+                searcher: searcher.clone(),
+                catch_ups: catch_ups.clone(),
+                completions,
+                directory: directory.clone(),
+                poison: poison.clone(),
+                progress: durable.clone(),
+                bounds: Bounds {
+                    calls_max: config.run.calls_max,
+                    held_bytes: (config.run.held_bytes / count) as u64,
+                    entities_max: (config.run.entities_max / count).max(1),
+                    changes_max: CHANGES_MAX,
+                },
+                at_start: ready.iter().map(|ready| (ready.record.progress.stream_time, ready.record.progress.watermark)).collect(),
+            };
+            let (handle, thread) = shard::start(parts).map_err(Error::Thread)?;
+            shards.push(handle);
+            threads.push(thread);
+        }
+        let mut host = Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer };
+        for (ready, durable) in ready.into_iter().zip(durable) {
+            host.wake(&*store, &ready.pipeline).await?;
+            let asks = catch_ups.get(ready.pipeline.index).cloned().unwrap_or_default();
+            host.read(config, ready, durable, &connection, asks, poison);
+        }
+        status.running(host.pipelines.clone(), directory, vec![connection, publishing]);
+        Ok(host)
+    }
+
+    /// Wakes exactly those that owe something, page by page: nothing waits for a next event that may never come.
+    async fn wake(&self, store: &dyn Store, pipeline: &Arc<Pipeline>) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.owing(&pipeline.name, after.as_deref(), OWING_PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.entity.clone());
+            let mut parts: Vec<Vec<_>> = self.shards.iter().map(|_| Vec::new()).collect();
+            for owed in page {
+                let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
+                if let Some(part) = parts.get_mut(router::shard_of(&key, self.shards.len())) {
+                    part.push((key, owed.alarm, owed.outbox));
+                }
+            }
+            for (shard, owed) in self.shards.iter().zip(parts) {
+                if !owed.is_empty() && shard.send(Mail::Wake { pipeline: pipeline.index, owed }).await.is_err() {
+                    return Err(Error::Poisoned("a shard ended while starting".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, config: &Config, ready: Ready, durable: Arc<DurableProgress>, connection: &Connection, asks: Arc<Inbox<Ask>>, poison: &Poison) {
+        let Ready { pipeline, record, mut claim } = ready;
+        let Some(settings) = config.pipelines.get(pipeline.index) else { return };
+        let subjects: Vec<_> = settings.subjects.iter().map(|subject| subject.value.clone()).collect();
+        let decoder = Arc::new(Decoder::new(pipeline.name.clone(), pipeline.stream.as_str().into(), settings.event.sources()));
+        let known = start::known_stream(&record);
+        let reader = ReaderConfig {
+            pipeline: pipeline.name.clone(),
+            subjects: subjects.clone(),
+            known: known.clone(),
+            start_at: record.progress.watermark.saturating_add(1),
+            stream_time: record.progress.stream_time,
+            prefetch_messages: config.run.prefetch_messages as u64,
+            prefetch_bytes: config.run.prefetch_bytes as u64,
+            heartbeat: reader::heartbeat_for(settings.order.gap.wait),
+        };
+        let (batches, received) = mpsc::channel(BATCHES_MAX);
+        let (stopping, reads) = (pipeline.clone(), Reader::new(connection.clone(), reader).run(batches));
+        self.reading.spawn(async move {
+            if let Err(error) = reads.await {
+                events::pipeline_stopped(&stopping.name, &error.to_string());
+                stopping.control.stop(error.to_string());
+            }
+        });
+        let (routes, poisoned) = (router::run(pipeline.clone(), decoder.clone(), received, self.shards.clone(), self.committer.handle()), poison.clone());
+        self.reading.spawn(async move {
+            if let Err(error) = routes.await {
+                poisoned.set(error.to_string());
+            }
+        });
+        let token = match settings.event.entity.value {
+            Source::Subject(token) => Some(token),
+            _ => None,
+        };
+        let service = Service {
+            pipeline: pipeline.name.clone(),
+            subjects,
+            token,
+            connection: connection.clone(),
+            known,
+            decoder,
+            port: Arc::new(Port(self.shards.clone())),
+            max: config.run.catch_ups_max,
+        };
+        self.reading.spawn(catchup_service::run(service, asks));
+        let poison = poison.clone();
+        self.serving.spawn(async move {
+            let mut record = record;
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                record.progress = durable.get();
+                match claim.heartbeat(&start::claim_facts(&record)).await {
+                    Ok(()) => {}
+                    Err(error @ HeartbeatError::Superseded { .. }) => {
+                        poison.set(error.to_string());
+                        return;
+                    }
+                    Err(error) => tracing::debug!(pipeline = %pipeline.name, "the broker did not take our heartbeat: {error}"),
+                }
+            }
+        });
+    }
+
+    /// Stop reading, finish what is in flight, commit, publish, write confirmations. What the time does not allow stays in the outbox.
+    async fn down(mut self, drain: Duration) -> Result<(), Error> {
+        self.reading.shutdown().await;
+        let drained = async {
+            for shard in &self.shards {
+                let (answer, answered) = oneshot::channel();
+                if shard.send(Mail::Drain(answer)).await.is_ok() && answered.await.is_err() {
+                    tracing::debug!("a shard ended before it had drained");
+                }
+            }
+        };
+        if tokio::time::timeout(drain, drained).await.is_err() {
+            tracing::warn!(run.drain = ?drain, "not everything came to its end in time; what was committed and not confirmed stays in the outbox");
+        }
+        let flushed = self.committer.handle().flush().await;
+        self.serving.shutdown().await;
+        self.shards.clear();
+        let (committer, threads) = (self.committer, self.threads);
+        let stopped = tokio::task::spawn_blocking(move || {
+            let stopped = committer.stop();
+            drop(threads);
+            stopped
+        });
+        flushed?;
+        match stopped.await {
+            Ok(stopped) => stopped?,
+            Err(error) => tracing::warn!("the committer's end was not seen: {error}"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+struct Wire {
+    store: Arc<Embedded>,
+    connection: Connection,
+    publishing: Connection,
+    max_payload: usize,
+    streams: Streams,
+    ready: Vec<Ready>,
+}
+
+async fn open_store(config: &Config) -> Result<Embedded, Error> {
+    let options = Options::new(config.store.path.value.clone());
+    let opened = tokio::task::block_in_place(|| Embedded::open(&options))?;
+    tracing::info!(path = %opened.path().display(), store = opened.identity().store_id, run = opened.identity().run, "store opened");
+    Ok(opened)
+}
+
+/// The engine for this config: calls set aside on every shard, and the largest memory any handler may ask for.
+pub(super) fn engine(config: &Config) -> Result<Engine, crate::runtime::Error> {
+    let handlers = config.pipelines.iter().flat_map(|pipeline| &pipeline.handlers);
+    let memory_max = handlers.map(|handler| handler.memory_max).max().unwrap_or_default();
+    let count = config.pipelines.iter().map(|pipeline| pipeline.handlers.len()).sum::<usize>().max(1);
+    let calls_max = config.run.shards.max(1) * (config.run.calls_max + 1) * count;
+    let cache_dir = Some(config.store.path.value.join("compiled"));
+    Engine::new(&EngineConfig { calls_max, cache_dir, handler_memory_max: memory_max })
+}
+
+struct Port(Vec<Handle>);
+
+impl PassPort for Port {
+    fn step(&self, shard: usize, key: EntityKey, number: u64, step: PassStep) -> Taken {
+        let handle = self.0.get(shard).cloned();
+        Box::pin(async move {
+            match handle {
+                Some(handle) => handle.send(Mail::Pass { key, number, step }).await.is_ok(),
+                None => false,
+            }
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! From config, store and broker to pipelines that may run: handlers loaded, claims made, identity and meaning checked, starts resolved.
+
+use super::decide::{self, Accepts, Decision};
+use super::{Error, Flags};
+use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
+use crate::nats::bucket::{self, Claim, Claimant, Facts};
+use crate::nats::connect::Connection;
+use crate::nats::identity::{self, KnownStream};
+use crate::pipeline::{Control, Pipeline};
+use crate::runtime::{self, Engine, Handler, Limits};
+use crate::store::{Batch, Embedded, Meaning, PipelineRecord, Store};
+use seriatim_sequencer::First;
+use std::sync::Arc;
+
+/// A pipeline that may run.
+pub(super) struct Ready {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) record: PipelineRecord,
+    pub(super) claim: Claim,
+}
+
+/// Loads every handler; all problems of all of them in one run, at the lines of their `component` keys.
+///
+/// # Errors
+/// Files that cannot be read, components that cannot run.
+pub fn load_handlers(config: &Config, engine: &Engine, payload_max: usize) -> Result<Vec<Vec<Handler>>, Problems> {
+    let mut problems = Problems::new(config.file.clone());
+    let mut loaded = Vec::new();
+    for pipeline in &config.pipelines {
+        let mut handlers = Vec::new();
+        for handler in &pipeline.handlers {
+            let bytes = std::fs::read(&handler.component.value).map_err(|error| handler.component.problem(format!("cannot be read: {error}")));
+            let load = |bytes: Vec<u8>| {
+                engine.load(&bytes, handler_config(handler, payload_max)).map_err(|error| handler.component.problem(format!("cannot be loaded: {error}")))
+            };
+            match bytes.and_then(load) {
+                Ok(handler) => handlers.push(handler),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        loaded.push(handlers);
+    }
+    problems.or_ok(loaded)
+}
+
+fn handler_config(handler: &HandlerConfig, payload_max: usize) -> runtime::HandlerConfig {
+    runtime::HandlerConfig {
+        name: handler.name.value.as_str().into(),
+        config: handler.config.clone(),
+        outputs: handler.outputs.iter().map(|output| output.value.clone()).collect(),
+        isolation: match handler.isolation {
+            Isolation::Run => runtime::Isolation::Run,
+            Isolation::Event => runtime::Isolation::Event,
+            Isolation::Shared => runtime::Isolation::Shared,
+        },
+        limits: Limits {
+            memory_max: handler.memory_max,
+            time_max: handler.time_max,
+            state_max: handler.state_max,
+            state_value_max: handler.state_value_max,
+            state_keys_max: handler.state_keys_max,
+            outputs_max: handler.outputs_max,
+            output_bytes_max: handler.output_bytes_max,
+            log_lines_max: handler.log_lines_max,
+            payload_max,
+            ..Limits::default()
+        },
+    }
+}
+
+fn meaning(pipeline: &PipelineConfig) -> Meaning {
+    Meaning {
+        subjects: pipeline.subjects.iter().map(|subject| subject.value.clone()).collect(),
+        entity: pipeline.event.entity.value.to_string(),
+        sequence: pipeline.event.sequence.value.to_string(),
+        epoch: pipeline.event.epoch.as_ref().map(|epoch| epoch.value.to_string()),
+        by: pipeline.order.by.to_string(),
+        first_sequence: pipeline.first_sequence_text(),
+        stream: pipeline.stream.value.clone(),
+    }
+}
+
+/// Claims and checks every pipeline. New and changed records are durable when it returns, before the first pull.
+pub(super) async fn pipelines(
+    config: &Config,
+    flags: &Flags,
+    store: &Embedded,
+    connection: &Connection,
+    mut handlers: Vec<Vec<Handler>>,
+) -> Result<Vec<Ready>, Error> {
+    let known = store.pipelines()?;
+    for (name, _) in &known {
+        if !config.pipelines.iter().any(|pipeline| pipeline.name.value == *name) && !flags.forget_pipeline.contains(name) {
+            return Err(Error::Forgotten { pipeline: name.clone() });
+        }
+    }
+    bucket::ensure_bucket(connection, 1).await?;
+    let identity = store.identity();
+    // All are asked before any is claimed: a refusal leaves nothing behind.
+    let mut decided = Vec::new();
+    for pipeline in &config.pipelines {
+        let stored = known.iter().find(|(name, _)| *name == pipeline.name.value).map(|(_, record)| record);
+        decided.push(decide(pipeline, stored, flags, connection).await?);
+    }
+    let run = store.raise_run()?;
+    let mut ready = Vec::new();
+    let mut batch = Batch::default();
+    for (index, (pipeline, Decision { record, changed })) in config.pipelines.iter().zip(decided).enumerate() {
+        let name: Arc<str> = pipeline.name.value.as_str().into();
+        let claimant = Claimant { store_id: identity.store_id.clone(), previous_run: identity.run, run, take_over: flags.take_over };
+        let claim = bucket::claim(connection, &name, &claimant, &claim_facts(&record)).await?;
+        if changed {
+            batch.records.push((name.clone(), record.clone()));
+        }
+        let shared = Pipeline {
+            index,
+            name,
+            stream: pipeline.stream.value.clone(),
+            policy: Arc::new(pipeline.policy(&config.run)),
+            handlers: handlers.get_mut(index).map(std::mem::take).unwrap_or_default(),
+            generation: record.generation,
+            generations: record.generations.clone(),
+            ring: u32::try_from(pipeline.order.dedup_ids.max(1)).unwrap_or(u32::MAX),
+            outbox_max: config.run.outbox_max,
+            own_outbox_max: config.run.pipeline_outbox_max,
+            control: Control::default(),
+        };
+        ready.push(Ready { pipeline: Arc::new(shared), record, claim });
+    }
+    if !batch.is_empty() {
+        store.commit(&batch)?;
+    }
+    Ok(ready)
+}
+
+async fn decide(pipeline: &PipelineConfig, stored: Option<&PipelineRecord>, flags: &Flags, connection: &Connection) -> Result<Decision, Error> {
+    let name = &pipeline.name.value;
+    let client = connection.client();
+    let stream = |error| Error::Stream { pipeline: name.clone(), error };
+    let facts = identity::facts(&client, &pipeline.stream.value).await.map_err(stream)?;
+    let accepts = Accepts {
+        stream: flags.accept_stream.contains(name),
+        meaning: flags.accept_meaning.contains(name),
+        missing_history: pipeline.order.accept_missing_history || pipeline.order.first_sequence.value == First::Any,
+    };
+    let Some(stored) = stored else {
+        let start = match pipeline.start.value {
+            Start::First => identity::Start::First,
+            Start::New => identity::Start::New,
+            Start::Sequence(sequence) => identity::Start::Sequence(sequence),
+            Start::Time(time) => identity::Start::Time(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)),
+        };
+        let start = identity::resolve_start(&client, &start, &facts).await.map_err(stream)?;
+        return Ok(decide::begin(name, meaning(pipeline), &facts, start, accepts)?);
+    };
+    let known = known_stream(stored);
+    let time = match known.highest {
+        0 => None,
+        highest => identity::message_time(&client, &facts.name, highest).await.map_err(stream)?,
+    };
+    let checked = identity::check_identity(&known, &facts, time);
+    Ok(decide::go_on(name, stored, meaning(pipeline), &facts, checked, accepts)?)
+}
+
+/// What the store remembers of the stream.
+pub(super) fn known_stream(record: &PipelineRecord) -> KnownStream {
+    KnownStream {
+        name: record.stream.name.clone(),
+        created_nanos: record.stream.created,
+        highest: record.progress.highest,
+        highest_time: record.progress.highest_time,
+    }
+}
+
+/// What the bucket is told of a pipeline.
+pub(super) fn claim_facts(record: &PipelineRecord) -> Facts {
+    Facts {
+        generation: record.generation,
+        stream: record.stream.name.clone(),
+        stream_created: record.stream.created,
+        watermark: record.progress.watermark,
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line (design §5.4): one file per command. Exit codes: 0 done, 1 failed, 2 usage, 78 bad config.
+
+mod check;
+mod run;
+
+use crate::telemetry::logging::Form;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Per-entity ordered, effectively-once stream processing on NATS JetStream, with WebAssembly handlers.
+#[derive(Debug, Parser)]
+#[command(name = "seriatim", version, about, long_about = None)]
+pub struct Cli {
+    /// The config file.
+    #[arg(long, global = true, default_value = "seriatim.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// What to log: a level, or parts such as seriatim=debug,async_nats=warn.
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// How to log.
+    #[arg(long, global = true, default_value = "auto", value_name = "FORM")]
+    log_form: LogForm,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogForm {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the host.
+    Run(run::Args),
+    /// Checks the config, its handlers, streams and servers; starts nothing.
+    Check(check::Args),
+}
+
+/// Runs the command that the arguments ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let form = match cli.log_form {
+        LogForm::Auto => Form::Auto,
+        LogForm::Human => Form::Human,
+        LogForm::Json => Form::Json,
+    };
+    if let Err(error) = crate::telemetry::logging::init(&cli.log, form) {
+        eprintln!("--log: {error}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::main(&cli.config, args).await,
+            Command::Check(args) => check::main(&cli.config, args).await,
+        }
+    });
+    runtime.shutdown_background();
+    code
+}
