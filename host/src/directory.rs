@@ -11,11 +11,13 @@ use std::sync::Arc;
 pub struct View {
     /// Its shard.
     pub shard: usize,
+    /// It is in memory.
+    pub live: bool,
     /// What it waits for.
     pub waiting: Option<Waiting>,
 }
 
-/// See the module. As large as the set of entities in memory (`run.entities-max`).
+/// See the module. As large as the set of entities that are in memory (`run.entities-max`) or wait.
 #[derive(Debug, Default)]
 pub struct Directory {
     entities: DashMap<EntityKey, View>,
@@ -27,7 +29,7 @@ impl Directory {
         self.entities.insert(key.clone(), view);
     }
 
-    /// The entity left memory.
+    /// The entity left memory and waits for nothing.
     pub fn forget(&self, key: &EntityKey) {
         self.entities.remove(key);
     }
@@ -41,7 +43,7 @@ impl Directory {
     /// Entities of a pipeline in memory.
     #[must_use]
     pub fn live_of(&self, pipeline: &str) -> u64 {
-        self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline).count() as u64
+        self.entities.iter().filter(|entry| entry.live && &*entry.key().pipeline == pipeline).count() as u64
     }
 
     /// Waiting entities by pipeline and reason, and for each pipeline since when the oldest waits (host milliseconds).

@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub generation: u64,
     /// Every generation with the stream sequence it began at.
     pub generations: Vec<(u64, u64)>,
+    /// Stream sequences of the stream as it was that are not in the one accepted at this start.
+    pub gone: Option<(u64, u64)>,
     /// Recent ids kept per entity.
     pub ring: u32,
     /// Outputs and dead letters per entity that are not confirmed, before it stops to take more.

@@ -35,14 +35,14 @@ async fn inputs_that_carry_every_nats_header() {
     }
     let schedule = Input::event("m", 1)
         .on("flights.m98")
+        .header("Nats-Msg-Id", "m-98")
         .header("Seriatim-Sequence", "no")
-        .header("Nats-Schedule", "@at 2999-01-01T00:00:00Z")
+        .header("Nats-Schedule", "@at 2100-01-01T00:00:00Z")
         .header("Nats-Schedule-Target", "flights.never")
         .header("Nats-Schedule-TTL", "1h");
     numbers.push(world.publish_one(schedule).await);
     let kept = [
         "Nats-Marker-Reason",
-        "Nats-Stream-Source",
         "Nats-Stream",
         "Nats-Subject",
         "Nats-Sequence",
@@ -54,6 +54,7 @@ async fn inputs_that_carry_every_nats_header() {
     ];
     let mut input = Input::event("m", 1)
         .on("flights.m99")
+        .header("Nats-Msg-Id", "m-99")
         .header("Seriatim-Sequence", "no")
         .header("traceparent", "00-0af7-b7ad-01")
         .and("X-Twice", "1")

@@ -98,9 +98,11 @@ async fn park_survives_a_restart() {
     host.metric("seriatim_waiting_entities", &GAP, 1.0).await;
     host.kill();
     let host = world.host().await;
+    world.publish_one(Input::event("a", 5)).await;
+    world.sentinel().await;
     host.metric("seriatim_waiting_entities", &GAP, 1.0).await;
     world.publish_one(Input::event("a", 2)).await;
-    world.until_applied("a", 4).await;
+    world.until_applied("a", 5).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }

@@ -65,7 +65,6 @@ async fn everything_above_the_watermark() {
 async fn under_a_waiting_entity() {
     let mut world = World::new().await;
     let gap = [("pipeline", "flights"), ("reason", "gap")];
-    world.config.flights().gap_then = "skip";
     let mut host = world.host().await;
     world.publish_one(Input::event("w", 1)).await;
     let numbers = world.publish(&events("w", 3..=7)).await;
@@ -74,17 +73,16 @@ async fn under_a_waiting_entity() {
     host.stop().await;
     // 3, 4 and 5 of `w` were read once and not done.
     world.trim(SOURCE, numbers[3]).await;
-    let mut host = world.host().await;
+    let host = world.host().await;
     world.publish_one(Input::event("w", 2)).await;
     world.until_applied("w", 2).await;
-    world.sentinel().await;
-    host.stop().await;
-    // Nobody waits for what cannot come for longer than the policy says.
-    world.config.flights().gap_wait = "1s";
-    let host = world.host().await;
+    // Its producer, told by the dead letter, sends them again.
+    let again: Vec<_> = events("w", 3..=5).into_iter().map(Input::again).collect();
+    world.publish(&again).await;
     world.until_applied("w", 7).await;
     world.settle(host).await;
-    world.judge(&world.everything().outputs("w", [1, 2, 6, 7]).lost()).await;
+    world.judge(&world.everything().lost()).await;
+    named_once(&world).await;
 }
 
 async fn named_once(world: &World) {

@@ -40,7 +40,9 @@ impl<T: Clone> Sequencer<T> {
             self.close(now, stream_sequence, Outcome::Duplicate, out);
             return;
         }
-        let joining = self.pass.is_some_and(|pass| pass.joining);
+        // An entity that has not begun begins with the first message the pass brings, not with what stands behind it.
+        let begun = self.anchored || self.policy.first == First::Any;
+        let joining = begun && self.pass.is_some_and(|pass| pass.joining);
         if self.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
             self.let_go(arrival.place, stream_sequence, out);
             return;
@@ -151,6 +153,9 @@ impl<T: Clone> Sequencer<T> {
             return self.classify_past(arrival);
         }
         if place.epoch > self.position.epoch || !self.anchored {
+            if self.given_up.contains(place) {
+                return self.recent.payload_at(place).map_or(Class::Duplicate, same_or_conflict);
+            }
             return match self.policy.first {
                 First::At(first) if place.sequence < first => Class::Late { deliverable: false },
                 First::At(first) if place.sequence.saturating_sub(first.saturating_sub(1)) > self.policy.jump_max => Class::Malformed,
@@ -164,7 +169,7 @@ impl<T: Clone> Sequencer<T> {
             if self.given_up.contains(place) {
                 // Above the position only what came early and was dead-lettered is given up: this is its copy.
                 let copy = place > self.position || self.recent.knows(arrival.id);
-                return if copy { Class::Duplicate } else { Class::Late { deliverable: true } };
+                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
             }
             return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
         }
@@ -180,8 +185,11 @@ impl<T: Clone> Sequencer<T> {
         if let Some(payload) = self.recent.payload_at(place) {
             return if payload == arrival.payload { Class::Duplicate } else { Class::Conflict };
         }
+        let last = self.past.iter().find(|last| last.epoch == place.epoch);
         if self.given_up.contains(place) {
-            return if self.recent.knows(arrival.id) { Class::Duplicate } else { Class::Late { deliverable: true } };
+            // What came early and was dead-lettered lies above the last position of its epoch, or in an epoch that had none.
+            let copy = last.map_or(place > self.floor, |last| place > *last) || self.recent.knows(arrival.id);
+            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
         }
         if let Some(class) = self.below_floor(arrival) {
             return class;
@@ -189,7 +197,7 @@ impl<T: Clone> Sequencer<T> {
         if let Some(class) = self.before_first(place) {
             return class;
         }
-        match self.past.iter().find(|last| last.epoch == place.epoch) {
+        match last {
             Some(last) if place.sequence <= last.sequence => Class::Duplicate,
             // Never seen, and nothing would remember that it was delivered: not delivered.
             _ => Class::Late { deliverable: false },
@@ -314,18 +322,24 @@ impl<T: Clone> Sequencer<T> {
             gone = (evicted.place, evicted.stream_sequence);
             self.held.insert(arrival);
         }
+        let gap = self.in_gap();
         self.left_memory(gone.0, gone.1);
+        // What is in memory closes when the entity begins to wait, and what arrives later at once.
+        let closed = if self.waiting.is_none() { gone.1 } else { stream_sequence };
+        self.wait_for_room(now, gap, out);
+        out.push(Effect::Close { stream_sequence: closed, outcome: None });
+    }
+
+    /// Something leaves memory: the entity waits, unless it does already.
+    pub(crate) fn wait_for_room(&mut self, now: Now, gap: bool, out: &mut Vec<Effect<T>>) {
         if self.waiting.is_none() {
-            let idle = self.current.is_none() && self.queue.is_empty();
-            let (reason, alarm) = match self.held.first().filter(|_| idle) {
+            let (reason, alarm) = match self.held.first().filter(|_| gap) {
                 Some((_, time)) => (WaitReason::Gap, Alarm::Stream(time.saturating_add(self.policy.gap_wait))),
                 None => (WaitReason::Overflow, Alarm::Host(now.host)),
             };
             self.wait(now, reason, Some(alarm), None, out);
         }
-        for closed in [stream_sequence, gone.1] {
-            out.push(Effect::Close { stream_sequence: closed, outcome: None });
-        }
+        self.due |= !gap;
     }
 
     fn note_gap(&self, place: Place, out: &mut Vec<Effect<T>>) {
@@ -367,12 +381,18 @@ impl<T: Clone> Sequencer<T> {
 
     fn late(&mut self, now: Now, arrival: Arrival<T>, deliverable: bool, out: &mut Vec<Effect<T>>) {
         let stream_sequence = arrival.stream_sequence;
-        if self.policy.late != Late::Drop && !self.decidable(now, stream_sequence, out) {
+        if !self.decidable(now, stream_sequence, out) {
             return;
         }
         out.push(Effect::Disorder(Disorder::Late));
         match self.policy.late {
-            Late::Drop => self.close(now, stream_sequence, Outcome::DroppedLate, out),
+            Late::Drop => {
+                // While S may bring it again the drop is remembered, so that it is counted once.
+                if self.waiting.is_some() || !self.told || self.lowest_unfinished() <= stream_sequence {
+                    self.remember_fate(stream_sequence);
+                }
+                self.close(now, stream_sequence, Outcome::DroppedLate, out);
+            }
             Late::Deliver if deliverable => {
                 self.lates.push_back(arrival);
                 self.kept(stream_sequence, out);

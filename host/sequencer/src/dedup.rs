@@ -84,12 +84,31 @@ impl GivenUp {
         !self.ranges.is_empty() && self.find(place).is_some()
     }
 
-    /// The last sequence of the range that holds `place`.
-    pub(crate) fn last_of(&self, place: Place) -> Option<u64> {
+    /// Takes out the range that begins at `place`; its last sequence.
+    pub(crate) fn take(&mut self, place: Place) -> Option<u64> {
         if self.ranges.is_empty() {
             return None;
         }
-        self.find(place).and_then(|at| self.ranges.get(at)).map(|range| range.last)
+        let at = self.find(place)?;
+        Some(self.ranges.remove(at).last)
+    }
+
+    /// Adds what of a range is not in here yet as ranges of their own, and takes out what is: that came, and is finished with the rest.
+    pub(crate) fn insert_missing(&mut self, first: Place, last: u64) {
+        let mut from = first;
+        while from.sequence <= last {
+            let next = self.ranges.partition_point(|range| range.first < from);
+            let came = self.ranges.get(next).copied().filter(|range| range.first.epoch == first.epoch && range.first.sequence <= last);
+            let Some(came) = came else { break };
+            self.ranges.remove(next);
+            if from.sequence < came.first.sequence {
+                self.insert(from, came.first.sequence - 1);
+            }
+            from.sequence = came.last.saturating_add(1);
+        }
+        if from.sequence <= last {
+            self.insert(from, last);
+        }
     }
 
     /// Adds a range, merging with its neighbours. It overlaps none: what is given up is given up once.
@@ -156,7 +175,7 @@ mod tests {
         given_up.insert(at(9), 9);
         given_up.insert(at(7), 8);
         assert_eq!(given_up.len(), 1);
-        assert_eq!(given_up.last_of(at(6)), Some(9));
+        assert!(given_up.contains(at(6)) && !given_up.contains(at(10)));
         given_up.carve(at(7));
         let bounds: Vec<_> = given_up.ranges().iter().map(|range| (range.first.sequence, range.last)).collect();
         assert_eq!(bounds, [(5, 6), (8, 9)]);
@@ -165,6 +184,18 @@ mod tests {
         assert!(!given_up.contains(at(6)) && given_up.contains(at(8)));
         assert_eq!(given_up.fold(at(8)), None, "a range above the position never folds");
         assert_eq!(given_up.fold(at(9)), Some(at(9)));
+    }
+
+    #[test]
+    fn what_came_is_taken_out_of_what_is_missing() {
+        let mut given_up = GivenUp::default();
+        given_up.insert(at(5), 6);
+        given_up.insert(at(9), 9);
+        given_up.insert(at(12), 13);
+        given_up.insert_missing(at(5), 10);
+        let bounds: Vec<_> = given_up.ranges().iter().map(|range| (range.first.sequence, range.last)).collect();
+        assert_eq!(bounds, [(7, 8), (10, 10), (12, 13)]);
+        assert_eq!((given_up.take(at(11)), given_up.take(at(12))), (None, Some(13)));
     }
 
     #[test]

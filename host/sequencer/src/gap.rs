@@ -66,7 +66,7 @@ impl<T: Clone> Sequencer<T> {
             self.position = Place { epoch: lowest.epoch, sequence: 0 };
         }
         if lowest.epoch == first.epoch && first <= last {
-            self.given_up.insert(first, last.sequence);
+            self.given_up.insert_missing(first, last.sequence);
         }
         self.move_to(last);
         self.trim_ranges();
@@ -84,7 +84,7 @@ impl<T: Clone> Sequencer<T> {
         let Some(arrival) = self.held.remove(first) else { return false };
         self.given_up = ranges;
         self.trim_ranges();
-        self.remember_fate(arrival.stream_sequence);
+        self.dirty = true;
         let next = self.next_place();
         let error = format!("came early; sequence {} (epoch {}) did not come within gap.wait", next.sequence, next.epoch);
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));

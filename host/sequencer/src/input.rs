@@ -31,6 +31,13 @@ pub enum Input<T> {
     },
     /// The catch-up could not be read (reader lost): nothing above the last `PassArrived` is known.
     PassFailed,
+    /// An operator accepted a changed stream, and what this waiting entity still had to do is not in it any more.
+    Gone {
+        /// First stream sequence (of the stream as it was).
+        first: u64,
+        /// Last one.
+        last: u64,
+    },
     /// Outputs of the entity cannot be published now.
     OutputsBlocked,
     /// Outputs flow again.

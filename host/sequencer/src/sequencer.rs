@@ -44,6 +44,8 @@ pub struct Sequencer<T> {
     /// Messages below this were decided before the last start.
     pub(crate) reread_below: u64,
     pub(crate) waiting: Option<Waiting>,
+    /// A slot or the extras tell the position.
+    pub(crate) told: bool,
     /// Extras differ from what is committed.
     pub(crate) dirty: bool,
     pub(crate) current: Option<Current<T>>,
@@ -121,6 +123,7 @@ impl<T: Clone> Sequencer<T> {
             fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
             reread_below,
             waiting: snapshot.waiting,
+            told: position.is_some(),
             dirty: false,
             current: None,
             queue: Queue::new(),
@@ -166,6 +169,7 @@ impl<T: Clone> Sequencer<T> {
             Input::PassArrived(arrival) => self.pass_arrived(now, arrival, out),
             Input::PassEnded { to } => self.pass_ended(now, to, out),
             Input::PassFailed => self.pass_failed(now, out),
+            Input::Gone { first, last } => self.gone(now, first, last, out),
             Input::OutputsBlocked => self.outputs_blocked(now, out),
             Input::OutputsFree => self.blocked = false,
             Input::OutputsRefused => {
@@ -354,12 +358,14 @@ impl<T: Clone> Sequencer<T> {
         out.push(Effect::Answer(Answer::Done));
     }
 
-    /// The position moves to `place` and on over what was given up above it.
+    /// The position moves to `place` and on over what came early and was dead-lettered above it: from here on the position tells that it is
+    /// finished, and what stays in the ranges is what never came.
     pub(crate) fn move_to(&mut self, place: Place) {
         self.position = place;
         self.anchored = true;
-        while let Some(last) = self.given_up.last_of(self.next_place()) {
+        while let Some(last) = self.given_up.take(self.next_place()) {
             self.position.sequence = last;
+            self.dirty = true;
         }
         if self.dropped.is_some() {
             self.due = true;
@@ -367,6 +373,13 @@ impl<T: Clone> Sequencer<T> {
         if let Some(pass) = &mut self.pass {
             pass.moved = true;
         }
+    }
+
+    /// Nothing can be delivered because something is missing (not because the store or the handlers are busy).
+    pub(crate) fn in_gap(&self) -> bool {
+        let idle = self.current.is_none() && self.queue.is_empty() && self.lates.is_empty();
+        let next = |lowest: Place| self.anchored && (lowest == self.next_place() || (lowest.epoch > self.position.epoch && self.dropped.is_none()));
+        idle && self.held.lowest().is_some_and(|lowest| !next(lowest))
     }
 
     /// The place after the position.
@@ -407,6 +420,7 @@ impl<T: Clone> Sequencer<T> {
         let waiting = self.settle_waiting(now, low, event.is_some());
         let slot = event.map(|event| {
             self.count += 1;
+            self.told = true;
             self.recent.push(event.place, event.id, event.payload);
             let Arrival { place, id, payload, .. } = *event;
             Slot { count: self.count, position: self.position, done_below: low.max(self.reread_below), place, id, payload }
@@ -449,6 +463,7 @@ impl<T: Clone> Sequencer<T> {
             return None;
         }
         self.dirty = false;
+        self.told |= self.anchored;
         let done_below = low.max(self.reread_below);
         self.fates = self.fates.split_off(&done_below);
         if self.floor > Place::default() {

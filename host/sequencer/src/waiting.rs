@@ -100,8 +100,8 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         self.waiting = Some(waiting);
-        // Before the first slot only the extras tell where the entity began; what comes after a restart must find it begun.
-        self.dirty |= before.is_none() && self.anchored && self.count == 0;
+        // What comes after a restart must find the entity begun, to know the missing event by its place.
+        self.dirty |= self.anchored && !self.told;
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
         let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
@@ -198,12 +198,22 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn pass_failed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let Some(pass) = self.pass.take() else { return };
         let to = self.dropped.map_or(pass.to, |dropped| dropped.to.max(pass.to));
-        self.dropped = Some(Dropped { from: pass.lowest_unknown().min(to), to });
+        // Nothing is left when it had brought everything before it broke off.
+        let from = pass.lowest_unknown();
+        self.dropped = (from <= to).then_some(Dropped { from, to });
         self.due = false;
         if self.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
             self.wait(now, WaitReason::Resuming, Some(alarm), None, out);
         }
+    }
+
+    /// What it waited for is gone with the stream as it was: named once; what the stream has now is read all the same.
+    pub(crate) fn gone(&mut self, now: Now, first: u64, last: u64, out: &mut Vec<Effect<T>>) {
+        let Some(waiting) = self.waiting else { return };
+        let error = format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
+        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        self.wait(now, waiting.reason, waiting.alarm, Some(dead), out);
     }
 
     pub(crate) fn outputs_blocked(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
@@ -221,15 +231,8 @@ impl<T: Clone> Sequencer<T> {
         if self.queue.is_empty() && self.held.is_empty() {
             return;
         }
-        let gap = if self.queue.is_empty() && self.current.is_none() { self.held.first() } else { None };
-        if self.waiting.is_none() {
-            let (reason, alarm) = match gap {
-                Some((_, time)) => (WaitReason::Gap, Alarm::Stream(time.saturating_add(self.policy.gap_wait))),
-                None => (WaitReason::Overflow, Alarm::Host(now.host)),
-            };
-            self.wait(now, reason, Some(alarm), None, out);
-        }
-        self.due |= gap.is_none();
+        let gap = self.in_gap();
+        self.wait_for_room(now, gap, out);
         while let Some(arrival) = self.queue.pop() {
             self.left_memory(arrival.place, arrival.stream_sequence);
         }

@@ -56,6 +56,8 @@ pub enum Refused {
 pub(super) struct Decision {
     pub(super) record: PipelineRecord,
     pub(super) changed: bool,
+    /// Stream sequences of the stream as it was that are gone with it.
+    pub(super) gone: Option<(u64, u64)>,
 }
 
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
@@ -66,7 +68,7 @@ pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start
     let progress = Progress { watermark: start.saturating_sub(1), ..Progress::default() };
     let stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
     let record = PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)] };
-    Ok(Decision { record, changed: true })
+    Ok(Decision { record, changed: true, gone: None })
 }
 
 /// A pipeline that the store knows. `identity`: what the check against the stream found.
@@ -85,23 +87,25 @@ pub(super) fn go_on(
     let mut record = stored.clone();
     record.meaning = meaning;
     let mut changed = !differences.is_empty();
+    let mut gone = None;
     if let Err(error) = identity {
         if !accepts.stream {
             return Err(Refused::Stream { pipeline: pipeline.to_owned(), error });
         }
         // A stream that only lost its end still has what was done below it; any other one is read from its first message, and what was applied
         // before is recognised by its sequence.
-        let from = match error {
-            IdentityError::WentBack { last, .. } => stored.progress.watermark.min(last).saturating_add(1),
-            IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => facts.first_sequence.max(1),
+        let (from, gone_from) = match error {
+            IdentityError::WentBack { last, .. } => (stored.progress.watermark.min(last).saturating_add(1), last.saturating_add(1)),
+            IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => (facts.first_sequence.max(1), 1),
         };
+        gone = Some((gone_from, stored.progress.highest));
         record.generation += 1;
         record.generations.push((record.generation, from));
         record.stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
         record.progress = Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
         changed = true;
     }
-    Ok(Decision { record, changed })
+    Ok(Decision { record, changed, gone })
 }
 
 fn differences(stored: &Meaning, now: &Meaning) -> String {
@@ -173,7 +177,7 @@ mod tests {
         let accepted = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts { meaning: true, ..Accepts::default() });
         assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
         let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), Accepts::default());
-        assert_eq!(same, Ok(Decision { record: stored(), changed: false }));
+        assert_eq!(same, Ok(Decision { record: stored(), changed: false, gone: None }));
     }
 
     #[test]

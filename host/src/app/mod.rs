@@ -135,7 +135,7 @@ fn connection_name(config: &Config, what: &str) -> String {
 /// # Errors
 /// All problems of all handlers, or no engine.
 pub fn check_handlers(config: &Config, payload_max: usize) -> Result<(), Error> {
-    let engine = run::engine(config)?;
+    let engine = run::engine(config, false)?;
     load_handlers(config, &engine, payload_max)?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::passes::{Ask, PassPort, PassStep, Taken};
 use crate::pipeline::Pipeline;
 use crate::router;
 use crate::runtime::{Engine, EngineConfig};
-use crate::shard::{self, Bounds, Completions, Handle, Mail};
+use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
 use crate::sink::publisher::{PublishSink, Publisher};
 use crate::sink::search::{SearchSink, Searcher};
@@ -111,7 +111,7 @@ impl Host {
         let publishing = connect(connect_options(&config.nats, &connection_name(config, "publisher"))).await?;
         let max_payload = publishing.max_payload();
         status.phase(Some("loading handlers"));
-        let engine = engine(config)?;
+        let engine = engine(config, true)?;
         tracing::info!(allocator = engine.allocator(), "handlers run in the WebAssembly engine");
         let handlers = tokio::task::block_in_place(|| start::load_handlers(config, &engine, max_payload))?;
         for (pipeline, handlers) in config.pipelines.iter().zip(&handlers) {
@@ -200,8 +200,11 @@ impl Host {
             let mut parts: Vec<Vec<_>> = self.shards.iter().map(|_| Vec::new()).collect();
             for owed in page {
                 let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
+                let waiting = store.load_waiting(&key)?;
                 if let Some(part) = parts.get_mut(router::shard_of(&key, self.shards.len())) {
-                    part.push((key, owed.alarm, owed.outbox));
+                    // With an accepted stream, each that waits learns at once what is gone.
+                    let wake = owed.outbox || pipeline.gone.is_some();
+                    part.push(Owing { key, waiting, outbox: wake });
                 }
             }
             for (shard, owed) in self.shards.iter().zip(parts) {
@@ -325,12 +328,12 @@ async fn open_store(config: &Config) -> Result<Embedded, Error> {
 }
 
 /// The engine for this config: calls set aside on every shard, and the largest memory any handler may ask for.
-pub(super) fn engine(config: &Config) -> Result<Engine, crate::runtime::Error> {
+pub(super) fn engine(config: &Config, cache: bool) -> Result<Engine, crate::runtime::Error> {
     let handlers = config.pipelines.iter().flat_map(|pipeline| &pipeline.handlers);
     let memory_max = handlers.map(|handler| handler.memory_max).max().unwrap_or_default();
     let count = config.pipelines.iter().map(|pipeline| pipeline.handlers.len()).sum::<usize>().max(1);
     let calls_max = config.run.shards.max(1) * (config.run.calls_max + 1) * count;
-    let cache_dir = Some(config.store.path.value.join("compiled"));
+    let cache_dir = cache.then(|| config.store.path.value.join("compiled"));
     Engine::new(&EngineConfig { calls_max, cache_dir, handler_memory_max: memory_max })
 }
 

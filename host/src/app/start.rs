@@ -105,7 +105,7 @@ pub(super) async fn pipelines(
     let run = store.raise_run()?;
     let mut ready = Vec::new();
     let mut batch = Batch::default();
-    for (index, (pipeline, Decision { record, changed })) in config.pipelines.iter().zip(decided).enumerate() {
+    for (index, (pipeline, Decision { record, changed, gone })) in config.pipelines.iter().zip(decided).enumerate() {
         let name: Arc<str> = pipeline.name.value.as_str().into();
         let claimant = Claimant { store_id: identity.store_id.clone(), previous_run: identity.run, run, take_over: flags.take_over };
         let claim = bucket::claim(connection, &name, &claimant, &claim_facts(&record)).await?;
@@ -120,6 +120,7 @@ pub(super) async fn pipelines(
             handlers: handlers.get_mut(index).map(std::mem::take).unwrap_or_default(),
             generation: record.generation,
             generations: record.generations.clone(),
+            gone,
             ring: u32::try_from(pipeline.order.dedup_ids.max(1)).unwrap_or(u32::MAX),
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,

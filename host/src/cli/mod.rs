@@ -64,6 +64,8 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::main(&cli.config, args).await,

@@ -317,7 +317,12 @@ impl Consumer {
                 self.give_up(&raw);
                 Ok(None)
             }
-            Some(StatusCode::REQUEST_TERMINATED) if raw.description.as_deref().is_some_and(|text| text.eq_ignore_ascii_case("Message Size Exceeds MaxBytes")) => {
+            Some(StatusCode::REQUEST_TERMINATED) if described(&raw, "Batch Completed") => {
+                let unused = number(&raw, "Nats-Pending-Messages").unwrap_or(0);
+                self.outstanding = self.outstanding.saturating_sub(unused);
+                Ok(None)
+            }
+            Some(StatusCode::REQUEST_TERMINATED) if described(&raw, "Message Size Exceeds MaxBytes") => {
                 self.oversize = !std::mem::take(&mut self.taken_since_full);
                 self.give_up(&raw);
                 Ok(None)
@@ -476,6 +481,10 @@ pub(crate) fn minimal(subjects: &[String]) -> Vec<String> {
         kept.push(subject.clone());
     }
     kept
+}
+
+fn described(raw: &async_nats::Message, text: &str) -> bool {
+    raw.description.as_deref().is_some_and(|description| description.eq_ignore_ascii_case(text))
 }
 
 fn number(raw: &async_nats::Message, header: &str) -> Option<u64> {

@@ -119,6 +119,11 @@ impl log::Host for Data {
             log::Level::Error => Level::Error,
         };
         self.flush_stdio();
+        if self.log.full() {
+            let most = self.handler.limits.log_lines_max;
+            let message = format!("more than {most} log lines in one call (log-lines-max)");
+            return Err(self.end(Failure::new(FailureKind::TooLarge, message)));
+        }
         let fields = fields.iter().map(|field| (field.name.as_str(), field.value.as_str()));
         self.log.write(self.scratch.event.as_deref(), level, &message, fields);
         Ok(())

@@ -26,7 +26,7 @@ pub struct Limits {
     pub outputs_max: usize,
     /// `output-bytes-max`: bytes of all messages emitted by one call: subjects, headers and payloads.
     pub output_bytes_max: usize,
-    /// `log-lines-max`: log lines of one call; the rest is dropped.
+    /// `log-lines-max`: log lines of one call; one more ends it (lines printed through WASI are dropped instead).
     pub log_lines_max: usize,
     /// Bytes of one subject.
     pub subject_bytes_max: usize,

@@ -60,6 +60,11 @@ impl Log {
         }
     }
 
+    /// The call has written as many lines as it may.
+    pub(super) fn full(&self) -> bool {
+        self.lines >= self.lines_max
+    }
+
     /// A new call begins.
     pub(super) fn restart(&mut self) {
         self.lines = 0;
@@ -75,6 +80,9 @@ impl Log {
     ) {
         self.lines = self.lines.saturating_add(1);
         if self.lines <= self.lines_max {
+            if !enabled(level) {
+                return;
+            }
             let mut line = one_line(message, LINE_BYTES_MAX);
             for (name, value) in fields {
                 if line.len() >= LINE_BYTES_MAX {
@@ -125,6 +133,17 @@ impl Log {
             Level::Warn => put!(WARN),
             Level::Error => put!(ERROR),
         }
+    }
+}
+
+/// Whether anybody reads lines of this level: most hosts do not read a handler's debug lines.
+fn enabled(level: Level) -> bool {
+    match level {
+        Level::Trace => tracing::enabled!(target: "handler", tracing::Level::TRACE),
+        Level::Debug => tracing::enabled!(target: "handler", tracing::Level::DEBUG),
+        Level::Info => tracing::enabled!(target: "handler", tracing::Level::INFO),
+        Level::Warn => tracing::enabled!(target: "handler", tracing::Level::WARN),
+        Level::Error => tracing::enabled!(target: "handler", tracing::Level::ERROR),
     }
 }
 

@@ -356,7 +356,8 @@ mod tests {
     fn what_may_not_be_emitted_is_refused() {
         let allowed = vec!["out.>".to_owned()];
         let mut s = scratch(State::new());
-        let cases: [(&str, &[(&str, &str)], &str); 15] = [
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case<'_>; 15] = [
             ("other.x", &[], "outputs"),
             ("out", &[], "outputs"),
             ("out.*", &[], "not one a message"),

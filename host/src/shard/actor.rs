@@ -63,6 +63,8 @@ pub(super) struct Actor {
     pub(super) outbox_entries: usize,
     /// Catch-ups asked for so far: the number of the running one.
     pub(super) passes: u64,
+    /// Stream sequences it waited for that are gone with the stream as it was.
+    pub(super) gone: Option<(u64, u64)>,
     /// What the directory says.
     pub(super) shown: Option<Waiting>,
 }
@@ -71,7 +73,10 @@ impl Actor {
     /// From its record. Records of an older generation know other messages by the same stream sequences.
     pub(super) fn load(key: EntityKey, pipeline: Arc<Pipeline>, mut loaded: Loaded, taken: u64) -> Self {
         let from = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
+        let mut gone = None;
         if let Some(from) = from {
+            let unfinished = loaded.snapshot.waiting.map(|waiting| waiting.from);
+            gone = unfinished.zip(pipeline.gone).map(|(s, (first, last))| (s.max(first), last)).filter(|(first, last)| first <= last);
             loaded.snapshot.rebase(from);
         }
         let states = pipeline.handlers.iter().map(|handler| {
@@ -79,9 +84,9 @@ impl Actor {
             at.map(|at| loaded.state.swap_remove(at).1).unwrap_or_default()
         });
         let states = states.collect();
-        let owes = !loaded.outbox.is_empty() || alarm(loaded.snapshot.waiting.as_ref()).is_some();
+        let owes = !loaded.outbox.is_empty() || loaded.snapshot.waiting.is_some();
         let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
-        Self { states, outbox: Outbox::restore(loaded.outbox), owes, ..Self::around(key, pipeline, sequencer) }
+        Self { states, outbox: Outbox::restore(loaded.outbox), owes, gone, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -112,6 +117,7 @@ impl Actor {
             held_events: 0,
             outbox_entries: 0,
             passes: 0,
+            gone: None,
             shown: None,
         }
     }
@@ -158,7 +164,8 @@ impl Actor {
     }
 
     fn settle_owing(&mut self, out: &mut Change) {
-        let owes = !self.outbox.is_empty() || alarm(self.sequencer.waiting()).is_some();
+        // Parked ones stand in the index too, so that a start can list them.
+        let owes = !self.outbox.is_empty() || self.sequencer.waiting().is_some();
         if owes != self.owes {
             self.owes = owes;
             out.owes = Some(owes);

@@ -19,7 +19,7 @@ use crate::sink::publisher::{PublishReply, PublishSink, PublisherHandle};
 use crate::sink::search::{SearchReply, SearchSink, Searcher};
 use crate::sink::streams::Streams;
 use crate::store::{self, CompletionSink, DurableProgress, Poison, Reply, Store};
-use seriatim_sequencer::Alarm;
+use seriatim_sequencer::Waiting;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -45,11 +45,22 @@ pub enum Mail {
     Wake {
         /// The pipeline's index.
         pipeline: usize,
-        /// Entity, alarm, and whether its outbox holds anything.
-        owed: Vec<(EntityKey, Option<Alarm>, bool)>,
+        /// The entities.
+        owed: Vec<Owing>,
     },
     /// Finish what is in flight, take no more; answer when nothing is left.
     Drain(oneshot::Sender<()>),
+}
+
+/// One entity of the owing index.
+#[derive(Clone, Debug)]
+pub struct Owing {
+    /// Which.
+    pub key: EntityKey,
+    /// What it waits for.
+    pub waiting: Option<Waiting>,
+    /// Its outbox holds something.
+    pub outbox: bool,
 }
 
 /// One batch of one pipeline, for one shard.

@@ -310,6 +310,7 @@ impl Shard {
         }
         self.own_room(token);
         self.send(token);
+        self.settle(token);
     }
 
     /// The searcher answered: the head of an actor's outbox is in its stream, or is not.

@@ -3,7 +3,7 @@
 use super::actor::{Actor, Ticket, arrival};
 use super::call::{CallFuture, Done};
 use super::timers::{Sleeping, Timers};
-use super::{Batch, Completion, Mail, Parts};
+use super::{Batch, Completion, Mail, Owing, Parts};
 use crate::passes::{Ask, PassStep};
 use crate::directory::View;
 use crate::event::EntityKey;
@@ -172,11 +172,15 @@ impl Shard {
             Mail::Batch(batch) => self.batch(batch),
             Mail::Pass { key, number, step } => self.pass(&key, number, step),
             Mail::Wake { pipeline, owed } => {
-                for (key, alarm, outbox) in owed {
-                    if outbox || alarm.is_none() {
+                for Owing { key, waiting, outbox } in owed {
+                    if let Some(waiting) = waiting {
+                        self.parts.directory.show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting) });
+                        if let Some(alarm) = waiting.alarm {
+                            self.sleeping.insert(pipeline, key.clone(), alarm);
+                        }
+                    }
+                    if outbox {
                         self.wake(&key, pipeline);
-                    } else if let Some(alarm) = alarm {
-                        self.sleeping.insert(pipeline, key, alarm);
                     }
                 }
             }
@@ -275,6 +279,10 @@ impl Shard {
         self.by_key.insert(key, token);
         self.show(token);
         self.send(token);
+        let gone = self.actors.get_mut(token).and_then(|actor| actor.gone.take());
+        if let Some((first, last)) = gone {
+            self.drive(token, Input::Gone { first, last });
+        }
         Some(token)
     }
 
@@ -333,7 +341,7 @@ impl Shard {
             events::parked(at, waiting.reason.name(), error);
         }
         actor.shown = waiting;
-        self.parts.directory.show(&actor.key, View { shard: self.parts.index, waiting });
+        self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: true, waiting });
     }
 
     fn completed(&mut self, completion: Completion) {
@@ -450,7 +458,10 @@ impl Shard {
             self.sleeping.insert(actor.pipeline.index, actor.key.clone(), alarm);
         }
         self.by_key.remove(&actor.key);
-        self.parts.directory.forget(&actor.key);
+        match actor.sequencer.waiting().copied() {
+            Some(waiting) => self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: false, waiting: Some(waiting) }),
+            None => self.parts.directory.forget(&actor.key),
+        }
         if self.run_of == Some(token) {
             self.run_of = None;
         }

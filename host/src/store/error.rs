@@ -59,7 +59,9 @@ pub enum Error {
         reason: String,
     },
     /// One record cannot be read. Its entity is parked with reason `record`; it is never taken for a new one.
-    #[error("store: the record of entity {entity:?} of pipeline {pipeline} cannot be read ({what}); it stays parked until its record is restored or forgotten")]
+    #[error(
+        "store: the record of entity {entity:?} of pipeline {pipeline} cannot be read ({what}); it stays parked until its record is restored or forgotten"
+    )]
     Record {
         /// The pipeline.
         pipeline: String,
@@ -92,6 +94,10 @@ pub enum Error {
 impl Error {
     /// A record that cannot be read.
     pub(crate) fn record(pipeline: &str, entity: &str, what: impl Into<String>) -> Self {
-        Self::Record { pipeline: pipeline.into(), entity: entity.into(), what: what.into() }
+        Self::Record {
+            pipeline: pipeline.into(),
+            entity: entity.into(),
+            what: what.into(),
+        }
     }
 }

@@ -38,7 +38,10 @@ impl Folder {
         }
         close_to_others(path)?;
         let lock = lock(path)?;
-        let folder = Self { path: path.into(), _lock: lock };
+        let folder = Self {
+            path: path.into(),
+            _lock: lock,
+        };
         folder.check_format()?;
         Ok(folder)
     }
@@ -65,7 +68,9 @@ impl Folder {
         make(&unfinished)?;
         let format = self.path.join("format");
         let mut file = File::create(&format).map_err(|source| fault(&format, "create it", source))?;
-        file.write_all(format!("{FORMAT}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(|source| fault(&format, "write it", source))?;
+        file.write_all(format!("{FORMAT}\n").as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(|source| fault(&format, "write it", source))?;
         fs::rename(&unfinished, &data).map_err(|source| fault(&data, "rename the new store into place", source))?;
         sync_folder(&self.path)?;
         if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -85,13 +90,20 @@ impl Folder {
         let text = fs::read_to_string(&path).map_err(|source| fault(&path, "read it", source))?;
         match text.trim().parse::<u32>() {
             Ok(FORMAT) => Ok(()),
-            Ok(found) if found > FORMAT => Err(Error::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
+            Ok(found) if found > FORMAT => Err(Error::NewerFormat {
+                path: self.path.clone(),
+                found,
+                known: FORMAT,
+            }),
             _ => Err(self.damaged(format!("its `format` file says {:?}", text.chars().take(32).collect::<String>()))),
         }
     }
 
     pub(crate) fn damaged(&self, what: impl Into<String>) -> Error {
-        Error::Damaged { path: self.path.clone(), what: what.into() }
+        Error::Damaged {
+            path: self.path.clone(),
+            what: what.into(),
+        }
     }
 
     fn exists(&self, path: &Path) -> Result<bool, Error> {
@@ -100,7 +112,11 @@ impl Folder {
 }
 
 fn fault(path: &Path, doing: &'static str, source: std::io::Error) -> Error {
-    Error::Folder { path: path.into(), doing, source }
+    Error::Folder {
+        path: path.into(),
+        doing,
+        source,
+    }
 }
 
 fn create(path: &Path) -> Result<(), Error> {
@@ -116,9 +132,13 @@ fn close_to_others(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(path).map_err(|source| fault(path, "look at it", source))?.permissions().mode();
+        let mode = fs::metadata(path)
+            .map_err(|source| fault(path, "look at it", source))?
+            .permissions()
+            .mode();
         if mode & 0o777 != 0o700 {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|source| fault(path, "close it to other users", source))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                .map_err(|source| fault(path, "close it to other users", source))?;
         }
     }
     Ok(())
@@ -147,7 +167,12 @@ fn lock(folder: &Path) -> Result<File, Error> {
                 attempt += 1;
                 std::thread::sleep(LOCK_PAUSE);
             }
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: folder.into(), holder: holder(&mut file) }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Locked {
+                    path: folder.into(),
+                    holder: holder(&mut file),
+                });
+            }
             Err(TryLockError::Error(source)) => return Err(fault(&path, "lock it", source)),
         }
     }
@@ -169,7 +194,9 @@ fn holder(file: &mut File) -> String {
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| fault(path, "make its entries durable", source))?;
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| fault(path, "make its entries durable", source))?;
     Ok(())
 }
 
@@ -182,7 +209,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let first = Folder::open(place.path()).unwrap();
         let error = Folder::open(place.path()).unwrap_err();
-        assert!(error.to_string().contains(&format!("process {}, since 20", std::process::id())), "{error}");
+        assert!(
+            error.to_string().contains(&format!("process {}, since 20", std::process::id())),
+            "{error}"
+        );
         assert!(error.to_string().contains("store.path"), "{error}");
         drop(first);
         Folder::open(place.path()).unwrap();
@@ -200,12 +230,18 @@ mod tests {
     fn newer_and_unreadable_formats_are_refused_by_name() {
         let place = tempfile::tempdir().unwrap();
         let format = place.path().join("format");
-        Folder::open(place.path()).unwrap().make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source))).unwrap();
+        Folder::open(place.path())
+            .unwrap()
+            .make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source)))
+            .unwrap();
         assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
         Folder::open(place.path()).unwrap();
         fs::write(&format, "7\n").unwrap();
         let error = Folder::open(place.path()).unwrap_err();
-        assert!(error.to_string().contains("has format 7; this seriatim reads up to format 1"), "{error}");
+        assert!(
+            error.to_string().contains("has format 7; this seriatim reads up to format 1"),
+            "{error}"
+        );
         fs::write(&format, "seven").unwrap();
         assert!(matches!(Folder::open(place.path()), Err(Error::Damaged { .. })));
         fs::remove_file(&format).unwrap();
@@ -223,7 +259,9 @@ mod tests {
         };
         folder.make_data(half).unwrap_err();
         assert!(!folder.data().exists());
-        folder.make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source))).unwrap();
+        folder
+            .make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source)))
+            .unwrap();
         assert!(names(&folder.data()).unwrap().is_empty());
         folder.make_data(|_| panic!("made twice")).unwrap();
     }

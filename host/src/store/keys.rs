@@ -35,8 +35,11 @@ impl Prefix {
     pub(crate) fn new(key: &EntityKey) -> Result<Self, Error> {
         let mut bytes = Vec::with_capacity(key.pipeline.len() + key.entity.len() + 24);
         push_short(&mut bytes, "a pipeline name", &key.pipeline)?;
-        let length =
-            u16::try_from(key.entity.len()).map_err(|_| Error::TooLong { what: "an entity name", bytes: key.entity.len(), max: u16::MAX.into() })?;
+        let length = u16::try_from(key.entity.len()).map_err(|_| Error::TooLong {
+            what: "an entity name",
+            bytes: key.entity.len(),
+            max: u16::MAX.into(),
+        })?;
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(key.entity.as_bytes());
         Ok(Self(bytes))
@@ -67,7 +70,11 @@ impl Prefix {
         push_short(&mut bytes, "a handler name", handler)?;
         bytes.extend_from_slice(key.as_bytes());
         if bytes.len() > KEY_BYTES_MAX {
-            return Err(Error::TooLong { what: "a state key with the names before it", bytes: bytes.len(), max: KEY_BYTES_MAX });
+            return Err(Error::TooLong {
+                what: "a state key with the names before it",
+                bytes: bytes.len(),
+                max: KEY_BYTES_MAX,
+            });
         }
         Ok(bytes)
     }
@@ -90,7 +97,10 @@ impl Prefix {
             STATE => {
                 let (length, rest) = rest.split_first()?;
                 let (handler, key) = rest.split_at_checked(usize::from(*length))?;
-                Some(Part::State { handler: std::str::from_utf8(handler).ok()?, key: std::str::from_utf8(key).ok()? })
+                Some(Part::State {
+                    handler: std::str::from_utf8(handler).ok()?,
+                    key: std::str::from_utf8(key).ok()?,
+                })
             }
             _ => None,
         }
@@ -154,7 +164,11 @@ pub(crate) fn pipeline_of(key: &[u8]) -> Option<(&str, About)> {
 }
 
 fn push_short(bytes: &mut Vec<u8>, what: &'static str, text: &str) -> Result<(), Error> {
-    let length = u8::try_from(text.len()).map_err(|_| Error::TooLong { what, bytes: text.len(), max: u8::MAX.into() })?;
+    let length = u8::try_from(text.len()).map_err(|_| Error::TooLong {
+        what,
+        bytes: text.len(),
+        max: u8::MAX.into(),
+    })?;
     bytes.push(length);
     bytes.extend_from_slice(text.as_bytes());
     Ok(())
@@ -166,7 +180,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(pipeline: &str, entity: &str) -> EntityKey {
-        EntityKey { pipeline: pipeline.into(), entity: entity.into() }
+        EntityKey {
+            pipeline: pipeline.into(),
+            entity: entity.into(),
+        }
     }
 
     #[test]
@@ -177,7 +194,11 @@ mod tests {
                 for (left, right) in [("p", "p"), ("p", "pa"), ("pa", "p")] {
                     let (one_prefix, other_prefix) = (Prefix::new(&key(left, one)).unwrap(), Prefix::new(&key(right, other)).unwrap());
                     let same = left == right && one == other;
-                    assert_eq!(other_prefix.bytes().starts_with(one_prefix.bytes()), same, "{left}/{one} {right}/{other}");
+                    assert_eq!(
+                        other_prefix.bytes().starts_with(one_prefix.bytes()),
+                        same,
+                        "{left}/{one} {right}/{other}"
+                    );
                 }
             }
         }
@@ -186,7 +207,14 @@ mod tests {
     #[test]
     fn what_is_too_long_is_named() {
         let long = "x".repeat(300);
-        assert!(matches!(Prefix::new(&key(&long, "e")), Err(Error::TooLong { what: "a pipeline name", bytes: 300, max: 255 })));
+        assert!(matches!(
+            Prefix::new(&key(&long, "e")),
+            Err(Error::TooLong {
+                what: "a pipeline name",
+                bytes: 300,
+                max: 255
+            })
+        ));
         assert!(Prefix::new(&key("p", &long)).is_ok());
         let prefix = Prefix::new(&key("p", "e")).unwrap();
         assert!(prefix.state("h", &"k".repeat(70_000)).is_err());

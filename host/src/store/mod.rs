@@ -11,19 +11,18 @@ mod embedded;
 mod error;
 mod folder;
 mod keys;
+mod layout;
 mod poison;
 mod queue;
 mod record;
 mod types;
 
-pub use batcher::{Batcher, Draft, Due, Entry, Reply, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX};
+pub use batcher::{Batcher, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Draft, Due, Entry, Reply, UnknownPipeline};
 pub use committer::{Committer, CompletionSink, DurableProgress, Handle};
 pub use embedded::{Embedded, Options};
 pub use error::Error;
 pub use poison::Poison;
-pub use types::{
-    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity,
-};
+pub use types::{Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity};
 
 use crate::event::EntityKey;
 use seriatim_sequencer::Waiting;

@@ -6,11 +6,13 @@ use seriatim_guest::log::{Field, Level};
 use seriatim_guest::{Event, Failure, Handler, Header};
 use std::collections::BTreeMap;
 
+type Sent = (String, Vec<(String, String)>, Vec<u8>);
+
 #[derive(Default)]
 struct Memory {
     state: BTreeMap<String, Vec<u8>>,
     config: BTreeMap<String, String>,
-    sent: Vec<(String, Vec<(String, String)>, Vec<u8>)>,
+    sent: Vec<Sent>,
 }
 
 impl Host for Memory {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Epoch and sequence.
 type Spot = (u64, u64);
 
-/// A message of the entity. `poison`: the handlers can never accept it within the retries; `rejected`: because they refuse it for good.
+/// A message of the entity. `poison`: the handlers never accept it within the retries; `rejected`: because they refuse it for good.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) ticket: u64,
@@ -15,14 +16,30 @@ pub(crate) struct Seen {
     pub(crate) rejected: bool,
 }
 
-/// What may be expected of a run. `exact`: no gap was ever given up, so the applied list is known.
+/// What a hole in the sequence, or an event that cannot succeed, means for what stands behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// It goes on.
+    GoesOn,
+    /// It waits.
+    Waits,
+    /// It is dead-lettered, or waits.
+    Dies,
+}
+
+/// What may be expected of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    pub(crate) exact: bool,
+    /// Everything that came at all came in time, so what is applied is known exactly. Otherwise only rules hold.
+    pub(crate) in_time: bool,
+    pub(crate) hole: Behind,
+    pub(crate) poison: Behind,
+    /// Where an epoch begins; `None` = at the lowest that came.
+    pub(crate) first: Option<u64>,
     pub(crate) ids: usize,
-    pub(crate) jump_max: u64,
-    pub(crate) dead_letters_failures: bool,
-    pub(crate) operator: bool,
+    pub(crate) far: u64,
+    /// An operator skipped something.
+    pub(crate) skipped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +63,8 @@ pub(crate) struct Fates {
 pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Result<(), String> {
     input.sort_by_key(|seen| (seen.place, seen.ticket));
     let by_ticket: BTreeMap<u64, &Seen> = input.iter().map(|seen| (seen.ticket, seen)).collect();
-    let applied: BTreeMap<u64, bool> = fates.applied.iter().copied().collect();
-    if applied.len() != fates.applied.len() || applied.keys().any(|ticket| fates.of.contains_key(ticket)) {
+    let applied: BTreeSet<u64> = fates.applied.iter().map(|(ticket, _)| *ticket).collect();
+    if applied.len() != fates.applied.len() || applied.iter().any(|ticket| fates.of.contains_key(ticket)) {
         return Err(format!("a message ended twice: {fates:?}"));
     }
     // Order: strictly increasing, but for what is flagged late. Effectively once: one application per place.
@@ -55,66 +72,78 @@ pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Resul
     if order.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(format!("out of order: {order:?}"));
     }
-    let places: BTreeSet<Spot> = applied.keys().map(|ticket| by_ticket[ticket].place).collect();
+    let places: BTreeSet<Spot> = applied.iter().map(|ticket| by_ticket[ticket].place).collect();
     if places.len() != applied.len() {
         return Err(format!("a place was applied twice: {:?}", fates.applied));
     }
     let undone = |seen: &Seen| seen.ticket > fates.watermark || fates.waits_from.is_some_and(|from| from <= seen.ticket);
-    let ends = |seen: &Seen| match (applied.get(&seen.ticket), fates.of.get(&seen.ticket)) {
-        (Some(_), _) => Some("applied"),
-        (None, Some(Fate::Dead(reason))) => Some(*reason),
-        (None, Some(Fate::DroppedLate)) => Some("dropped late"),
-        (None, None) => None,
+    let end = |seen: &Seen| match (applied.contains(&seen.ticket), fates.of.get(&seen.ticket)) {
+        (true, _) => Some("applied"),
+        (false, Some(Fate::Dead(reason))) => Some(*reason),
+        (false, Some(Fate::DroppedLate)) => Some("dropped late"),
+        (false, None) => None,
     };
-    let mut predicted = Vec::new();
-    let mut stuck = false;
+    let known_id = |seen: &Seen| input.iter().any(|other| other.ticket != seen.ticket && seen.id != 0 && other.id == seen.id && end(other).is_some());
+    let is_event = |seen: &Seen| matches!(end(seen), Some("applied" | "gap" | "rejected" | "retries-exhausted" | "trap" | "timeout" | "skipped"));
+    // Every message ends exactly once, in a way that its neighbours justify.
     for group in input.chunk_by(|left, right| left.place == right.place) {
-        let place = group[0].place;
-        let far = place.1 > 10 * rules.jump_max;
-        let event = group.iter().find(|seen| {
-            matches!(ends(seen), Some("applied" | "gap" | "rejected" | "retries-exhausted" | "trap" | "timeout" | "memory" | "skipped"))
-        });
         for seen in group {
-            let end = ends(seen);
-            let copy_of_event = event.is_some_and(|event| event.ticket != seen.ticket);
-            let fits = match end {
+            let others = || group.iter().filter(|other| other.ticket != seen.ticket);
+            let stands = |other: &Seen| end(other).is_some() || undone(other) || fates.lost.contains(&other.ticket) || known_id(other);
+            let fits = match end(seen) {
                 Some("applied") => !seen.poison,
                 Some("rejected") => seen.rejected,
-                Some("retries-exhausted" | "trap" | "timeout") => seen.poison && !seen.rejected && rules.dead_letters_failures,
-                Some("malformed") => far,
-                Some("conflict") => group.iter().any(|other| other.payload != seen.payload),
-                Some("skipped") => rules.operator,
-                Some("gap" | "late" | "dropped late") => !rules.exact,
-                Some(other) => return Err(format!("{seen:?} ended as {other}")),
-                // No fate of its own: a copy (of the same payload, or one that the ring of ids no longer tells apart), lost, or still waiting.
+                Some("retries-exhausted" | "trap" | "timeout") => seen.poison && !seen.rejected && rules.poison == Behind::GoesOn,
+                Some("malformed") => seen.place.1 > rules.far,
+                Some("conflict") => others().any(|other| other.payload != seen.payload),
+                Some("skipped") => rules.skipped,
+                Some("gap") => rules.hole == Behind::Dies,
+                Some("late" | "dropped late") => !rules.in_time || others().any(|other| is_event(other) || known_id(other)),
+                Some(_) => false,
+                // A copy (of the same payload, or one that the ring of ids no longer tells apart), lost, or still to do.
                 None => {
-                    let same = |other: &Seen| other.ticket != seen.ticket && other.payload == seen.payload && (ends(other).is_some() || undone(other) || fates.lost.contains(&other.ticket));
-                    let same_id = |other: &&Seen| other.ticket != seen.ticket && seen.id != 0 && other.id == seen.id;
-                    (copy_of_event && (group.iter().any(same) || places.len() + fates.of.len() > rules.ids))
-                        || group.iter().any(same)
-                        || input.iter().filter(same_id).any(|other| ends(other).is_some())
+                    others().any(|other| (is_event(other) || known_id(other)) && places.len() + fates.of.len() > rules.ids)
+                        || others().any(|other| other.payload == seen.payload && stands(other))
+                        || known_id(seen)
                         || fates.lost.contains(&seen.ticket)
                         || undone(seen)
                 }
             };
             if !fits {
-                return Err(format!("{seen:?} may not end as {end:?}; its place: {group:?}"));
-            }
-        }
-        let poison = group[0].poison;
-        let waits = group.iter().all(|seen| undone(seen) && ends(seen).is_none());
-        if rules.exact && !far {
-            stuck |= poison && !rules.dead_letters_failures && !group[0].rejected && event.is_none();
-            if !stuck && waits {
-                return Err(format!("nothing stands before {place:?}, but it waits"));
-            }
-            if !stuck && !poison {
-                predicted.push(place);
+                return Err(format!("{seen:?} may not end as {:?}; its place: {group:?}", end(seen)));
             }
         }
     }
-    if rules.exact && order != predicted {
-        return Err(format!("applied {order:?}, but had to be {predicted:?}"));
+    if !rules.in_time {
+        return Ok(());
     }
-    Ok(())
+    // Everything came in time: walk the sorted places and say which are applied.
+    let (mut predicted, mut behind, mut last) = (Vec::new(), Behind::GoesOn, None::<Spot>);
+    for group in input.chunk_by(|left, right| left.place == right.place) {
+        let (place, event) = (group[0].place, &group[0]);
+        if place.1 > rules.far {
+            continue;
+        }
+        let follows = match last.filter(|last| last.0 == place.0) {
+            Some(last) => place.1 == last.1 + 1,
+            None => rules.first.is_none_or(|first| place.1 == first),
+        };
+        last = Some(place);
+        if !follows && behind == Behind::GoesOn {
+            behind = rules.hole;
+        }
+        if behind == Behind::GoesOn && event.poison && !event.rejected {
+            behind = rules.poison;
+        }
+        let decided = group.iter().any(is_event);
+        match behind {
+            Behind::GoesOn if !decided => return Err(format!("nothing stands before {place:?}, but it waits")),
+            Behind::Waits if decided => return Err(format!("{place:?} stands behind what cannot go on, but did")),
+            Behind::GoesOn if !event.poison => predicted.push(place),
+            _ => {}
+        }
+    }
+    // Behind early events that were dead-lettered an operator may have let the rest go on.
+    let fits = if behind == Behind::Dies { order.starts_with(&predicted) } else { order == predicted };
+    if fits { Ok(()) } else { Err(format!("applied {order:?}, but had to be {predicted:?}")) }
 }

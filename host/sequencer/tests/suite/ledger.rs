@@ -1,7 +1,7 @@
 //! What is durable: the entity's record as a store would keep it, what became of each message, and the rules that must hold at every moment.
 
 use crate::plan::{Message, Plan};
-use seriatim_sequencer::{Change, DeadReason, Extras, Outcome, Place, Policy, Slot, Snapshot, Waiting};
+use seriatim_sequencer::{Arrival, Change, DeadReason, Extras, Outcome, Place, Policy, Slot, Snapshot, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The durable side of the world. A crash leaves exactly this.
@@ -20,8 +20,8 @@ pub(crate) struct Ledger {
     /// Places that a slot tells.
     pub(crate) told: BTreeSet<Place>,
     closed: BTreeSet<u64>,
+    counted: BTreeMap<u64, Outcome>,
     newest: u64,
-    pub(crate) forgotten_by_floor: u64,
     position: Option<Place>,
 }
 
@@ -46,13 +46,26 @@ impl Ledger {
             self.applied.push((applied.ticket, late));
         }
         if let Some(dead) = &change.dead {
-            let excused = dead.event.as_ref().is_some_and(|event| dead.reason == DeadReason::Late && self.below_floor(event.place, event.stream_sequence));
-            if let Some(event) = dead.event.as_ref().filter(|_| !excused) {
+            let decided = |ticket: u64| self.dead.contains_key(&ticket) || self.applied.iter().any(|(applied, _)| *applied == ticket);
+            let excused = |event: &Arrival<u64>| {
+                let ticket = event.stream_sequence;
+                dead.reason == DeadReason::Late && decided(ticket) && self.below_floor(event.place, ticket)
+            };
+            if let Some(event) = dead.event.as_ref().filter(|event| !excused(event)) {
                 let twice = self.dead.insert(event.stream_sequence, dead.reason);
                 assert!(twice.is_none(), "two dead letters of {event:?}: {twice:?}, then {:?}", dead.reason);
                 assert!(!self.applied.iter().any(|(ticket, _)| *ticket == event.stream_sequence), "dead letter {:?} of applied {event:?}", dead.reason);
             }
             self.lost.extend(dead.lost);
+        }
+        for (stream_sequence, outcome) in change.closes.iter() {
+            let fits = match outcome {
+                Some(Outcome::Applied) => change.applied.is_some(),
+                Some(Outcome::DeadLettered) => change.dead.is_some(),
+                _ => true,
+            };
+            assert!(fits, "{outcome:?} does not fit {change:?}");
+            self.close(plan, stream_sequence, outcome);
         }
         if let Some(slot) = change.patch.slot {
             assert_eq!(slot.count, self.newest + 1, "slots are numbered without a hole");
@@ -70,20 +83,14 @@ impl Ledger {
         let position = self.slots.values().max_by_key(|slot| slot.count).map(|slot| slot.position).max(self.extras.position);
         assert!(position >= self.position, "the position fell from {:?} to {position:?}", self.position);
         self.position = position;
-        for (stream_sequence, outcome) in change.closes.iter() {
-            let fits = match outcome {
-                Some(Outcome::Applied) => change.applied.is_some(),
-                Some(Outcome::DeadLettered) => change.dead.is_some(),
-                _ => true,
-            };
-            assert!(fits, "{outcome:?} does not fit {change:?}");
-            self.close(plan, stream_sequence, outcome);
-        }
     }
 
     /// One message's fate is durable.
     pub(crate) fn close(&mut self, plan: &Plan, stream_sequence: u64, outcome: Option<Outcome>) {
         self.closed.insert(stream_sequence);
+        if let Some(outcome) = outcome {
+            self.count(plan, stream_sequence, outcome);
+        }
         if outcome == Some(Outcome::DroppedLate) {
             let message = message(plan, stream_sequence);
             let before = self.decided(message) && !self.dropped_late.contains(&stream_sequence);
@@ -97,14 +104,21 @@ impl Ledger {
 
     /// What the floor no longer tells (design §5.2: at or below it an unknown id is late): only while something is dropped can a message that
     /// was decided be read again and stand there.
-    fn below_floor(&mut self, place: Place, stream_sequence: u64) -> bool {
+    fn below_floor(&self, place: Place, stream_sequence: u64) -> bool {
         let unknown = place <= self.extras.floor && stream_sequence > self.extras.floor_through;
-        self.forgotten_by_floor += u64::from(unknown && self.dead.contains_key(&stream_sequence));
-        unknown && (self.dead.contains_key(&stream_sequence) || self.applied.iter().any(|(ticket, _)| *ticket == stream_sequence))
+        unknown
+    }
+
+    /// In one life of the host a message is counted once. (Retention can take the original of what was counted as its copy.)
+    fn count(&mut self, plan: &Plan, stream_sequence: u64, outcome: Outcome) {
+        let before = self.counted.insert(stream_sequence, outcome).filter(|before| *before != Outcome::Duplicate);
+        let place = message(plan, stream_sequence).place.unwrap_or_default();
+        assert!(before.is_none() || self.below_floor(place, stream_sequence), "{stream_sequence} is counted twice: {before:?}, then {outcome:?}");
     }
 
     /// The host died: closes above the watermark mean nothing any more.
     pub(crate) fn crash(&mut self) {
+        self.counted.clear();
         self.closed.clear();
     }
 
@@ -129,23 +143,22 @@ impl Ledger {
     /// may rest on the message it is a copy of.
     pub(crate) fn check(&self, plan: &Plan) {
         for message in plan.messages.iter().filter(|message| message.place.is_some()) {
-            let copy = |other: &&Message| {
-                other.stream_sequence != message.stream_sequence
-                    && (other.place == message.place || (message.id != 0 && other.id == message.id && self.known(plan, message)))
-            };
-            let fine = self.covered(message) || plan.messages.iter().filter(copy).any(|other| self.covered(other));
+            let place = message.place.unwrap_or_default();
+            let told = self.told.contains(&place);
+            let copies = |other: &&Message| other.stream_sequence != message.stream_sequence && other.place == message.place;
+            let same_id = |other: &&Message| other.stream_sequence != message.stream_sequence && message.id != 0 && other.id == message.id;
+            let fine = self.covered(message)
+                || plan.messages.iter().filter(copies).any(|other| told || self.covered(other))
+                || plan.messages.iter().filter(same_id).any(|other| (told || Some(place) <= self.position) && self.covered(other));
             assert!(fine, "forgotten: {message:?}; watermark {}, waiting {:?}", self.watermark, self.waiting);
         }
     }
 
-    /// A known id makes a duplicate only of what a slot tells, or of what had been given up.
-    fn known(&self, _plan: &Plan, message: &Message) -> bool {
-        message.place.is_some_and(|place| self.told.contains(&place) || Some(place) <= self.position)
-    }
 }
 
 pub(crate) fn message(plan: &Plan, stream_sequence: u64) -> &Message {
-    &plan.messages[usize::try_from(stream_sequence).unwrap() - 1]
+    let at = plan.messages.binary_search_by_key(&stream_sequence, |message| message.stream_sequence);
+    &plan.messages[at.expect("no such message")]
 }
 
 fn check_bounds(policy: &Policy, extras: &Extras) {

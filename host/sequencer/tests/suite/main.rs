@@ -8,4 +8,7 @@ mod judge;
 mod ledger;
 mod plan;
 mod properties;
+mod scenarios;
+mod scene;
+mod units;
 mod world;

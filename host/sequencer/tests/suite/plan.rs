@@ -6,7 +6,7 @@ use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Late, Place, P
 /// A gap wait that never passes in a run.
 pub(crate) const NEVER: u64 = 1_000_000_000;
 /// Sequences this far ahead are malformed.
-pub(crate) const JUMP_MAX: u64 = 100;
+pub(crate) const JUMP_MAX: u64 = 1_000;
 
 /// One message of the stream.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +50,10 @@ pub(crate) struct Faults {
 /// What may be said about the run's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Every missing event comes in time: the applied list is known exactly.
+    /// Every event comes, and no gap is ever given up: what is applied is known exactly.
     Exact,
+    /// Some never come, and all others come in time: what is applied is known exactly again.
+    InTime,
     /// Anything goes: only rules hold.
     Chaos,
 }
@@ -68,8 +70,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn draw(seed: u64, mode: Mode) -> Self {
         let mut dice = Dice::new(seed);
-        let policy = draw_policy(&mut dice, mode);
+        let mut policy = draw_policy(&mut dice, mode);
         let messages = draw_messages(&mut dice, mode, &policy);
+        if mode == Mode::InTime {
+            policy.gap_wait = longest_gap(&messages) + dice.pick(&[1, 100, 5_000]);
+        }
         let faults = draw_faults(&mut dice, mode);
         Self { seed, mode, policy, messages, faults }
     }
@@ -79,7 +84,7 @@ fn draw_policy(dice: &mut Dice, mode: Mode) -> Policy {
     let retries = dice.size(0, 3);
     let gap_then = dice.pick(&[GapThen::Skip, GapThen::DeadLetter, GapThen::Park, GapThen::Stop]);
     Policy {
-        first: if mode == Mode::Chaos && dice.once_in(3) { First::Any } else { First::At(1) },
+        first: if mode != Mode::Exact && dice.once_in(3) { First::Any } else { First::At(1) },
         gap_wait: if mode == Mode::Exact { NEVER } else { dice.pick(&[50, 1_000, 20_000]) },
         gap_then,
         held_max: dice.size(2, 5),
@@ -99,13 +104,17 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
     let (holes, copies, conflicts, same_ids) = (dice.pick(&[0, 0, 8, 3]), dice.pick(&[0, 5, 2]), dice.pick(&[0, 0, 6]), dice.pick(&[0, 0, 0, 9]));
     let (window, foreign, failing) = (dice.size(1, 20), dice.pick(&[0, 3, 1]), dice.pick(&[0, 0, 6, 2]));
     let mut list: Vec<(u64, Message)> = Vec::new();
-    let epochs = dice.pick(&[1, 1, 1, 2, 3]);
+    let mut epochs = dice.pick(&[1, 1, 1, 2, 3]);
+    if mode == Mode::InTime && policy.gap_then == GapThen::DeadLetter {
+        epochs = 1;
+    }
     let mut base = 0;
     for epoch in 0..epochs {
         let start = if policy.first == First::Any { dice.range(1, 30) } else { 1 };
-        let count = dice.range(1, if epochs == 1 { 24 } else { 10 });
+        let longest = if epochs > 1 { 10 } else { dice.pick(&[24, 24, 24, 80]) };
+        let count = dice.range(1, longest);
         for sequence in start..start + count {
-            if mode == Mode::Chaos && dice.once_in(holes) {
+            if mode != Mode::Exact && dice.once_in(holes) {
                 continue;
             }
             let place = Place { epoch, sequence };
@@ -144,14 +153,14 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
             }
         }
         if dice.once_in(6) {
-            let place = Place { epoch, sequence: 5_000 + epoch };
+            let place = Place { epoch, sequence: 50_000 + epoch };
             let far = Message { stream_sequence: 0, place: Some(place), id: 0, payload: 1, time: 0, fails: 0, reject: false, fail_with: DeadReason::Trap };
             if policy.first == First::At(1) {
                 list.push((base + dice.range(0, count) * 10, far));
             }
         }
-        // In exact runs an epoch begins when all of the one before has been published.
-        base += if mode == Mode::Exact { (count + 4 * window as u64 + 4) * 10 } else { count * dice.range(5, 12) };
+        // But for chaos an epoch begins when all of the one before has been published.
+        base += if mode != Mode::Chaos { (count + 4 * window as u64 + 4) * 10 } else { count * dice.range(5, 12) };
     }
     if dice.once_in(2) {
         // Conflicts come near their place instead.
@@ -170,12 +179,26 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
         }
         messages.push(message);
     }
-    for (index, message) in messages.iter_mut().enumerate() {
+    let (stride, mut stream_sequence) = (dice.pick(&[1, 1, 3, 200]), 0);
+    for message in &mut messages {
         time += dice.range(0, pace);
+        stream_sequence += dice.range(1, stride);
         message.time = time;
-        message.stream_sequence = index as u64 + 1;
+        message.stream_sequence = stream_sequence;
     }
     messages
+}
+
+/// How long at most an event stays away after one that stands behind it has come.
+fn longest_gap(messages: &[Message]) -> u64 {
+    let first = |place: Place| messages.iter().find(|message| message.place == Some(place));
+    let late = |message: &Message| {
+        let place = message.place?;
+        let comes = first(place)?;
+        let behind = messages.iter().find(|other| other.place.is_some_and(|other| other > place && other.sequence < 10_000))?;
+        comes.time.checked_sub(behind.time)
+    };
+    messages.iter().filter_map(late).max().unwrap_or(0)
 }
 
 fn draw_faults(dice: &mut Dice, mode: Mode) -> Faults {

@@ -3,7 +3,7 @@
 
 use crate::dice::Dice;
 use crate::ledger::{Ledger, message};
-use crate::plan::{Message, Plan};
+use crate::plan::{Message, Mode, Plan};
 use seriatim_sequencer::{
     Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Head, Input, Now, Operator, Outcome, Place, Policy, Sequencer, StopReason,
 };
@@ -28,7 +28,8 @@ pub(crate) struct World {
     policy: Arc<Policy>,
     pub(crate) host: u64,
     stream_time: u64,
-    published: u64,
+    /// How many messages the stream has got so far.
+    published: usize,
     /// First stream sequence that retention left.
     pub(crate) first: u64,
     pub(crate) ledger: Ledger,
@@ -163,6 +164,7 @@ impl World {
                 assert!(!again, "delivered although applied: {place:?}");
                 let failed = self.fails_seen.get(&ticket).copied().unwrap_or(0);
                 assert!(attempt >= 1 && attempt <= failed + 1, "attempt {attempt} after {failed} failures");
+                assert!(attempt as usize <= self.policy.retry.len() + 1, "attempt {attempt} of {}", self.policy.retry.len() + 1);
                 self.running = Some((ticket, attempt, late));
                 self.deliveries.push((ticket, attempt, late));
             }
@@ -192,13 +194,18 @@ impl World {
     // What can happen, one thing at a time. Each returns whether it could.
 
     pub(crate) fn publish(&mut self) -> bool {
-        if self.published as usize >= self.plan.messages.len() {
-            return false;
-        }
-        let time = message(&self.plan, self.published + 1).time;
+        let Some(message) = self.plan.messages.get_mut(self.published) else { return false };
         self.published += 1;
-        self.host = self.host.max(time);
+        self.host = self.host.max(message.time);
+        // The broker stamps what it gets when it gets it.
+        message.time = self.host;
         true
+    }
+
+    /// The first published message at or above a stream sequence.
+    fn at_or_above(&self, stream_sequence: u64) -> Option<Message> {
+        let at = self.plan.messages.partition_point(|message| message.stream_sequence < stream_sequence);
+        self.plan.messages[..self.published].get(at).copied()
     }
 
     pub(crate) fn read(&mut self) -> bool {
@@ -211,18 +218,15 @@ impl World {
             self.ledger.lost.push(gone);
             self.next_read = self.first;
         }
-        if self.next_read > self.published {
-            return false;
-        }
-        let next = *message(&self.plan, self.next_read);
+        let Some(next) = self.at_or_above(self.next_read) else { return false };
         self.opened.insert(next.stream_sequence);
         self.stream_time = self.stream_time.max(next.time);
         if next.place.is_some() {
             self.load();
-            self.next_read += 1;
+            self.next_read = next.stream_sequence + 1;
             self.step(Input::Arrived(Self::arrival(&next)));
         } else {
-            self.next_read += 1;
+            self.next_read = next.stream_sequence + 1;
             self.store.push_back(Item::Close(next.stream_sequence, Some(Outcome::Duplicate)));
         }
         true
@@ -309,9 +313,8 @@ impl World {
             // Retention overtook the reader: begin again, so that what is gone is named.
             return self.pass_fails();
         }
-        while pass.cursor < pass.to {
-            pass.cursor += 1;
-            let next = *message(&self.plan, pass.cursor);
+        while let Some(next) = self.at_or_above(pass.cursor + 1).filter(|next| next.stream_sequence <= pass.to) {
+            pass.cursor = next.stream_sequence;
             if next.place.is_some() {
                 self.pass = Some(pass);
                 self.step(Input::PassArrived(Self::arrival(&next)));
@@ -336,7 +339,7 @@ impl World {
 
     /// A heartbeat at the head: stream time follows host time.
     pub(crate) fn heartbeat(&mut self) -> bool {
-        if self.stopped.is_some() || self.next_read <= self.published {
+        if self.stopped.is_some() || self.at_or_above(self.next_read).is_some() {
             return false;
         }
         self.stream_time = self.stream_time.max(self.host);
@@ -368,6 +371,10 @@ impl World {
     /// To the next wake-up, at most.
     pub(crate) fn pass_time(&mut self, longest: u64) {
         let mut step = longest;
+        if let (Mode::InTime, Some(next)) = (self.plan.mode, self.plan.messages.get(self.published)) {
+            // The producer does not wait for this host.
+            step = step.min(next.time.saturating_sub(self.host));
+        }
         if let Some(sequencer) = &self.sequencer {
             let wakeup = sequencer.next_wakeup();
             for at in wakeup.host.into_iter().chain(wakeup.stream) {
@@ -405,7 +412,8 @@ impl World {
         self.ledger.crash();
         let watermark = self.ledger.watermark;
         self.next_read = watermark + 1;
-        self.stream_time = if watermark == 0 { 0 } else { message(&self.plan, watermark).time };
+        let at = self.plan.messages.partition_point(|message| message.stream_sequence <= watermark);
+        self.stream_time = at.checked_sub(1).map_or(0, |at| self.plan.messages[at].time);
         self.ledger.check(&self.plan);
     }
 
@@ -419,7 +427,7 @@ impl World {
     }
 
     pub(crate) fn trim(&mut self, below: u64) {
-        self.first = self.first.max(below.min(self.published + 1));
+        self.first = self.first.max(below);
         let first = self.first;
         self.note(|| format!("retention: first is {first}"));
     }
@@ -508,7 +516,8 @@ impl World {
             self.say(Operator::Skip { place });
         }
         if self.dice.once_in(faults.retention) && self.published > 0 {
-            let below = self.dice.range(self.first, self.published);
+            let newest = self.plan.messages[self.published - 1].stream_sequence;
+            let below = self.dice.range(self.first.min(newest), newest);
             self.trim(below);
         }
         if self.dice.once_in(faults.crash) || (self.stopped.is_some() && self.dice.once_in(10)) {
@@ -556,6 +565,6 @@ impl World {
     }
 
     pub(crate) fn unread(&self) -> bool {
-        self.next_read <= self.plan.messages.len() as u64
+        self.at_or_above(self.next_read).is_some()
     }
 }
