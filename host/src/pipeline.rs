@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub generations: Vec<(u64, u64)>,
     /// Stream sequences of the stream as it was that are not in the one accepted at this start.
     pub gone: Option<(u64, u64)>,
+    /// The config no longer has it: it only sends what it owes.
+    pub forgotten: bool,
     /// Recent ids kept per entity.
     pub ring: u32,
     /// Outputs and dead letters per entity that are not confirmed, before it stops to take more.

@@ -36,6 +36,19 @@ pub enum Refused {
         /// What is known.
         error: IdentityError,
     },
+    /// The store is older than what the broker was told of it.
+    #[error(
+        "pipeline {pipeline}: the store stands at stream sequence {watermark}, but had told the broker {told}: it was restored from an older copy or its disk \
+         lost writes, so what it did since would be done again. Put the newer store back, or go on with --take-over"
+    )]
+    RolledBack {
+        /// The pipeline.
+        pipeline: String,
+        /// The store's watermark.
+        watermark: u64,
+        /// The broker's.
+        told: u64,
+    },
     /// A new pipeline would begin in the middle of its entities' histories.
     #[error(
         "pipeline {pipeline}: stream {stream} is read from {from} on, so entities may begin with a later event than order.first-sequence says; set \
@@ -67,7 +80,7 @@ pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start
     }
     let progress = Progress { watermark: start.saturating_sub(1), ..Progress::default() };
     let stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
-    let record = PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)] };
+    let record = PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)], forgotten: false };
     Ok(Decision { record, changed: true, gone: None })
 }
 
@@ -86,7 +99,8 @@ pub(super) fn go_on(
     }
     let mut record = stored.clone();
     record.meaning = meaning;
-    let mut changed = !differences.is_empty();
+    let mut changed = !differences.is_empty() || record.forgotten;
+    record.forgotten = false;
     let mut gone = None;
     if let Err(error) = identity {
         if !accepts.stream {
@@ -157,7 +171,7 @@ mod tests {
     fn stored() -> PipelineRecord {
         let progress = Progress { watermark: 70, highest: 90, highest_time: 5, stream_time: 6 };
         let stream = StreamIdentity { name: "S".into(), created: 7 };
-        PipelineRecord { generation: 2, progress, meaning: meaning("subject:2"), stream, generations: vec![(0, 1), (2, 9)] }
+        PipelineRecord { generation: 2, progress, meaning: meaning("subject:2"), stream, generations: vec![(0, 1), (2, 9)], forgotten: false }
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Host {
             let mut parts: Vec<Vec<_>> = self.shards.iter().map(|_| Vec::new()).collect();
             for owed in page {
                 let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
-                let waiting = store.load_waiting(&key)?;
+                let waiting = if pipeline.forgotten { None } else { store.load_waiting(&key)? };
                 if let Some(part) = parts.get_mut(router::shard_of(&key, self.shards.len())) {
                     // With an accepted stream, each that waits learns at once what is gone.
                     let wake = owed.outbox || pipeline.gone.is_some();

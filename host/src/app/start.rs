@@ -1,7 +1,7 @@
 //! From config, store and broker to pipelines that may run: handlers loaded, claims made, identity and meaning checked, starts resolved.
 
 use super::decide::{self, Accepts, Decision};
-use super::{Error, Flags};
+use super::{Error, Flags, Refused};
 use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
@@ -89,10 +89,10 @@ pub(super) async fn pipelines(
     mut handlers: Vec<Vec<Handler>>,
 ) -> Result<Vec<Ready>, Error> {
     let known = store.pipelines()?;
-    for (name, _) in &known {
-        if !config.pipelines.iter().any(|pipeline| pipeline.name.value == *name) && !flags.forget_pipeline.contains(name) {
-            return Err(Error::Forgotten { pipeline: name.clone() });
-        }
+    let configured = |name: &str| config.pipelines.iter().any(|pipeline| pipeline.name.value == name);
+    let forgotten: Vec<_> = known.iter().filter(|(name, _)| !configured(name)).collect();
+    if let Some((name, _)) = forgotten.iter().find(|(name, record)| !record.forgotten && !flags.forget_pipeline.contains(name)) {
+        return Err(Error::Forgotten { pipeline: name.clone() });
     }
     bucket::ensure_bucket(connection, 1).await?;
     let identity = store.identity();
@@ -107,6 +107,7 @@ pub(super) async fn pipelines(
     let mut batch = Batch::default();
     for (index, (pipeline, Decision { record, changed, gone })) in config.pipelines.iter().zip(decided).enumerate() {
         let name: Arc<str> = pipeline.name.value.as_str().into();
+        not_rolled_back(connection, &name, &record, &identity.store_id, flags).await?;
         let claimant = Claimant { store_id: identity.store_id.clone(), previous_run: identity.run, run, take_over: flags.take_over };
         let claim = bucket::claim(connection, &name, &claimant, &claim_facts(&record)).await?;
         if changed {
@@ -121,7 +122,30 @@ pub(super) async fn pipelines(
             generation: record.generation,
             generations: record.generations.clone(),
             gone,
+            forgotten: false,
             ring: u32::try_from(pipeline.order.dedup_ids.max(1)).unwrap_or(u32::MAX),
+            outbox_max: config.run.outbox_max,
+            own_outbox_max: config.run.pipeline_outbox_max,
+            control: Control::default(),
+        };
+        ready.push(Ready { pipeline: Arc::new(shared), record, claim });
+    }
+    for (index, (name, record)) in (ready.len()..).zip(forgotten) {
+        let claimant = Claimant { store_id: identity.store_id.clone(), previous_run: identity.run, run, take_over: flags.take_over };
+        let claim = bucket::claim(connection, name, &claimant, &claim_facts(record)).await?;
+        let record = PipelineRecord { forgotten: true, ..record.clone() };
+        batch.records.push((name.as_str().into(), record.clone()));
+        let shared = Pipeline {
+            index,
+            name: name.as_str().into(),
+            stream: record.stream.name.clone(),
+            policy: Arc::default(),
+            handlers: Vec::new(),
+            generation: record.generation,
+            generations: record.generations.clone(),
+            gone: None,
+            forgotten: true,
+            ring: 1,
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,
             control: Control::default(),
@@ -132,6 +156,16 @@ pub(super) async fn pipelines(
         store.commit(&batch)?;
     }
     Ok(ready)
+}
+
+/// A disk that lost fsynced writes, or a store put back from a copy, stands below what it told the broker.
+async fn not_rolled_back(connection: &Connection, name: &str, record: &PipelineRecord, store_id: &str, flags: &Flags) -> Result<(), Error> {
+    let Some((entry, _)) = bucket::read(connection, name).await? else { return Ok(()) };
+    let (told, watermark) = (entry.watermark, record.progress.watermark);
+    if entry.store_id == store_id && entry.generation == record.generation && told > watermark && !flags.take_over {
+        return Err(Refused::RolledBack { pipeline: name.to_owned(), watermark, told }.into());
+    }
+    Ok(())
 }
 
 async fn decide(pipeline: &PipelineConfig, stored: Option<&PipelineRecord>, flags: &Flags, connection: &Connection) -> Result<Decision, Error> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// See the module.
-pub struct Status {
+pub(super) struct Status {
     recorded: Recorded,
     poison: Poison,
     state: Mutex<State>,

@@ -341,38 +341,4 @@ impl Drop for Events {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        assert_eq!(parse_version("2.11.0"), (2, 11, 0));
-        assert_eq!(parse_version("v2.14.4-RC.1"), (2, 14, 4));
-        assert_eq!(parse_version("2.9"), (2, 9, 0));
-        assert!(parse_version("2.9.10") < SERVER_MIN);
-        assert!(parse_version("2.15.1") > SERVER_RECOMMENDED);
-        assert_eq!(parse_version(""), (0, 0, 0));
-    }
-
-    #[test]
-    fn the_delay_grows_to_its_bound() {
-        assert_eq!(reconnect_delay(1), Duration::ZERO);
-        assert_eq!(reconnect_delay(2), Duration::from_millis(100));
-        assert_eq!(reconnect_delay(4), Duration::from_millis(400));
-        assert_eq!(reconnect_delay(1000), Duration::from_secs(5));
-    }
-
-    #[tokio::test]
-    async fn what_waiting_cannot_heal_is_an_error() {
-        let none = connect(ConnectOptions::default()).await.unwrap_err();
-        assert!(matches!(none, ConnectError::NoServers));
-        let bad = ConnectOptions { servers: vec!["nats://[".into()], ..Default::default() };
-        assert!(matches!(connect(bad).await.unwrap_err(), ConnectError::Address(_)));
-        let half = ConnectOptions {
-            servers: vec!["nats://127.0.0.1:1".into()],
-            tls: Tls { cert_file: Some("c.pem".into()), ..Default::default() },
-            ..Default::default()
-        };
-        assert!(matches!(connect(half).await.unwrap_err(), ConnectError::CertificatePair));
-    }
-}
+mod tests;

@@ -135,6 +135,8 @@ pub struct Consumer {
     at: u64,
     /// Consumer sequence of the last message taken.
     sequence: u64,
+    /// Stream sequence of it.
+    last: u64,
     /// Messages asked for and neither taken nor given up by the server.
     outstanding: u64,
     prefetch: u64,
@@ -230,6 +232,7 @@ impl Consumer {
             heartbeat: spec.heartbeat,
             at,
             sequence: 0,
+            last: 0,
             outstanding: 0,
             prefetch: spec.prefetch_messages.clamp(1, (SUBSCRIPTION_CAPACITY / 2) as u64),
             pull_bytes,
@@ -353,6 +356,10 @@ impl Consumer {
                 format!("delivery {} (time {}) of the consumer followed delivery {}", ack.consumer_sequence, ack.delivered, self.sequence),
             ));
         }
+        if ack.stream_sequence <= self.last {
+            return Err(Broken::new(Reason::Hole, format!("stream sequence {} followed {}: the stream went back", ack.stream_sequence, self.last)));
+        }
+        self.last = ack.stream_sequence;
         self.sequence = ack.consumer_sequence;
         self.outstanding = self.outstanding.saturating_sub(1);
         self.pending = ack.pending;

@@ -219,8 +219,9 @@ pub async fn first_at_time(client: &Client, stream: &str, millis: i64) -> Result
     });
     let _: serde_json::Value = api::call(client, &format!("CONSUMER.CREATE.{stream}.{name}"), &config).await?;
     let request = format!("CONSUMER.MSG.NEXT.{stream}.{name}");
-    let body = bytes::Bytes::from_static(br#"{"batch":1,"no_wait":true}"#);
-    let asked = tokio::time::timeout(api::REQUEST_TIMEOUT, client.request(format!("$JS.API.{request}"), body)).await;
+    // An inbox of its own: the message comes under its stream's subject, which the client's shared inbox would not know.
+    let pull = async_nats::Request::new().payload(bytes::Bytes::from_static(br#"{"batch":1,"no_wait":true}"#)).inbox(client.new_inbox());
+    let asked = tokio::time::timeout(api::REQUEST_TIMEOUT, client.send_request(format!("$JS.API.{request}"), pull)).await;
     let found = match asked {
         Err(_) => Err(ApiError::Timeout { request }),
         Ok(Err(error)) => Err(ApiError::Connection { request, detail: error.to_string() }),

@@ -27,9 +27,14 @@ impl Server {
     }
 
     pub(crate) fn up(&mut self) {
+        self.up_with(&[]);
+    }
+
+    pub(crate) fn up_with(&mut self, more: &[&str]) {
         let child = Command::new(&self.binary)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(self.folder.path())
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

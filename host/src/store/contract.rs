@@ -461,7 +461,8 @@ fn pipelines_keep_meaning_and_progress(open: Open<'_>, place: &Path) {
             created: 12,
         },
         generations: vec![(0, 1), (generation, 10)],
-    };
+            forgotten: false,
+        };
     let records = vec![("zeta".into(), record(1)), ("alpha".into(), record(2))];
     store
         .commit(&Batch {
@@ -579,7 +580,7 @@ fn older_generations_are_rebased(open: Open<'_>, place: &Path) {
         assert_eq!(loaded.snapshot.waiting.unwrap().from, 500);
         // Where the generations began is not known: no old stream sequence may decide anything.
         let loaded = store.load(&key("unknown", "e")).unwrap();
-        assert_eq!(loaded.snapshot.extras.fates, []);
+        assert!(loaded.snapshot.extras.fates.is_empty());
         assert_eq!(loaded.snapshot.waiting.unwrap().from, 0);
     });
 }

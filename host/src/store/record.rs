@@ -307,7 +307,7 @@ impl Value for Progress {
 /// subjects, entity, sequence, epoch, by, first sequence, stream
 type MeaningV1 = (Vec<String>, String, String, Option<String>, String, String, String);
 /// generation, meaning, (stream name, created), generations (generation, from)
-type PipelineV1 = (u64, MeaningV1, (String, i64), Vec<(u64, u64)>);
+type PipelineV1 = (u64, MeaningV1, (String, i64), Vec<(u64, u64)>, bool);
 
 /// Without the progress, which is a value of its own.
 impl Value for PipelineRecord {
@@ -329,12 +329,13 @@ impl Value for PipelineRecord {
             meaning,
             (self.stream.name.clone(), self.stream.created),
             self.generations.clone(),
+            self.forgotten,
         );
         write(&wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (generation, meaning, (name, created), generations): PipelineV1 = read(Self::WHAT, bytes)?;
+        let (generation, meaning, (name, created), generations, forgotten): PipelineV1 = read(Self::WHAT, bytes)?;
         let (subjects, entity, sequence, epoch, by, first_sequence, stream) = meaning;
         let meaning = Meaning {
             subjects,
@@ -351,6 +352,7 @@ impl Value for PipelineRecord {
             meaning,
             stream: StreamIdentity { name, created },
             generations,
+            forgotten,
         })
     }
 }

@@ -172,6 +172,8 @@ pub struct PipelineRecord {
     pub stream: StreamIdentity,
     /// Every generation with the stream sequence it began at, ascending.
     pub generations: Vec<(u64, u64)>,
+    /// The config no longer has it, and an operator accepted that: it is not read, but what it owes still leaves.
+    pub forgotten: bool,
 }
 
 /// The parts of the config that give positions their meaning: a difference refuses to start (design §3.6).

@@ -115,6 +115,7 @@ fn the_newest_slots_win_whatever_the_ring_was_before() {
 #[test]
 fn no_input_in_any_state_panics() {
     for seed in 0..3_000 {
+        eprintln!("s {seed}");
         let mut dice = Dice::new(seed);
         let odd = [0, 1, 2, 3, 5, 8, 1_000, u64::MAX - 1, u64::MAX];
         let policy = Policy {

@@ -218,3 +218,50 @@ async fn a_panic_of_the_host_is_contained() {
 async fn nan_has_the_same_bits_everywhere() {
     assert_eq!(told(&misbehave(), r#"{"do": "nan"}"#).await, 0x7ff8_0000_0000_0000_u64);
 }
+
+#[tokio::test]
+async fn the_same_events_give_the_same_bytes_whatever_shares_an_instance() {
+    async fn replay(isolation: Isolation) -> Vec<Effects> {
+        let handler = load("misbehave", HandlerConfig { isolation, ..config() });
+        let mut instance = handler.instantiate().await.unwrap();
+        let mut state = State::new();
+        let mut all = Vec::new();
+        let payloads = [
+            "x",
+            r#"{"do": "fill", "keys": 5, "bytes": 3}"#,
+            r#"{"do": "delete", "key": "k00002"}"#,
+            r#"{"do": "event"}"#,
+        ];
+        for (payload, sequence) in payloads.iter().cycle().zip(1..20) {
+            let call = call("e", sequence, payload, state);
+            if !instance.serves(&call.event.key) {
+                instance = handler.instantiate().await.unwrap();
+            }
+            let returned = instance.call(call).await;
+            let effects = returned.result.unwrap();
+            state = returned.state;
+            for (key, value) in effects.writes.clone() {
+                match value {
+                    Some(value) => state.insert(key, value),
+                    None => state.remove(&key),
+                };
+            }
+            all.push(effects);
+        }
+        all
+    }
+    let alone = replay(Isolation::Event).await;
+    assert_eq!(alone.len(), 19);
+    assert_eq!(replay(Isolation::Run).await, alone);
+    assert_eq!(replay(Isolation::Shared).await, alone);
+}
+
+#[tokio::test]
+async fn a_call_may_move_between_threads() {
+    fn movable<T: Send>(future: T) -> T {
+        future
+    }
+    let handler = misbehave();
+    let mut instance = movable(handler.instantiate()).await.unwrap();
+    movable(instance.call(call("e", 1, "x", State::new()))).await.result.unwrap();
+}

@@ -243,3 +243,80 @@ async fn a_scan_finds_what_is_above_the_mark() {
     let (scanned, ids) = scan(created, 50).await;
     assert_eq!((scanned.end, scanned.absence_proves, ids.len()), (50, true, 0), "empty, and nothing above the mark was lost");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_any_input_are_stored_and_command_nothing() {
+    use crate::event::{Header, Message};
+    use crate::sink::dead_letter::{self, DeadLetter, Reason};
+    use crate::sink::dead_letter_stream::{self, DeadLetterOptions, ensure_stream};
+
+    let Some(server) = Server::start() else { return };
+    let connection = server.connect().await;
+    let options = DeadLetterOptions { max_bytes: 10 << 20, max_age: None, replicas: 1 };
+    ensure_stream(&connection, &options).await.unwrap();
+    let facts = ensure_stream(&connection, &options).await.unwrap();
+    assert_eq!((facts.max_bytes, facts.discard, facts.max_age_ms), (10 << 20, crate::nats::identity::Discard::New, 0));
+
+    let (handle, sink, _) = publisher(&server, 100).await;
+    let commands = [
+        ("Nats-Expected-Stream", "OTHER"),
+        ("Nats-Expected-Last-Sequence", "77"),
+        ("Nats-Expected-Last-Subject-Sequence", "77"),
+        ("Nats-Expected-Last-Msg-Id", "x"),
+        ("Nats-Rollup", "all"),
+        ("Nats-TTL", "1s"),
+        ("Nats-Msg-Id", "the-same"),
+        ("Nats-Schedule", "@at 2030-01-01T00:00:00Z"),
+        ("Nats-Batch-Id", "b"),
+        ("Nats-Incr", "+1"),
+        ("Nats-Required-Api-Level", "99"),
+        ("X", "line\rbreak"),
+    ];
+    for (number, header) in (1..).zip(commands) {
+        let message = Message {
+            subject: "flights.N1".into(),
+            headers: vec![Header { name: header.0.into(), value: header.1.into() }],
+            payload: Bytes::from_static(b"p"),
+            stream_sequence: number,
+            time: 1,
+        };
+        let letter = DeadLetter {
+            pipeline: "flights",
+            generation: 1,
+            reason: Reason::Malformed,
+            error: "no\nsequence",
+            attempts: 0,
+            handler: None,
+            component: None,
+            entity: None,
+            epoch: None,
+            sequence: None,
+            id: None,
+            stream: "FLIGHTS",
+            stream_sequence: number,
+            lost_to: None,
+            message: Some(&message),
+        };
+        let built = dead_letter::build(&letter, connection.max_payload());
+        let entry = OutboxEntry {
+            number,
+            subject: built.subject,
+            headers: built.headers,
+            payload: built.payload,
+            message_id: built.message_id,
+            mark: Mark::default(),
+            dead: true,
+            cause: "malformed".into(),
+        };
+        handle.try_publish(PublishRequest { token: number, shard: 0, entry: Arc::new(entry) }).unwrap();
+        let expected = PublishResult::Confirmed { stream: dead_letter_stream::STREAM.into(), sequence: number, duplicate: false };
+        assert_eq!(sink.of(number).await, expected, "{header:?}");
+    }
+    let facts = crate::nats::identity::facts(&connection.client(), dead_letter_stream::STREAM).await.unwrap();
+    assert_eq!(facts.messages, commands.len() as u64, "nothing rolled up, nothing expired, nothing taken for a duplicate");
+
+    let lossy = server.connect().await;
+    let _: serde_json::Value = api::call(&lossy.client(), "STREAM.DELETE.SERIATIM_DEAD_LETTERS", &serde_json::json!({})).await.unwrap();
+    testing::stream(&lossy, dead_letter_stream::STREAM, &[dead_letter_stream::SUBJECTS], serde_json::json!({ "max_msgs": 5 })).await;
+    assert!(ensure_stream(&lossy, &options).await.unwrap_err().to_string().contains("discard policy"));
+}

@@ -258,3 +258,51 @@ async fn a_slow_receiver_stops_the_pulling() {
     assert!(delivered.0 < 6 * BATCH_MAX as u64, "{delivered:?}");
     assert_eq!(reader.until("end").await.0.len(), 3001);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_is_resolved_to_a_stream_sequence() {
+    use crate::nats::identity::{Start, facts, message_time, resolve_start};
+
+    let Some(server) = Server::start() else { return };
+    let connection = server.connect().await;
+    let client = connection.client();
+    testing::stream(&connection, "S", &["s.>"], serde_json::json!({})).await;
+    let empty = facts(&client, "S").await.unwrap();
+    for start in [Start::First, Start::New, Start::Time(0), Start::Sequence(0)] {
+        assert_eq!(resolve_start(&client, &start, &empty).await.unwrap(), 1, "{start:?}");
+    }
+    for number in 0..5 {
+        testing::publish(&connection, "s.a", &number.to_string()).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _: serde_json::Value = api::call(&client, "STREAM.PURGE.S", &serde_json::json!({ "seq": 2 })).await.unwrap();
+    let now = facts(&client, "S").await.unwrap();
+    let third = i64::try_from(message_time(&client, "S", 3).await.unwrap().unwrap()).unwrap();
+    assert_eq!(message_time(&client, "S", 1).await.unwrap(), None);
+    for (start, expected) in [
+        (Start::First, 2),
+        (Start::New, 6),
+        (Start::Sequence(4), 4),
+        (Start::Time(0), 2),
+        (Start::Time(third), 3),
+        (Start::Time(third + 1), 4),
+        (Start::Time(third + 3_600_000), 6),
+    ] {
+        assert_eq!(resolve_start(&client, &start, &now).await.unwrap(), expected, "{start:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_state_of_the_stream_ends_the_reader() {
+    let Some(server) = Server::start() else { return };
+    let connection = server.connect().await;
+    testing::stream(&connection, "S", &["s.>"], serde_json::json!({})).await;
+    for number in 0..5 {
+        testing::publish(&connection, "s.a", &number.to_string()).await;
+    }
+    let now = known(&connection, "S").await;
+    let later = KnownStream { highest: 9, highest_time: 1, ..now.clone() };
+    assert!(matches!(start(&connection, config(later, &[], 10)).end().await, ReadError::Identity(identity::IdentityError::WentBack { .. })));
+    let other = KnownStream { highest: 3, highest_time: 1, ..now };
+    assert!(matches!(start(&connection, config(other, &[], 4)).end().await, ReadError::Identity(identity::IdentityError::OtherMessage { .. })));
+}

@@ -90,7 +90,8 @@ fn pipeline() -> PipelineRecord {
         meaning,
         stream,
         generations: vec![(0, 1), (1, 500)],
-    }
+            forgotten: false,
+        }
 }
 
 /// All of them. A new reason does not compile until it stands in `is_listed`; then add it here and to the fixture.
