@@ -600,7 +600,8 @@ pub mod seriatim {
         }
         /// Lines for the host's log. Each carries the pipeline, entity, sequence, stream sequence and handler already.
         ///
-        /// Control characters are escaped and a line is cut at 1 KiB. Past `log-lines-max` lines in one call the rest is dropped, with one warning.
+        /// Control characters are escaped and a line is cut at 1 KiB. A line past `log-lines-max` ends the call with the failure `too-large`. (What a
+        /// component prints through WASI counts too, but is dropped past the limit, with one warning.)
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
             #[used]

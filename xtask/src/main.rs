@@ -23,7 +23,7 @@ use crate::repo::Repo;
 enum Command {
     /// Find or install what tests need: a nats-server and the wasm targets
     Tools,
-    /// Build every example handler and test guest to target/plugins/<name>.wasm
+    /// Build every example handler and test guest to `target/plugins/<name>.wasm`
     Plugins,
     /// Run every test (tools and plugins first)
     Test(test::Args),

@@ -62,13 +62,20 @@ impl<T: Clone> Sequencer<T> {
             (Some(current), _) if current.running => Head::Running(current.arrival.place),
             (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
             _ if self.blocked => Head::Blocked,
-            (Some(current), _) => Head::Retrying { place: current.arrival.place, attempts: current.attempt },
+            (Some(current), _) => Head::Retrying {
+                place: current.arrival.place,
+                attempts: current.attempt,
+            },
             (None, _) if !self.held.is_empty() || self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
                 Head::Missing(self.next_place())
             }
             (None, _) => Head::Idle,
         };
-        let held = self.held.lowest().zip(self.held.highest()).map(|(lowest, highest)| (self.held.len(), lowest, highest));
+        let held = self
+            .held
+            .lowest()
+            .zip(self.held.highest())
+            .map(|(lowest, highest)| (self.held.len(), lowest, highest));
         let alarm_in = self.waiting.and_then(|waiting| waiting.alarm).map(|alarm| match alarm {
             Alarm::Host(at) => at.saturating_sub(now.host),
             Alarm::Stream(at) => at.saturating_sub(now.stream),
@@ -97,7 +104,10 @@ impl Status {
             Head::Retrying { place, attempts } => format!("waits to try event {} again after {attempts} failed attempts", place.sequence),
             Head::Missing(place) => match self.held {
                 Some((count, lowest, highest)) => {
-                    format!("waits for event {}: {count} from {} to {} came early and are held", place.sequence, lowest.sequence, highest.sequence)
+                    format!(
+                        "waits for event {}: {count} from {} to {} came early and are held",
+                        place.sequence, lowest.sequence, highest.sequence
+                    )
                 }
                 None => format!("waits for event {}", place.sequence),
             },

@@ -13,7 +13,10 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self { events: VecDeque::new(), sorted: true }
+        Self {
+            events: VecDeque::new(),
+            sorted: true,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -31,7 +34,6 @@ impl<T> Queue<T> {
         }
         self.events.push_back(arrival);
     }
-
 
     pub(crate) fn back(&self) -> Option<&Arrival<T>> {
         self.events.back()
@@ -77,7 +79,11 @@ pub(crate) struct Held<T> {
 
 impl<T> Held<T> {
     pub(crate) const fn new() -> Self {
-        Self { by_place: BTreeMap::new(), by_stream: BTreeMap::new(), bytes: 0 }
+        Self {
+            by_place: BTreeMap::new(),
+            by_stream: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -24,7 +24,12 @@ impl Dropped {
                 dropped.from = dropped.from.min(stream_sequence);
                 dropped.to = dropped.to.max(stream_sequence);
             }
-            None => *this = Some(Self { from: stream_sequence, to: stream_sequence }),
+            None => {
+                *this = Some(Self {
+                    from: stream_sequence,
+                    to: stream_sequence,
+                })
+            }
         }
     }
 }
@@ -55,7 +60,17 @@ pub(crate) struct Pass {
 impl Pass {
     pub(crate) const fn new(from: u64, to: u64) -> Self {
         let cursor = from.saturating_sub(1);
-        Self { cursor, to, over_above: None, over_from: None, started: false, moved: false, joining: false, gone_below: 0, missed: false }
+        Self {
+            cursor,
+            to,
+            over_above: None,
+            over_from: None,
+            started: false,
+            moved: false,
+            joining: false,
+            gone_below: 0,
+            missed: false,
+        }
     }
 
     /// No room for this place and all above.
@@ -95,7 +110,13 @@ impl<T: Clone> Sequencer<T> {
         let low = self.lowest_unfinished();
         let from = before.map_or(low, |waiting| waiting.from.max(low));
         let since = before.map_or(now.host, |waiting| waiting.since);
-        let waiting = Waiting { from, reason, attempts, alarm, since };
+        let waiting = Waiting {
+            from,
+            reason,
+            attempts,
+            alarm,
+            since,
+        };
         if before == Some(waiting) && dead.is_none() {
             return;
         }
@@ -104,13 +125,28 @@ impl<T: Clone> Sequencer<T> {
         self.dirty |= self.anchored && !self.told;
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
-        let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
-        self.push_change(Change { patch, applied: None, dead, closes: Closes::default() }, out);
+        let patch = Patch {
+            slot: None,
+            extras,
+            waiting: Some(Some(waiting)),
+        };
+        self.push_change(
+            Change {
+                patch,
+                applied: None,
+                dead,
+                closes: Closes::default(),
+            },
+            out,
+        );
         if before.is_none() {
             let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
             let head = self.current.as_ref().map(|current| &current.arrival);
             for arrival in head.into_iter().chain(memory) {
-                out.push(Effect::Close { stream_sequence: arrival.stream_sequence, outcome: None });
+                out.push(Effect::Close {
+                    stream_sequence: arrival.stream_sequence,
+                    outcome: None,
+                });
             }
         }
     }
@@ -120,7 +156,9 @@ impl<T: Clone> Sequencer<T> {
         if self.pass.is_some() {
             return false;
         }
-        let rung = self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
+        let rung = self
+            .waiting
+            .is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
         if self.dropped.is_some() && !self.verdict && (self.due || rung) {
             self.start_pass(now, out);
             return false;
@@ -129,7 +167,9 @@ impl<T: Clone> Sequencer<T> {
             return self.gap(now, out);
         }
         self.gap_since = None;
-        let over = self.waiting.is_some_and(|waiting| (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken.saturating_add(1));
+        let over = self.waiting.is_some_and(|waiting| {
+            (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken.saturating_add(1)
+        });
         if self.dirty || (self.dropped.is_none() && over) {
             self.commit(now, None, None, None, None, out);
         }
@@ -140,7 +180,9 @@ impl<T: Clone> Sequencer<T> {
     fn start_pass(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let Some(dropped) = self.dropped else { return };
         self.due = false;
-        let owed = self.waiting.is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
+        let owed = self
+            .waiting
+            .is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
         if !owed {
             self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
         }
@@ -167,7 +209,13 @@ impl<T: Clone> Sequencer<T> {
         }
         pass.cursor = last;
         let error = format!("stream sequences {first} to {last} were deleted by retention while this entity waited");
-        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        let dead = Dead {
+            event: None,
+            reason: DeadReason::Lost,
+            error,
+            attempts: 0,
+            lost: Some((first, last)),
+        };
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
         let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
         self.wait(now, reason, alarm, Some(dead), out);
@@ -175,7 +223,9 @@ impl<T: Clone> Sequencer<T> {
 
     /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one.
     pub(crate) fn pass_ended(&mut self, now: Now, to: u64, out: &mut Vec<Effect<T>>) {
-        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else { return };
+        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
+            return;
+        };
         pass.cursor = pass.cursor.max(to);
         if pass.over_from.is_none() && dropped.to > to {
             pass.to = dropped.to;
@@ -211,8 +261,15 @@ impl<T: Clone> Sequencer<T> {
     /// What it waited for is gone with the stream as it was: named once; what the stream has now is read all the same.
     pub(crate) fn gone(&mut self, now: Now, first: u64, last: u64, out: &mut Vec<Effect<T>>) {
         let Some(waiting) = self.waiting else { return };
-        let error = format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
-        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        let error =
+            format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
+        let dead = Dead {
+            event: None,
+            reason: DeadReason::Lost,
+            error,
+            attempts: 0,
+            lost: Some((first, last)),
+        };
         self.wait(now, waiting.reason, waiting.alarm, Some(dead), out);
     }
 
@@ -243,7 +300,10 @@ impl<T: Clone> Sequencer<T> {
 
     /// An operator's word.
     pub(crate) fn operator(&mut self, now: Now, word: Operator, out: &mut Vec<Effect<T>>) {
-        let head = self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place);
+        let head = self
+            .current
+            .as_ref()
+            .map_or_else(|| self.next_place(), |current| current.arrival.place);
         let answer = match word {
             Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
             Operator::Park => {
@@ -271,7 +331,14 @@ impl<T: Clone> Sequencer<T> {
     fn go_on(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         if self.waiting.is_some() {
             self.due = self.dropped.is_some();
-            self.wait_with(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), Attempts::default(), None, out);
+            self.wait_with(
+                now,
+                WaitReason::Resuming,
+                Some(Alarm::Host(now.host)),
+                Attempts::default(),
+                None,
+                out,
+            );
         }
     }
 }

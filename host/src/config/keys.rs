@@ -193,7 +193,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("pipelines.*.handlers[].state-keys-max", Kind::Integer(1, 1_000_000), "1000", "Keys in the state of one entity."),
     key("pipelines.*.handlers[].outputs-max", Kind::Integer(1, 10_000), "100", "Outputs of one event. One more fails the call as `too-large`."),
     key("pipelines.*.handlers[].output-bytes-max", Kind::Size(KIB, 256 * MIB), r#""1MiB""#, "Bytes of all outputs of one event, with subjects and headers."),
-    key("pipelines.*.handlers[].log-lines-max", Kind::Integer(1, 100_000), "100", "Log lines of one call. Further ones are dropped, and one warning says so."),
+    key("pipelines.*.handlers[].log-lines-max", Kind::Integer(1, 100_000), "100", "Log lines of one call. One more ends it (`too-large`); lines printed through WASI are dropped instead."),
 ];
 
 /// The entry of a path as it stands in the table.

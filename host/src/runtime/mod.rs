@@ -134,7 +134,7 @@ pub enum FailureKind {
     Memory,
     /// It emitted what it may not emit.
     OutputRefused,
-    /// It went past a bound on state or outputs.
+    /// It went past a bound on state, outputs or log lines.
     TooLarge,
     /// The host could not run it: no room for an instance. Not the handler's fault; no attempt is counted.
     Host,

@@ -66,7 +66,7 @@ async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
     let pipeline = job.pipeline.clone();
     let mut all = Vec::with_capacity(pipeline.handlers.len());
     for (index, handler) in pipeline.handlers.iter().enumerate() {
-        let warm = job.instances.get_mut(index).and_then(Option::take).filter(Instance::usable);
+        let warm = job.instances.get_mut(index).and_then(Option::take).filter(|instance| instance.serves(&job.event.key));
         let instance = match warm {
             Some(instance) => Ok(instance),
             None => handler.instantiate().await,

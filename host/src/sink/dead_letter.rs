@@ -144,7 +144,8 @@ fn carried(header: &Header) -> (String, String) {
     } else {
         header.name.clone()
     };
-    (sendable_name(&name), escape(&header.value))
+    // As it came; only what would end the header's line is written out.
+    (sendable_name(&name), header.value.replace('\r', "\\r").replace('\n', "\\n"))
 }
 
 /// The input's own name of a header on a dead letter; `None` for headers that we added.

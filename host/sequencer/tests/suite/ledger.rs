@@ -27,21 +27,40 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { slots: self.slots.values().copied().collect(), extras: self.extras.clone(), waiting: self.waiting }
+        Snapshot {
+            slots: self.slots.values().copied().collect(),
+            extras: self.extras.clone(),
+            waiting: self.waiting,
+        }
     }
 
     /// One change becomes durable.
     pub(crate) fn write(&mut self, plan: &Plan, change: &Change<u64>, late: bool) {
         if let Some(applied) = &change.applied {
             let message = message(plan, applied.ticket);
-            assert!(!self.dead.contains_key(&applied.ticket), "applied {applied:?} after its dead letter");
+            assert!(
+                !self.dead.contains_key(&applied.ticket),
+                "applied {applied:?} after its dead letter"
+            );
             for (before, _) in &self.applied {
                 let before = self::message(plan, *before);
-                assert!(before.place != message.place, "{:?} applied twice: {before:?} and {message:?}", message.place);
+                assert!(
+                    before.place != message.place,
+                    "{:?} applied twice: {before:?} and {message:?}",
+                    message.place
+                );
             }
             if !late {
-                let last = self.applied.iter().rev().find(|(_, late)| !late).map(|(ticket, _)| self::message(plan, *ticket));
-                assert!(last.is_none_or(|last| last.place < message.place), "out of order: {message:?} after {last:?}");
+                let last = self
+                    .applied
+                    .iter()
+                    .rev()
+                    .find(|(_, late)| !late)
+                    .map(|(ticket, _)| self::message(plan, *ticket));
+                assert!(
+                    last.is_none_or(|last| last.place < message.place),
+                    "out of order: {message:?} after {last:?}"
+                );
             }
             self.applied.push((applied.ticket, late));
         }
@@ -54,7 +73,11 @@ impl Ledger {
             if let Some(event) = dead.event.as_ref().filter(|event| !excused(event)) {
                 let twice = self.dead.insert(event.stream_sequence, dead.reason);
                 assert!(twice.is_none(), "two dead letters of {event:?}: {twice:?}, then {:?}", dead.reason);
-                assert!(!self.applied.iter().any(|(ticket, _)| *ticket == event.stream_sequence), "dead letter {:?} of applied {event:?}", dead.reason);
+                assert!(
+                    !self.applied.iter().any(|(ticket, _)| *ticket == event.stream_sequence),
+                    "dead letter {:?} of applied {event:?}",
+                    dead.reason
+                );
             }
             self.lost.extend(dead.lost);
         }
@@ -80,8 +103,17 @@ impl Ledger {
         if let Some(waiting) = change.patch.waiting {
             self.waiting = waiting;
         }
-        let position = self.slots.values().max_by_key(|slot| slot.count).map(|slot| slot.position).max(self.extras.position);
-        assert!(position >= self.position, "the position fell from {:?} to {position:?}", self.position);
+        let position = self
+            .slots
+            .values()
+            .max_by_key(|slot| slot.count)
+            .map(|slot| slot.position)
+            .max(self.extras.position);
+        assert!(
+            position >= self.position,
+            "the position fell from {:?} to {position:?}",
+            self.position
+        );
         self.position = position;
     }
 
@@ -111,9 +143,15 @@ impl Ledger {
 
     /// In one life of the host a message is counted once. (Retention can take the original of what was counted as its copy.)
     fn count(&mut self, plan: &Plan, stream_sequence: u64, outcome: Outcome) {
-        let before = self.counted.insert(stream_sequence, outcome).filter(|before| *before != Outcome::Duplicate);
+        let before = self
+            .counted
+            .insert(stream_sequence, outcome)
+            .filter(|before| *before != Outcome::Duplicate);
         let place = message(plan, stream_sequence).place.unwrap_or_default();
-        assert!(before.is_none() || self.below_floor(place, stream_sequence), "{stream_sequence} is counted twice: {before:?}, then {outcome:?}");
+        assert!(
+            before.is_none() || self.below_floor(place, stream_sequence),
+            "{stream_sequence} is counted twice: {before:?}, then {outcome:?}"
+        );
     }
 
     /// The host died: closes above the watermark mean nothing any more.
@@ -149,15 +187,24 @@ impl Ledger {
             let same_id = |other: &&Message| other.stream_sequence != message.stream_sequence && message.id != 0 && other.id == message.id;
             let fine = self.covered(message)
                 || plan.messages.iter().filter(copies).any(|other| told || self.covered(other))
-                || plan.messages.iter().filter(same_id).any(|other| (told || Some(place) <= self.position) && self.covered(other));
-            assert!(fine, "forgotten: {message:?}; watermark {}, waiting {:?}", self.watermark, self.waiting);
+                || plan
+                    .messages
+                    .iter()
+                    .filter(same_id)
+                    .any(|other| (told || Some(place) <= self.position) && self.covered(other));
+            assert!(
+                fine,
+                "forgotten: {message:?}; watermark {}, waiting {:?}",
+                self.watermark, self.waiting
+            );
         }
     }
-
 }
 
 pub(crate) fn message(plan: &Plan, stream_sequence: u64) -> &Message {
-    let at = plan.messages.binary_search_by_key(&stream_sequence, |message| message.stream_sequence);
+    let at = plan
+        .messages
+        .binary_search_by_key(&stream_sequence, |message| message.stream_sequence);
     &plan.messages[at.expect("no such message")]
 }
 

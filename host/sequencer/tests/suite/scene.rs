@@ -1,8 +1,8 @@
 //! The words in which scenarios are told: one entity, one line per thing that happens, and what the sequencer wants done as plain text.
 
 use seriatim_sequencer::{
-    Alarm, Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Input, Millis, Now, Operator, Outcome, Place, Policy, Sequencer, Slot, Snapshot,
-    Waiting,
+    Alarm, Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Input, Millis, Now, Operator, Outcome, Place, Policy, Sequencer,
+    Slot, Snapshot, Waiting,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,8 +63,19 @@ impl Scene {
     pub(crate) fn comes_as(&mut self, sequence: u64, id: u64, payload: u64) -> String {
         let stream_sequence = self.next;
         self.next += 1;
-        let place = Place { epoch: self.epoch, sequence };
-        let arrival = Arrival { ticket: stream_sequence, place, stream_sequence, id, payload, time: self.now.stream, bytes: 1 };
+        let place = Place {
+            epoch: self.epoch,
+            sequence,
+        };
+        let arrival = Arrival {
+            ticket: stream_sequence,
+            place,
+            stream_sequence,
+            id,
+            payload,
+            time: self.now.stream,
+            bytes: 1,
+        };
         self.events.insert(stream_sequence, arrival.clone());
         self.step(Input::Arrived(arrival))
     }
@@ -109,7 +120,10 @@ impl Scene {
     }
 
     pub(crate) fn fails(&mut self, reason: DeadReason) -> String {
-        self.step(Input::Failed(Failure { reason, error: String::from("no") }))
+        self.step(Input::Failed(Failure {
+            reason,
+            error: String::from("no"),
+        }))
     }
 
     pub(crate) fn committed(&mut self) -> String {
@@ -150,11 +164,21 @@ impl Scene {
     }
 
     pub(crate) fn resume(&mut self, sequence: u64) -> String {
-        self.step(Input::Operator(Operator::Resume { place: Place { epoch: self.epoch, sequence } }))
+        self.step(Input::Operator(Operator::Resume {
+            place: Place {
+                epoch: self.epoch,
+                sequence,
+            },
+        }))
     }
 
     pub(crate) fn skip(&mut self, sequence: u64) -> String {
-        self.step(Input::Operator(Operator::Skip { place: Place { epoch: self.epoch, sequence } }))
+        self.step(Input::Operator(Operator::Skip {
+            place: Place {
+                epoch: self.epoch,
+                sequence,
+            },
+        }))
     }
 
     /// The entity leaves memory (or the host stops with everything closed) and is loaded again.
@@ -180,13 +204,21 @@ impl Scene {
 
     fn sequence(&self, ticket: u64) -> String {
         let place = self.events[&ticket].place;
-        if place.epoch == 0 { place.sequence.to_string() } else { format!("{}/{}", place.epoch, place.sequence) }
+        if place.epoch == 0 {
+            place.sequence.to_string()
+        } else {
+            format!("{}/{}", place.epoch, place.sequence)
+        }
     }
 
     fn tell(&self, effect: &Effect<u64>) -> String {
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
-                let attempt = if *attempt > 1 { format!(" attempt {attempt}") } else { String::new() };
+                let attempt = if *attempt > 1 {
+                    format!(" attempt {attempt}")
+                } else {
+                    String::new()
+                };
                 format!("deliver {}{attempt}{}", self.sequence(*ticket), if *late { " late" } else { "" })
             }
             Effect::Commit(change) => self.tell_change(change),

@@ -5,7 +5,8 @@ use crate::dice::Dice;
 use crate::ledger::{Ledger, message};
 use crate::plan::{Message, Mode, Plan};
 use seriatim_sequencer::{
-    Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Head, Input, Now, Operator, Outcome, Place, Policy, Sequencer, StopReason,
+    Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Head, Input, Now, Operator, Outcome, Place, Policy, Sequencer,
+    StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -101,7 +102,10 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { host: self.host, stream: self.stream_time }
+        Now {
+            host: self.host,
+            stream: self.stream_time,
+        }
     }
 
     /// The last message the shard has taken.
@@ -142,14 +146,24 @@ impl World {
         assert!(!status.sentence().is_empty());
         assert!(sequencer.held().0 <= self.policy.held_max, "held {}", sequencer.held().0);
         assert!(status.queued <= self.policy.queue_max, "queued {}", status.queued);
-        assert_eq!(sequencer.running(), matches!(status.head, Head::Running(_)) || (status.head == Head::Stopped && sequencer.running()));
+        assert_eq!(
+            sequencer.running(),
+            matches!(status.head, Head::Running(_)) || (status.head == Head::Stopped && sequencer.running())
+        );
         let count = effects.len();
-        assert!(count <= 4 * (self.policy.held_max + self.policy.queue_max) + 20, "a storm of {count} effects");
+        assert!(
+            count <= 4 * (self.policy.held_max + self.policy.queue_max) + 20,
+            "a storm of {count} effects"
+        );
         for effect in effects.drain(..) {
             self.perform(effect);
         }
         self.effects = effects;
-        assert_eq!(self.sequencer.as_ref().unwrap().running(), self.running.is_some(), "what runs is what was delivered");
+        assert_eq!(
+            self.sequencer.as_ref().unwrap().running(),
+            self.running.is_some(),
+            "what runs is what was delivered"
+        );
         count
     }
 
@@ -160,16 +174,27 @@ impl World {
                 assert!(self.running.is_none(), "two deliveries at once");
                 assert!(self.stopped.is_none(), "a delivery after the stop");
                 let place = message(&self.plan, ticket).place;
-                let again = self.ledger.applied.iter().any(|(applied, _)| message(&self.plan, *applied).place == place);
+                let again = self
+                    .ledger
+                    .applied
+                    .iter()
+                    .any(|(applied, _)| message(&self.plan, *applied).place == place);
                 assert!(!again, "delivered although applied: {place:?}");
                 let failed = self.fails_seen.get(&ticket).copied().unwrap_or(0);
                 assert!(attempt >= 1 && attempt <= failed + 1, "attempt {attempt} after {failed} failures");
-                assert!(attempt as usize <= self.policy.retry.len() + 1, "attempt {attempt} of {}", self.policy.retry.len() + 1);
+                assert!(
+                    attempt as usize <= self.policy.retry.len() + 1,
+                    "attempt {attempt} of {}",
+                    self.policy.retry.len() + 1
+                );
                 self.running = Some((ticket, attempt, late));
                 self.deliveries.push((ticket, attempt, late));
             }
             Effect::Commit(change) => {
-                let late = change.applied.as_ref().is_some_and(|applied| self.deliveries.last().is_some_and(|last| last.0 == applied.ticket && last.2));
+                let late = change
+                    .applied
+                    .as_ref()
+                    .is_some_and(|applied| self.deliveries.last().is_some_and(|last| last.0 == applied.ticket && last.2));
                 self.store.push_back(Item::Commit(Box::new(change), late));
             }
             Effect::Close { stream_sequence, outcome } => self.store.push_back(Item::Close(stream_sequence, outcome)),
@@ -178,7 +203,11 @@ impl World {
                 assert!(from <= to, "an empty catch-up {from}..{to}");
                 assert!(to <= self.taken(), "a catch-up beyond what was read");
                 self.catch_ups += 1;
-                self.pass = Some(PassReader { cursor: from - 1, to, started: false });
+                self.pass = Some(PassReader {
+                    cursor: from - 1,
+                    to,
+                    started: false,
+                });
             }
             Effect::ExtendCatchUp { to } => {
                 let pass = self.ended.take().expect("nothing to extend");
@@ -194,7 +223,9 @@ impl World {
     // What can happen, one thing at a time. Each returns whether it could.
 
     pub(crate) fn publish(&mut self) -> bool {
-        let Some(message) = self.plan.messages.get_mut(self.published) else { return false };
+        let Some(message) = self.plan.messages.get_mut(self.published) else {
+            return false;
+        };
         self.published += 1;
         self.host = self.host.max(message.time);
         // The broker stamps what it gets when it gets it.
@@ -204,7 +235,10 @@ impl World {
 
     /// The first published message at or above a stream sequence.
     fn at_or_above(&self, stream_sequence: u64) -> Option<Message> {
-        let at = self.plan.messages.partition_point(|message| message.stream_sequence < stream_sequence);
+        let at = self
+            .plan
+            .messages
+            .partition_point(|message| message.stream_sequence < stream_sequence);
         self.plan.messages[..self.published].get(at).copied()
     }
 
@@ -218,7 +252,9 @@ impl World {
             self.ledger.lost.push(gone);
             self.next_read = self.first;
         }
-        let Some(next) = self.at_or_above(self.next_read) else { return false };
+        let Some(next) = self.at_or_above(self.next_read) else {
+            return false;
+        };
         self.opened.insert(next.stream_sequence);
         self.stream_time = self.stream_time.max(next.time);
         if next.place.is_some() {
@@ -261,7 +297,11 @@ impl World {
             None => {}
         }
         let watermark = self.opened.first().map_or(self.next_read - 1, |open| open - 1);
-        assert!(watermark >= self.ledger.watermark, "the watermark fell from {} to {watermark}", self.ledger.watermark);
+        assert!(
+            watermark >= self.ledger.watermark,
+            "the watermark fell from {} to {watermark}",
+            self.ledger.watermark
+        );
         self.ledger.watermark = watermark;
         self.ledger.check(&self.plan);
         true
@@ -277,7 +317,9 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self) -> bool {
-        let Some((ticket, attempt, _)) = self.running.take() else { return false };
+        let Some((ticket, attempt, _)) = self.running.take() else {
+            return false;
+        };
         if self.dice.once_in(self.plan.faults.undelivered) {
             self.step(Input::Undelivered);
             return true;
@@ -292,7 +334,10 @@ impl World {
             Some(reason) => {
                 let seen = self.fails_seen.entry(ticket).or_insert(0);
                 *seen = attempt.max(*seen);
-                self.step(Input::Failed(Failure { reason, error: String::from("scripted") }))
+                self.step(Input::Failed(Failure {
+                    reason,
+                    error: String::from("scripted"),
+                }))
             }
             None => self.step(Input::Applied),
         };
@@ -350,7 +395,11 @@ impl World {
     pub(crate) fn tick(&mut self) -> bool {
         let now = self.now();
         if self.sequencer.is_none() {
-            let rings = self.ledger.waiting.and_then(|waiting| waiting.alarm).is_some_and(|alarm| alarm.rung(now));
+            let rings = self
+                .ledger
+                .waiting
+                .and_then(|waiting| waiting.alarm)
+                .is_some_and(|alarm| alarm.rung(now));
             if !rings {
                 return false;
             }
@@ -365,7 +414,11 @@ impl World {
             }
             self.step(Input::Tick);
         }
-        panic!("busy loop: next_wakeup stays due: {:?}, {:?}", self.sequencer.as_ref().unwrap().next_wakeup(), self.sequencer.as_ref().unwrap().status(now));
+        panic!(
+            "busy loop: next_wakeup stays due: {:?}, {:?}",
+            self.sequencer.as_ref().unwrap().next_wakeup(),
+            self.sequencer.as_ref().unwrap().status(now)
+        );
     }
 
     /// To the next wake-up, at most.
@@ -391,7 +444,10 @@ impl World {
             return false;
         }
         assert!(self.running.is_none() && self.pass.is_none() && self.acks == 0);
-        assert!(!self.store.iter().any(|item| matches!(item, Item::Commit(..))), "left with a commit in flight");
+        assert!(
+            !self.store.iter().any(|item| matches!(item, Item::Commit(..))),
+            "left with a commit in flight"
+        );
         self.note(|| String::from("leave"));
         self.sequencer = None;
         self.blocked = false;
@@ -440,7 +496,10 @@ impl World {
             Head::Running(place) | Head::Missing(place) | Head::Retrying { place, .. } => place,
             _ => {
                 // Ask with a wrong place: the answer names the right one.
-                let nowhere = Place { epoch: u64::MAX, sequence: u64::MAX };
+                let nowhere = Place {
+                    epoch: u64::MAX,
+                    sequence: u64::MAX,
+                };
                 self.step(Input::Operator(Operator::Resume { place: nowhere }));
                 match self.answers.last() {
                     Some(Answer::Elsewhere { head }) => *head,
@@ -498,7 +557,11 @@ impl World {
             self.step(Input::Shed);
         }
         if self.dice.once_in(faults.outputs) {
-            let input = if self.blocked || self.dice.once_in(3) { Input::OutputsFree } else { Input::OutputsBlocked };
+            let input = if self.blocked || self.dice.once_in(3) {
+                Input::OutputsFree
+            } else {
+                Input::OutputsBlocked
+            };
             self.outputs(input);
         }
         if self.dice.once_in(faults.refused) {
@@ -556,7 +619,11 @@ impl World {
             idle += 1;
             if idle > 40 {
                 let storm = self.catch_ups - catch_ups;
-                assert!(storm <= 20 + 4 * self.plan.messages.len() as u64, "{storm} catch-ups for {} messages", self.plan.messages.len());
+                assert!(
+                    storm <= 20 + 4 * self.plan.messages.len() as u64,
+                    "{storm} catch-ups for {} messages",
+                    self.plan.messages.len()
+                );
                 return true;
             }
             self.pass_time(100_000);

@@ -145,8 +145,10 @@ async fn log_lines_are_placed_escaped_and_bounded() {
 
     let logged = Logged::new();
     let handler = limited(|limits| limits.log_lines_max = 5);
-    once(&handler, r#"{"do": "log-flood", "count": 100000}"#).await.result.unwrap();
-    let messages = logged.messages();
-    assert_eq!(messages.len(), 6);
-    assert_eq!((messages[4].as_str(), messages[5].contains("log-lines-max = 5")), ("line 4", true));
+    once(&handler, r#"{"do": "log-flood", "count": 5}"#).await.result.unwrap();
+    assert_eq!(logged.messages(), (0..5).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    let flood = failure(&handler, r#"{"do": "log-flood", "count": 100000}"#).await;
+    assert_eq!(flood.kind, FailureKind::TooLarge);
+    assert!(flood.message.contains("more than 5 log lines"), "{flood}");
+    assert_eq!(logged.messages().len(), 10);
 }
