@@ -92,7 +92,10 @@ fn split(pipeline: &Pipeline, decoder: &Decoder, batch: ReadBatch, shards: usize
                     part.events.push(Arc::new(event));
                 }
             }
-            Err(malformed) => own(&mut parts, OwnItem::Malformed { message, reason: malformed.reason, entity: malformed.entity.map(|entity| entity.to_string()) }),
+            Err(malformed) => own(
+                &mut parts,
+                OwnItem::Malformed { message, reason: malformed.reason, entity: malformed.entity.map(|entity| entity.to_string()) },
+            ),
         }
     }
     parts

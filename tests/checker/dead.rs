@@ -11,10 +11,7 @@ pub(super) fn check(history: &History, expected: &Expected, verdict: &mut Verdic
     let mut lost = 0;
     for kept in &history.dead {
         let Some(reason) = kept.header("Seriatim-Dead-Reason") else {
-            verdict.broken(format!(
-                "dead letter {} on {} has no Seriatim-Dead-Reason",
-                kept.stream_sequence, kept.subject
-            ));
+            verdict.broken(format!("dead letter {} on {} has no Seriatim-Dead-Reason", kept.stream_sequence, kept.subject));
             continue;
         };
         subject(kept, reason, expected, verdict);
@@ -35,18 +32,12 @@ pub(super) fn check(history: &History, expected: &Expected, verdict: &mut Verdic
     for (number, reason) in &expected.dead {
         match found.get(number).map_or(&[][..], Vec::as_slice) {
             [only] if only == reason => {}
-            other => verdict.broken(format!(
-                "{}: {other:?} in the dead letters, expected once {reason:?}",
-                named(*number, &sent)
-            )),
+            other => verdict.broken(format!("{}: {other:?} in the dead letters, expected once {reason:?}", named(*number, &sent))),
         }
     }
     for (number, reasons) in &found {
         if !expected.dead.contains_key(number) {
-            verdict.broken(format!(
-                "{}: dead-lettered as {reasons:?}, expected was none",
-                named(*number, &sent)
-            ));
+            verdict.broken(format!("{}: dead-lettered as {reasons:?}, expected was none", named(*number, &sent)));
         }
     }
     match (expected.lost, lost) {
@@ -59,10 +50,7 @@ pub(super) fn check(history: &History, expected: &Expected, verdict: &mut Verdic
 fn subject(kept: &Kept, reason: &str, expected: &Expected, verdict: &mut Verdict) {
     let wanted = format!("seriatim.dead.{}.{reason}", expected.pipeline);
     if kept.subject != wanted {
-        verdict.broken(format!(
-            "dead letter {} ({reason}) is on {}, not on {wanted}",
-            kept.stream_sequence, kept.subject
-        ));
+        verdict.broken(format!("dead letter {} ({reason}) is on {}, not on {wanted}", kept.stream_sequence, kept.subject));
     }
     for name in ["Seriatim-Dead-Pipeline", "Seriatim-Dead-Stream"] {
         if kept.header(name).is_none_or(str::is_empty) {
@@ -78,10 +66,7 @@ fn id(kept: &Kept, number: u64, expected: &Expected, verdict: &mut Verdict) {
     let right = matches!(parts.as_slice(), [pipeline, generation, "dead", last]
         if *pipeline == expected.pipeline && generation.parse::<u64>().is_ok() && *last == number.to_string());
     if !right {
-        verdict.broken(format!(
-            "dead letter {} of message {number}: Nats-Msg-Id is {id:?}",
-            kept.stream_sequence
-        ));
+        verdict.broken(format!("dead letter {} of message {number}: Nats-Msg-Id is {id:?}", kept.stream_sequence));
     }
 }
 
@@ -93,31 +78,15 @@ fn as_it_came(kept: &Kept, sent: &Sent, verdict: &mut Verdict) {
         verdict.broken(format!("dead letter of message {number}: its payload is not what was published"));
     }
     for (name, value) in &sent.headers {
-        let now = if name.starts_with("Nats-") {
-            format!("Seriatim-Dead-{name}")
-        } else {
-            name.clone()
-        };
-        let values: Vec<_> = kept
-            .headers
-            .iter()
-            .filter(|(known, _)| *known == now)
-            .map(|(_, value)| value)
-            .collect();
+        let now = if name.starts_with("Nats-") { format!("Seriatim-Dead-{name}") } else { name.clone() };
+        let values: Vec<_> = kept.headers.iter().filter(|(known, _)| *known == now).map(|(_, value)| value).collect();
         if !values.contains(&value) {
-            verdict.broken(format!(
-                "dead letter of message {number}: header {now} is {values:?}, published was {value:?}"
-            ));
+            verdict.broken(format!("dead letter of message {number}: header {now} is {values:?}, published was {value:?}"));
         }
     }
-    let foreign = kept
-        .headers
-        .iter()
-        .find(|(name, _)| name.starts_with("Nats-") && name != "Nats-Msg-Id");
+    let foreign = kept.headers.iter().find(|(name, _)| name.starts_with("Nats-") && name != "Nats-Msg-Id");
     if let Some((name, _)) = foreign {
-        verdict.broken(format!(
-            "dead letter of message {number}: carries {name}, which the broker would act upon"
-        ));
+        verdict.broken(format!("dead letter of message {number}: carries {name}, which the broker would act upon"));
     }
 }
 

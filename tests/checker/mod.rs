@@ -79,13 +79,7 @@ impl Expected {
             sequences.sort_unstable();
             sequences.dedup();
         }
-        Self {
-            outputs,
-            dead: BTreeMap::new(),
-            lost: false,
-            pipeline: "flights",
-            handler: "echo",
-        }
+        Self { outputs, dead: BTreeMap::new(), lost: false, pipeline: "flights", handler: "echo" }
     }
 
     /// This entity's outputs are exactly these, in this order.

@@ -21,10 +21,7 @@ pub(super) fn check(history: &History, expected: &Expected, verdict: &mut Verdic
     }
     for (entity, outputs) in &entities {
         if !expected.outputs.contains_key(entity) {
-            verdict.broken(format!(
-                "entity {entity}: outputs of an entity that nobody published\n{}",
-                shown(outputs, 0)
-            ));
+            verdict.broken(format!("entity {entity}: outputs of an entity that nobody published\n{}", shown(outputs, 0)));
         }
     }
 }
@@ -38,10 +35,7 @@ pub(super) fn once(kept: &[Kept], what: &str, verdict: &mut Verdict) {
             continue;
         };
         if let Some(earlier) = seen.insert(id, kept.stream_sequence) {
-            verdict.broken(format!(
-                "{what} {id} is there twice: as {earlier} and as {} of its stream",
-                kept.stream_sequence
-            ));
+            verdict.broken(format!("{what} {id} is there twice: as {earlier} and as {} of its stream", kept.stream_sequence));
         }
     }
 }
@@ -61,12 +55,7 @@ impl<'a> Output<'a> {
             value.parse().map_err(|_| format!("{name} is {value:?}"))
         };
         let entity = kept.header("Seriatim-Entity").ok_or("no Seriatim-Entity")?;
-        Ok(Self {
-            kept,
-            entity,
-            sequence: number("Echo-Sequence")?,
-            count: number("Echo-Count")?,
-        })
+        Ok(Self { kept, entity, sequence: number("Echo-Sequence")?, count: number("Echo-Count")? })
     }
 }
 
@@ -87,10 +76,7 @@ fn order(entity: &str, wanted: &[u64], found: &[Output<'_>], verdict: &mut Verdi
             (None, None) => return,
         };
         let (have, want) = (found.len(), wanted.len());
-        verdict.broken(format!(
-            "entity {entity}: {problem} ({have} outputs, {want} expected)\n{}",
-            shown(found, at)
-        ));
+        verdict.broken(format!("entity {entity}: {problem} ({have} outputs, {want} expected)\n{}", shown(found, at)));
     }
     for (at, output) in found.iter().enumerate() {
         if output.count != at as u64 + 1 {
@@ -107,9 +93,7 @@ fn order(entity: &str, wanted: &[u64], found: &[Output<'_>], verdict: &mut Verdi
 
 /// Subject, id, headers and payload of one output.
 fn form(output: &Output<'_>, expected: &Expected, first: &HashMap<(&str, u64), &Sent>, verdict: &mut Verdict) {
-    let Output {
-        kept, entity, sequence, ..
-    } = *output;
+    let Output { kept, entity, sequence, .. } = *output;
     let mut wrong = |problem: String| verdict.broken(format!("output {} of {entity} {sequence}: {problem}", kept.stream_sequence));
     let subject = format!("echo.{}", token(entity));
     if kept.subject != subject {
@@ -138,18 +122,11 @@ fn form(output: &Output<'_>, expected: &Expected, first: &HashMap<(&str, u64), &
         return;
     };
     if cause.payload != kept.payload {
-        wrong(format!(
-            "payload {:?}, published was {:?}",
-            text(&kept.payload),
-            text(&cause.payload)
-        ));
+        wrong(format!("payload {:?}, published was {:?}", text(&kept.payload), text(&cause.payload)));
     }
     let id = find(&cause.headers, "Seriatim-Id").or_else(|| find(&cause.headers, "Nats-Msg-Id"));
     if id.is_some() && kept.header("Seriatim-Causation-Id") != id {
-        wrong(format!(
-            "Seriatim-Causation-Id is {:?}, not {id:?}",
-            kept.header("Seriatim-Causation-Id")
-        ));
+        wrong(format!("Seriatim-Causation-Id is {:?}, not {id:?}", kept.header("Seriatim-Causation-Id")));
     }
 }
 

@@ -8,21 +8,12 @@ fn sent(stream_sequence: u64, entity: &str, sequence: u64) -> Sent {
         ("Seriatim-Id".to_owned(), format!("{entity}-{sequence}")),
         ("Nats-Msg-Id".to_owned(), format!("{entity}-{sequence}")),
     ];
-    Sent {
-        stream_sequence,
-        entity: entity.to_owned(),
-        sequence,
-        headers,
-        payload: format!("{entity} {sequence}").into_bytes(),
-    }
+    Sent { stream_sequence, entity: entity.to_owned(), sequence, headers, payload: format!("{entity} {sequence}").into_bytes() }
 }
 
 fn output(stream_sequence: u64, entity: &str, sequence: u64, count: u64) -> Kept {
     let headers = [
-        (
-            "Nats-Msg-Id",
-            format!("flights:0:0:{}:{sequence}:echo:0", entity.replace(' ', "%20")),
-        ),
+        ("Nats-Msg-Id", format!("flights:0:0:{}:{sequence}:echo:0", entity.replace(' ', "%20"))),
         ("Seriatim-Entity", entity.to_owned()),
         ("Seriatim-Cause-Sequence", sequence.to_string()),
         ("Seriatim-Causation-Id", format!("{entity}-{sequence}")),
@@ -33,28 +24,14 @@ fn output(stream_sequence: u64, entity: &str, sequence: u64, count: u64) -> Kept
         ("Echo-Count", count.to_string()),
     ];
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Kept {
-        stream_sequence,
-        subject: format!("echo.{}", token(entity)),
-        headers,
-        payload: format!("{entity} {sequence}").into_bytes(),
-    }
+    Kept { stream_sequence, subject: format!("echo.{}", token(entity)), headers, payload: format!("{entity} {sequence}").into_bytes() }
 }
 
 fn letter(sent: &Sent, reason: &str) -> Kept {
     let mut headers: Vec<_> = sent
         .headers
         .iter()
-        .map(|(name, value)| {
-            (
-                if name.starts_with("Nats-") {
-                    format!("Seriatim-Dead-{name}")
-                } else {
-                    name.clone()
-                },
-                value.clone(),
-            )
-        })
+        .map(|(name, value)| (if name.starts_with("Nats-") { format!("Seriatim-Dead-{name}") } else { name.clone() }, value.clone()))
         .collect();
     for (name, value) in [
         ("Nats-Msg-Id", format!("flights:0:dead:{}", sent.stream_sequence)),
@@ -65,30 +42,14 @@ fn letter(sent: &Sent, reason: &str) -> Kept {
     ] {
         headers.push((name.to_owned(), value));
     }
-    Kept {
-        stream_sequence: 1,
-        subject: format!("seriatim.dead.flights.{reason}"),
-        headers,
-        payload: sent.payload.clone(),
-    }
+    Kept { stream_sequence: 1, subject: format!("seriatim.dead.flights.{reason}"), headers, payload: sent.payload.clone() }
 }
 
 /// Three events of `a`, one of `b c`, published out of order and partly twice; everything right.
 fn good() -> History {
     History {
-        sent: vec![
-            sent(1, "a", 2),
-            sent(2, "a", 1),
-            sent(3, "b c", 1),
-            sent(4, "a", 2),
-            sent(5, "a", 3),
-        ],
-        outputs: vec![
-            output(1, "a", 1, 1),
-            output(2, "b c", 1, 1),
-            output(3, "a", 2, 2),
-            output(4, "a", 3, 3),
-        ],
+        sent: vec![sent(1, "a", 2), sent(2, "a", 1), sent(3, "b c", 1), sent(4, "a", 2), sent(5, "a", 3)],
+        outputs: vec![output(1, "a", 1, 1), output(2, "b c", 1, 1), output(3, "a", 2, 2), output(4, "a", 3, 3)],
         dead: Vec::new(),
     }
 }
@@ -176,11 +137,7 @@ fn an_unknown_entity_and_a_foreign_payload_are_found() {
 #[test]
 fn the_first_in_the_stream_is_the_one_that_counts() {
     let mut history = good();
-    history.sent.push(Sent {
-        stream_sequence: 6,
-        payload: b"other".to_vec(),
-        ..sent(6, "a", 3)
-    });
+    history.sent.push(Sent { stream_sequence: 6, payload: b"other".to_vec(), ..sent(6, "a", 3) });
     judge(&history, &everything(&history)).expect("no complaint");
     history.outputs[3].payload = b"other".to_vec();
     assert!(complaint(&history, &everything(&history)).contains("published was \"a 3\""));
@@ -194,12 +151,7 @@ fn wrong_ids_subjects_and_headers_are_found() {
     history.outputs[2].headers[5].1 = "other".to_owned();
     history.outputs[3].headers[6].1 = "short".to_owned();
     let text = complaint(&history, &everything(&history));
-    for part in [
-        "on echo.A, not on echo.a",
-        "8 parts, not 7",
-        "Seriatim-Handler is Some(\"other\")",
-        "Seriatim-Component is \"short\"",
-    ] {
+    for part in ["on echo.A, not on echo.a", "8 parts, not 7", "Seriatim-Handler is Some(\"other\")", "Seriatim-Component is \"short\""] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -207,9 +159,7 @@ fn wrong_ids_subjects_and_headers_are_found() {
 #[test]
 fn an_output_without_the_headers_is_found() {
     let mut history = good();
-    history.outputs[0]
-        .headers
-        .retain(|(name, _)| name != "Echo-Count" && name != "Nats-Msg-Id");
+    history.outputs[0].headers.retain(|(name, _)| name != "Echo-Count" && name != "Nats-Msg-Id");
     let text = complaint(&history, &everything(&history));
     assert!(text.contains("output 1 on echo.a: no Echo-Count"), "{text}");
     assert!(text.contains("output 1 on echo.a has no Nats-Msg-Id"), "{text}");
@@ -225,10 +175,7 @@ fn an_expected_dead_letter_passes_and_its_absence_is_found() {
     judge(&history, &expected).expect("no complaint");
     history.dead.clear();
     let text = complaint(&history, &expected);
-    assert!(
-        text.contains("message 6 (entity a, sequence 1, id a-1): [] in the dead letters, expected once \"conflict\""),
-        "{text}"
-    );
+    assert!(text.contains("message 6 (entity a, sequence 1, id a-1): [] in the dead letters, expected once \"conflict\""), "{text}");
 }
 
 #[test]
@@ -242,10 +189,7 @@ fn an_unexpected_or_doubled_dead_letter_and_another_reason_are_found() {
     assert!(text.contains("dead-lettered as [\"late\", \"late\"], expected was none"), "{text}");
     history.dead.pop();
     let text = complaint(&history, &everything(&history).dead(6, "conflict"));
-    assert!(
-        text.contains("[\"late\"] in the dead letters, expected once \"conflict\""),
-        "{text}"
-    );
+    assert!(text.contains("[\"late\"] in the dead letters, expected once \"conflict\""), "{text}");
 }
 
 #[test]

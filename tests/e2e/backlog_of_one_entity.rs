@@ -21,13 +21,10 @@ async fn backlog(entity: &'static str) {
     for other in 0..5 {
         world.until_applied(&format!("busy{other}"), BUSY).await;
     }
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0).await;
     world.publish_one(Input::event("big", 1)).await;
     for sequence in BUSY + 1..=BUSY + 20 {
-        world
-            .publish(&[Input::event("busy0", sequence), Input::event("busy1", sequence)])
-            .await;
+        world.publish(&[Input::event("busy0", sequence), Input::event("busy1", sequence)]).await;
         world.until_applied("busy1", sequence).await;
     }
     world.until_applied("big", BACKLOG / 2).await;

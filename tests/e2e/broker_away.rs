@@ -62,9 +62,7 @@ async fn away_for_longer_than_the_duplicate_window_and_every_gap_wait() {
     let host = world.host().await;
     let inputs = shuffled(&mut Random::new(64), 10, 100, 1);
     world.publish(&inputs).await;
-    world
-        .publish(&[Input::event("gap", 1), Input::event("gap", 3), Input::event("gap", 4)])
-        .await;
+    world.publish(&[Input::event("gap", 1), Input::event("gap", 3), Input::event("gap", 4)]).await;
     world.until_applied("gap", 1).await;
     // Outputs are on their way when it goes; some of them are stored and never confirmed.
     world.broker.kill();

@@ -57,8 +57,5 @@ async fn a_good_config_passes_and_starts_nothing() {
     let (code, out) = check(&file);
     assert_eq!(code, Some(0), "{out}");
     assert!(!world.config.store.exists(), "check makes no store");
-    assert!(
-        world.js.get_stream(crate::harness::DEAD_LETTERS).await.is_err(),
-        "check makes no stream"
-    );
+    assert!(world.js.get_stream(crate::harness::DEAD_LETTERS).await.is_err(), "check makes no stream");
 }

@@ -26,11 +26,7 @@ async fn inputs_that_carry_every_nats_header() {
     for (at, (name, value)) in (1..).zip(acted_upon) {
         let subject = format!("flights.m{at}");
         let id = format!("m-{at}");
-        let input = Input::event("m", 1)
-            .on(&subject)
-            .header("Nats-Msg-Id", &id)
-            .header("Seriatim-Sequence", "no")
-            .header(name, value);
+        let input = Input::event("m", 1).on(&subject).header("Nats-Msg-Id", &id).header("Seriatim-Sequence", "no").header(name, value);
         numbers.push(world.publish_one(input).await);
     }
     let schedule = Input::event("m", 1)
@@ -82,12 +78,7 @@ async fn a_message_as_large_as_the_broker_takes() {
     const PAYLOAD_MAX: u32 = 64 * 1024;
     let mut world = World::with_broker(PAYLOAD_MAX).await;
     let input = Input::event("m", 1).header("Seriatim-Sequence", "no");
-    let headers = 12
-        + input
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum::<usize>();
+    let headers = 12 + input.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
     let payload = vec![b'x'; PAYLOAD_MAX as usize - headers];
     let number = world.publish_one(input.payload(payload)).await;
     let host = world.host().await;

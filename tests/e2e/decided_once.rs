@@ -16,9 +16,7 @@ async fn dead_letters_are_not_written_again_long_after() {
     // A long call keeps the first message open: a restart has to read everything behind it again.
     world.publish_one(command("slow", 1, &json!({ "do": "slow", "ms": 15_000 }))).await;
     world.publish(&[Input::event("a", 1), Input::event("a", 3)]).await;
-    let malformed = world
-        .publish_one(Input::event("nobody", 1).header("Seriatim-Sequence", "one"))
-        .await;
+    let malformed = world.publish_one(Input::event("nobody", 1).header("Seriatim-Sequence", "one")).await;
     world.until_applied("a", 3).await;
     let late = world.publish_one(Input::event("a", 2)).await;
     let conflict = world.publish_one(Input::event("a", 1).payload("other").again()).await;
@@ -33,7 +31,5 @@ async fn dead_letters_are_not_written_again_long_after() {
     world.until_applied("slow", 1).await;
     world.settle(host).await;
     let expected = world.everything().outputs("a", [1, 3]).outputs("nobody", []);
-    world
-        .judge(&expected.dead(malformed, "malformed").dead(late, "late").dead(conflict, "conflict"))
-        .await;
+    world.judge(&expected.dead(malformed, "malformed").dead(late, "late").dead(conflict, "conflict")).await;
 }

@@ -31,8 +31,7 @@ async fn the_same_id_beyond_the_brokers_window() {
     .await;
     world.publish_one(Input::event("a", 3)).await;
     world.until_applied("a", 3).await;
-    host.metric("seriatim_events_total", &[("pipeline", "flights"), ("outcome", "duplicate")], 1.0)
-        .await;
+    host.metric("seriatim_events_total", &[("pipeline", "flights"), ("outcome", "duplicate")], 1.0).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
@@ -45,8 +44,7 @@ async fn the_same_event_under_another_id() {
     let renamed = Input::event("a", 1).header("Seriatim-Id", "other").header("Nats-Msg-Id", "other");
     world.publish(&[renamed, Input::event("a", 3)]).await;
     world.until_applied("a", 3).await;
-    host.metric("seriatim_events_total", &[("pipeline", "flights"), ("outcome", "duplicate")], 1.0)
-        .await;
+    host.metric("seriatim_events_total", &[("pipeline", "flights"), ("outcome", "duplicate")], 1.0).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
@@ -56,10 +54,7 @@ async fn the_same_sequence_with_another_payload_is_a_conflict() {
     let mut world = World::new().await;
     let host = world.host().await;
     world.publish(&[Input::event("a", 1), Input::event("a", 2)]).await;
-    let other = Input::event("a", 1)
-        .payload("something else")
-        .header("Seriatim-Id", "other")
-        .again();
+    let other = Input::event("a", 1).payload("something else").header("Seriatim-Id", "other").again();
     let conflict = world.publish_one(other).await;
     world.publish_one(Input::event("a", 3)).await;
     world.until_applied("a", 3).await;

@@ -6,24 +6,15 @@ use crate::harness::{Input, World};
 async fn held_events_go_on_when_the_missing_one_comes() {
     let mut world = World::new().await;
     let host = world.host().await;
-    world
-        .publish(&[
-            Input::event("a", 1),
-            Input::event("a", 4),
-            Input::event("a", 3),
-            Input::event("a", 6),
-        ])
-        .await;
+    world.publish(&[Input::event("a", 1), Input::event("a", 4), Input::event("a", 3), Input::event("a", 6)]).await;
     world.publish(&[Input::event("b", 1), Input::event("b", 2)]).await;
     world.until_applied("b", 2).await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0).await;
     world.publish_one(Input::event("a", 2)).await;
     world.until_applied("a", 4).await;
     world.publish_one(Input::event("a", 5)).await;
     world.until_applied("a", 6).await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 0.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 0.0).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
@@ -49,15 +40,11 @@ async fn an_entity_that_starts_anywhere_takes_the_lowest_seen() {
     world.config.flights().first_sequence = "\"any\"";
     world.config.flights().gap_wait = "1s";
     let host = world.host().await;
-    world
-        .publish(&[Input::event("a", 9), Input::event("a", 7), Input::event("a", 8)])
-        .await;
+    world.publish(&[Input::event("a", 9), Input::event("a", 7), Input::event("a", 8)]).await;
     world.until_applied("a", 9).await;
     let late = world.publish_one(Input::event("a", 6)).await;
     world.publish_one(Input::event("a", 10)).await;
     world.until_applied("a", 10).await;
     world.settle(host).await;
-    world
-        .judge(&world.everything().outputs("a", [7, 8, 9, 10]).dead(late, "late"))
-        .await;
+    world.judge(&world.everything().outputs("a", [7, 8, 9, 10]).dead(late, "late")).await;
 }

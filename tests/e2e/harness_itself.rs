@@ -8,11 +8,7 @@ async fn published_messages_survive_the_broker_and_are_read_back() {
     let mut random = Random::new(1);
     let inputs = shuffled(&mut random, 5, 100, 20);
     world.publish(&inputs).await;
-    assert_eq!(
-        world.sent.len(),
-        inputs.len(),
-        "each is stored: the doubled ones go past the broker's duplicate check"
-    );
+    assert_eq!(world.sent.len(), inputs.len(), "each is stored: the doubled ones go past the broker's duplicate check");
 
     world.broker.kill();
     world.broker.again().await;

@@ -11,8 +11,7 @@ async fn dies(failpoints: &[String]) {
     let inputs: Vec<_> = (2..=60).map(|sequence| Input::event("a", sequence)).collect();
     world.publish(&inputs).await;
     world.sentinel().await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0).await;
     host.kill();
 
     world.publish_one(Input::event("a", 1)).await;
@@ -38,11 +37,6 @@ async fn after_its_first_commit() {
 
 #[tokio::test]
 async fn in_the_middle_again_and_again() {
-    dies(&[
-        die_at("catch-up-commit-before"),
-        die_after(1, "commit-after"),
-        die_after(3, "publish-after"),
-        die_after(5, "commit-before"),
-    ])
-    .await;
+    dies(&[die_at("catch-up-commit-before"), die_after(1, "commit-after"), die_after(3, "publish-after"), die_after(5, "commit-before")])
+        .await;
 }

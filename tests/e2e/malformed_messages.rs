@@ -24,11 +24,7 @@ async fn malformed_messages_of_ten_kinds_and_more() {
         good().header("Seriatim-Entity", "a\tb"),
         good().and("Seriatim-Entity", "other"),
         good().header("Seriatim-Time", "yesterday"),
-        Input {
-            headers: Vec::new(),
-            payload: Vec::new(),
-            ..good()
-        },
+        Input { headers: Vec::new(), payload: Vec::new(), ..good() },
     ];
     world.publish_one(Input::event("a", 1)).await;
     let mut numbers = Vec::new();
@@ -40,12 +36,7 @@ async fn malformed_messages_of_ten_kinds_and_more() {
     world.until_applied("m", 1).await;
     world.settle(host).await;
     // The good event of `m` came last and must be what its entity starts with.
-    let spoilt: Vec<_> = world
-        .sent
-        .iter()
-        .filter(|sent| numbers.contains(&sent.stream_sequence))
-        .cloned()
-        .collect();
+    let spoilt: Vec<_> = world.sent.iter().filter(|sent| numbers.contains(&sent.stream_sequence)).cloned().collect();
     assert_eq!(spoilt.len(), numbers.len());
     let mut expected = world.everything();
     for number in numbers {
@@ -60,15 +51,7 @@ async fn payloads_that_hold_no_entity() {
     world.config.flights().entity = "json:/entity";
     let host = world.host().await;
     let mut numbers = Vec::new();
-    for payload in [
-        "",
-        "{",
-        "[]",
-        "{\"entity\":{}}",
-        "{\"entity\":null}",
-        "{\"entity\":\"\"}",
-        "{\"entity\":1.5}",
-    ] {
+    for payload in ["", "{", "[]", "{\"entity\":{}}", "{\"entity\":null}", "{\"entity\":\"\"}", "{\"entity\":1.5}"] {
         let input = Input::event("m", 1).again().payload(payload);
         numbers.push(world.publish_one(input).await);
     }

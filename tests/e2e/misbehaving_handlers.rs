@@ -68,48 +68,28 @@ async fn state_past_its_limits() {
 
 #[tokio::test]
 async fn a_forbidden_subject() {
-    let error = ends_as(
-        "output-refused",
-        json!({ "do": "emit", "subject": "flights.a", "headers": [], "bytes": 1 }),
-    )
-    .await;
+    let error = ends_as("output-refused", json!({ "do": "emit", "subject": "flights.a", "headers": [], "bytes": 1 })).await;
     assert!(error.contains("flights.a"), "{error:?} names the subject");
 }
 
 #[tokio::test]
 async fn no_subject_at_all() {
-    ends_as(
-        "output-refused",
-        json!({ "do": "emit", "subject": "echo..a b", "headers": [], "bytes": 1 }),
-    )
-    .await;
+    ends_as("output-refused", json!({ "do": "emit", "subject": "echo..a b", "headers": [], "bytes": 1 })).await;
 }
 
 #[tokio::test]
 async fn line_breaks_in_headers() {
     let headers = [["X", "a\r\nNats-Rollup: all"]];
-    ends_as(
-        "output-refused",
-        json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 }),
-    )
-    .await;
+    ends_as("output-refused", json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 })).await;
     let headers = [["X\r\nNats-Rollup", "all"]];
-    ends_as(
-        "output-refused",
-        json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 }),
-    )
-    .await;
+    ends_as("output-refused", json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 })).await;
 }
 
 #[tokio::test]
 async fn headers_that_are_ours() {
     for name in ["Nats-Msg-Id", "Nats-Rollup", "Seriatim-Entity"] {
         let headers = [[name, "x"]];
-        ends_as(
-            "output-refused",
-            json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 }),
-        )
-        .await;
+        ends_as("output-refused", json!({ "do": "emit", "subject": "echo.a", "headers": headers, "bytes": 1 })).await;
     }
 }
 
@@ -141,11 +121,7 @@ async fn a_slow_handler_holds_nobody_else_up() {
     for entity in 0..10 {
         world.until_applied(&format!("e{entity}"), 50).await;
     }
-    assert_eq!(
-        world.applied("slow").await,
-        Ok(0),
-        "the slow one is still at work: the others did not wait for it"
-    );
+    assert_eq!(world.applied("slow").await, Ok(0), "the slow one is still at work: the others did not wait for it");
     world.until_applied("slow", 1).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;

@@ -17,20 +17,10 @@ async fn full_for_a_while() {
     for sequence in 2..=40 {
         world.publish(&round(sequence)).await;
     }
-    host.metric(
-        "seriatim_waiting_entities",
-        &[("pipeline", "flights"), ("reason", "output-unavailable")],
-        3.0,
-    )
-    .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "output-unavailable")], 3.0).await;
     world.open(OUTPUTS).await;
     world.until_count(OUTPUTS, 120).await;
-    host.metric(
-        "seriatim_waiting_entities",
-        &[("pipeline", "flights"), ("reason", "output-unavailable")],
-        0.0,
-    )
-    .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "output-unavailable")], 0.0).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
@@ -61,9 +51,7 @@ async fn a_message_refused_for_good() {
     world.until_count(OUTPUTS, 3).await;
     let large = json!({ "do": "emit", "subject": "echo.a", "headers": [["Echo-Sequence", "2"], ["Echo-Count", "2"]], "bytes": 10_000 });
     world.publish_one(command("a", 2, &large)).await;
-    world
-        .publish(&[Input::event("a", 3), Input::event("b", 2), Input::event("c", 2)])
-        .await;
+    world.publish(&[Input::event("a", 3), Input::event("b", 2), Input::event("c", 2)]).await;
     world.until_applied("b", 2).await;
     world.until_applied("c", 2).await;
     host.metric("seriatim_waiting_entities", &parked, 1.0).await;
@@ -86,9 +74,7 @@ async fn dead_letters_full_for_a_while() {
     dead.push(world.publish_one(reject("a", 2)).await);
     dead.push(world.publish_one(Input::event("m", 1).header("Seriatim-Sequence", "no")).await);
     world.publish(&round(3)[1..]).await;
-    world
-        .publish(&[Input::event("a", 3), Input::event("b", 1), Input::event("b", 2)])
-        .await;
+    world.publish(&[Input::event("a", 3), Input::event("b", 1), Input::event("b", 2)]).await;
     // Others are not held up by it.
     world.until_applied("b", 3).await;
     world.open(DEAD_LETTERS).await;
@@ -98,12 +84,5 @@ async fn dead_letters_full_for_a_while() {
     world.until_applied("c", 3).await;
     world.settle(host).await;
     let expected = world.everything().outputs("a", [3]).outputs("m", []);
-    world
-        .judge(
-            &expected
-                .dead(dead[0], "rejected")
-                .dead(dead[1], "rejected")
-                .dead(dead[2], "malformed"),
-        )
-        .await;
+    world.judge(&expected.dead(dead[0], "rejected").dead(dead[1], "rejected").dead(dead[2], "malformed")).await;
 }

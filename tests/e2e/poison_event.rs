@@ -9,12 +9,8 @@ async fn poison(world: &mut World, then: &'static str) -> u64 {
     flights.handlers = vec![misbehave("5s")];
     flights.failure_then = then;
     world.publish(&[Input::event("a", 1), Input::event("b", 1)]).await;
-    let poison = world
-        .publish_one(command("a", 2, &json!({ "do": "trap", "message": "no way" })))
-        .await;
-    world
-        .publish(&[Input::event("a", 3), Input::event("b", 2), Input::event("b", 3)])
-        .await;
+    let poison = world.publish_one(command("a", 2, &json!({ "do": "trap", "message": "no way" }))).await;
+    world.publish(&[Input::event("a", 3), Input::event("b", 2), Input::event("b", 3)]).await;
     poison
 }
 
@@ -25,12 +21,7 @@ async fn dead_letter_and_go_on() {
     let host = world.host().await;
     world.until_applied("a", 3).await;
     world.until_applied("b", 3).await;
-    host.metric(
-        "seriatim_handler_failures_total",
-        &[("pipeline", "flights"), ("handler", "echo"), ("kind", "trap")],
-        3.0,
-    )
-    .await;
+    host.metric("seriatim_handler_failures_total", &[("pipeline", "flights"), ("handler", "echo"), ("kind", "trap")], 3.0).await;
     world.settle(host).await;
     world.judge(&world.everything().outputs("a", [1, 3]).dead(poison, "trap")).await;
     let letters = world.read(DEAD_LETTERS).await;
@@ -92,8 +83,7 @@ async fn a_retry_that_succeeds_leaves_no_trace_but_its_effect() {
     world.publish_one(command("a", 1, &json!({ "do": "retry", "until": 3 }))).await;
     world.publish(&[Input::event("a", 2), Input::event("b", 1)]).await;
     world.until_applied("a", 2).await;
-    host.metric("seriatim_retries_total", &[("pipeline", "flights"), ("handler", "echo")], 2.0)
-        .await;
+    host.metric("seriatim_retries_total", &[("pipeline", "flights"), ("handler", "echo")], 2.0).await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }

@@ -12,9 +12,7 @@ async fn while_events_are_held(gracefully: bool) {
     let mut world = World::new().await;
     let host = world.host().await;
     world.publish_one(Input::event("a", 1)).await;
-    world
-        .publish(&[Input::event("a", 5), Input::event("a", 3), Input::event("a", 4)])
-        .await;
+    world.publish(&[Input::event("a", 5), Input::event("a", 3), Input::event("a", 4)]).await;
     world.sentinel().await;
     end(host, gracefully).await;
     let host = world.host().await;
@@ -43,8 +41,7 @@ async fn while_an_entity_waits_for_a_retry(gracefully: bool) {
     let host = world.host().await;
     world.publish_one(command("a", 1, &json!({ "do": "retry", "until": 2 }))).await;
     world.publish_one(Input::event("a", 2)).await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "retry")], 1.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "retry")], 1.0).await;
     end(host, gracefully).await;
     let host = world.host().await;
     world.until_applied("a", 2).await;
@@ -70,9 +67,7 @@ async fn while_outputs_are_unconfirmed(gracefully: bool) {
     world.publish_one(Input::event("a", 1)).await;
     world.until_applied("a", 1).await;
     world.close(OUTPUTS).await;
-    let inputs: Vec<_> = (2..=20)
-        .flat_map(|sequence| ["a", "b", "c"].map(|entity| Input::event(entity, sequence)))
-        .collect();
+    let inputs: Vec<_> = (2..=20).flat_map(|sequence| ["a", "b", "c"].map(|entity| Input::event(entity, sequence))).collect();
     world.publish(&[Input::event("b", 1), Input::event("c", 1)]).await;
     world.publish(&inputs).await;
     host.metric_until("seriatim_outbox_entries", &[], |entries| entries >= 3.0).await;

@@ -11,9 +11,7 @@ async fn sigstop_past_wait_with_the_missing_event_in_the_socket() {
     flights.gap_wait = "4s";
     flights.gap_then = "skip";
     let mut host = world.host().await;
-    world
-        .publish(&[Input::event("a", 1), Input::event("a", 3), Input::event("b", 2)])
-        .await;
+    world.publish(&[Input::event("a", 1), Input::event("a", 3), Input::event("b", 2)]).await;
     world.sentinel().await;
     host.freeze();
     world.publish(&[Input::event("a", 2), Input::event("b", 1)]).await;

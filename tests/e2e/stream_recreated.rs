@@ -9,9 +9,7 @@ async fn recreate(world: &World) {
 }
 
 fn events(sequences: std::ops::RangeInclusive<u64>) -> Vec<Input> {
-    sequences
-        .flat_map(|sequence| ["a", "b"].map(|entity| Input::event(entity, sequence)))
-        .collect()
+    sequences.flat_map(|sequence| ["a", "b"].map(|entity| Input::event(entity, sequence))).collect()
 }
 
 #[tokio::test]
@@ -68,8 +66,7 @@ async fn under_a_waiting_entity() {
     world.publish(&events(1..=2)).await;
     world.publish(&[Input::event("a", 5), Input::event("a", 4)]).await;
     world.sentinel().await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 1.0).await;
     host.stop().await;
     recreate(&world).await;
     world.publish(&[Input::event("a", 3), Input::event("b", 3)]).await;

@@ -5,9 +5,7 @@ use crate::harness::{Input, SOURCE, World, command, misbehave};
 use serde_json::json;
 
 fn events(sequences: std::ops::RangeInclusive<u64>) -> Vec<Input> {
-    sequences
-        .flat_map(|sequence| ["a", "b"].map(|entity| Input::event(entity, sequence)))
-        .collect()
+    sequences.flat_map(|sequence| ["a", "b"].map(|entity| Input::event(entity, sequence))).collect()
 }
 
 /// Messages `1..=5` of each entity, saved; then up to `10`, all applied; then the older files are put back.

@@ -87,9 +87,6 @@ async fn under_a_waiting_entity() {
 
 async fn named_once(world: &World) {
     let letters = world.read(DEAD_LETTERS).await;
-    let lost = letters
-        .iter()
-        .filter(|letter| letter.header("Seriatim-Dead-Reason") == Some("lost"))
-        .count();
+    let lost = letters.iter().filter(|letter| letter.header("Seriatim-Dead-Reason") == Some("lost")).count();
     assert_eq!(lost, 1, "one loss, named once");
 }

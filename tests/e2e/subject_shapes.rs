@@ -28,13 +28,10 @@ async fn a_catch_up_reads_both_and_no_other_entity() {
     let mut world = World::new().await;
     world.config.flights().held_max = 5;
     let mut host = world.host().await;
-    let inputs: Vec<_> = (2..=90)
-        .flat_map(|sequence| [mixed("E", sequence), mixed("EE", sequence), mixed("E-", sequence)])
-        .collect();
+    let inputs: Vec<_> = (2..=90).flat_map(|sequence| [mixed("E", sequence), mixed("EE", sequence), mixed("E-", sequence)]).collect();
     world.publish(&inputs).await;
     world.sentinel().await;
-    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 3.0)
-        .await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "gap")], 3.0).await;
     host.kill();
     let host = world.host().await;
     for entity in ["E", "EE", "E-"] {

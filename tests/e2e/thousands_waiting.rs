@@ -39,9 +39,7 @@ async fn hundreds_of_gaps_past_what_may_be_held() {
     world.config.flights().held_max = 2;
     world.config.run.push(("catch-ups-max", "4".to_owned()));
     let mut host = world.host().await;
-    let inputs: Vec<_> = (2..=8)
-        .flat_map(|sequence| (0..300).map(move |entity| Input::event(&format!("e{entity}"), sequence)))
-        .collect();
+    let inputs: Vec<_> = (2..=8).flat_map(|sequence| (0..300).map(move |entity| Input::event(&format!("e{entity}"), sequence))).collect();
     world.publish(&inputs).await;
     world.sentinel().await;
     host.metric("seriatim_waiting_entities", &GAP, 300.0).await;

@@ -21,12 +21,7 @@ pub(crate) struct Broker {
 impl Broker {
     /// Writes the server's config and starts it. `max_payload` is the server's, in bytes.
     pub(crate) async fn start(folder: &Path, max_payload: u32) -> Self {
-        let mut broker = Self {
-            folder: folder.to_owned(),
-            port: ports::free(),
-            process: None,
-            starts: 0,
-        };
+        let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0 };
         fs::create_dir_all(broker.storage()).expect("a folder for the broker");
         let config = format!(
             "server_name: \"test\"\nlisten: \"127.0.0.1:{}\"\nmax_payload: {max_payload}\n\
@@ -53,10 +48,7 @@ impl Broker {
                 panic!("nats-server ended ({status}):\n{}", process.log());
             }
             let client = options().connect(&url).await.map_err(|error| error.to_string())?;
-            async_nats::jetstream::new(client)
-                .query_account()
-                .await
-                .map_err(|error| error.to_string())
+            async_nats::jetstream::new(client).query_account().await.map_err(|error| error.to_string())
         })
         .await;
         self.process = Some(process);
@@ -94,10 +86,7 @@ impl Broker {
         assert!(self.process.is_none(), "stop the broker before copying its files");
         let to = self.folder.join(format!("saved-{}-{stream}", self.starts));
         copy_folder(&self.stream(stream), &to);
-        Saved {
-            stream: stream.to_owned(),
-            files: to,
-        }
+        Saved { stream: stream.to_owned(), files: to }
     }
 
     /// Puts older files of a stream in the place of what it has. The broker must not run.
@@ -109,11 +98,7 @@ impl Broker {
 
     /// A new connection that comes back by itself after an outage.
     pub(crate) async fn connect(&self) -> async_nats::Client {
-        options()
-            .retry_on_initial_connect()
-            .connect(self.url())
-            .await
-            .expect("a client of the broker")
+        options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
     }
 
     fn config(&self) -> PathBuf {

@@ -52,12 +52,7 @@ pub(crate) struct Handler {
 impl Config {
     /// One pipeline `flights` with the echo handler.
     pub(crate) fn new(folder: &Path) -> Self {
-        Self {
-            store: folder.join("store"),
-            run: Vec::new(),
-            dead_letters_max_bytes: "64MiB",
-            pipelines: vec![Pipeline::flights()],
-        }
+        Self { store: folder.join("store"), run: Vec::new(), dead_letters_max_bytes: "64MiB", pipelines: vec![Pipeline::flights()] }
     }
 
     /// The pipeline that most tests have as their only one.
@@ -107,18 +102,8 @@ impl Pipeline {
 
     /// Another pipeline beside the first: stream `TRAINS`, its outputs on `other.>`.
     pub(crate) fn trains() -> Self {
-        let handler = Handler {
-            to: "other",
-            outputs: vec!["other.>"],
-            ..Handler::echo()
-        };
-        Self {
-            name: "trains",
-            stream: "TRAINS",
-            subjects: vec!["trains.>"],
-            handlers: vec![handler],
-            ..Self::flights()
-        }
+        let handler = Handler { to: "other", outputs: vec!["other.>"], ..Handler::echo() };
+        Self { name: "trains", stream: "TRAINS", subjects: vec!["trains.>"], handlers: vec![handler], ..Self::flights() }
     }
 
     fn toml(&self) -> String {
@@ -153,13 +138,7 @@ impl Pipeline {
 impl Handler {
     /// `plugins/echo`: each payload to `echo.<entity>`.
     pub(crate) fn echo() -> Self {
-        Self {
-            name: "echo",
-            component: tools::plugin("echo"),
-            to: "echo",
-            outputs: vec!["echo.>"],
-            limits: Vec::new(),
-        }
+        Self { name: "echo", component: tools::plugin("echo"), to: "echo", outputs: vec!["echo.>"], limits: Vec::new() }
     }
 
     fn toml(&self, pipeline: &str) -> String {
@@ -171,11 +150,7 @@ impl Handler {
             list(&self.outputs),
         );
         for (key, value) in &self.limits {
-            let value = if value.parse::<u64>().is_ok() {
-                (*value).to_owned()
-            } else {
-                quoted(value)
-            };
+            let value = if value.parse::<u64>().is_ok() { (*value).to_owned() } else { quoted(value) };
             writeln!(text, "{key} = {value}").expect("a string takes text");
         }
         text

@@ -9,12 +9,7 @@ use std::process::{Command, ExitStatus};
 
 /// Runs `seriatim check` to its end: exit code, and everything it printed.
 pub(crate) fn check(config: &Path) -> (Option<i32>, String) {
-    let output = Command::new(tools::seriatim())
-        .arg("check")
-        .arg("--config")
-        .arg(config)
-        .output()
-        .expect("seriatim to start");
+    let output = Command::new(tools::seriatim()).arg("check").arg("--config").arg(config).output().expect("seriatim to start");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
@@ -34,10 +29,7 @@ impl Host {
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
-        Self {
-            process: Process::spawn("seriatim", command, log),
-            port,
-        }
+        Self { process: Process::spawn("seriatim", command, log), port }
     }
 
     /// Waits until it answers at all.

@@ -31,9 +31,7 @@ impl Input {
                 ("Seriatim-Id".to_owned(), id.clone()),
                 ("Nats-Msg-Id".to_owned(), id),
             ],
-            payload: serde_json::json!({ "entity": entity, "sequence": sequence })
-                .to_string()
-                .into_bytes(),
+            payload: serde_json::json!({ "entity": entity, "sequence": sequence }).to_string().into_bytes(),
         }
     }
 

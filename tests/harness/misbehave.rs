@@ -6,11 +6,7 @@ use super::tools;
 
 /// The misbehaving handler in the echo handler's place. Calls may be slow: a test that wants a time-out asks for a short `time-max`.
 pub(crate) fn misbehave(time_max: &'static str) -> Handler {
-    Handler {
-        component: tools::plugin("misbehave"),
-        limits: vec![("time-max", time_max)],
-        ..Handler::echo()
-    }
+    Handler { component: tools::plugin("misbehave"), limits: vec![("time-max", time_max)], ..Handler::echo() }
 }
 
 /// An event that makes the handler do something: `{"do": "trap"}`.

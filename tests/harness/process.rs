@@ -20,15 +20,8 @@ impl Process {
         let out = File::create(log).expect("a log file in the test's folder");
         let err = out.try_clone().expect("a second handle of the log file");
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} does not start ({command:?}): {error}"));
-        Self {
-            child,
-            name: name.to_owned(),
-            log: log.to_owned(),
-            status: None,
-        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start ({command:?}): {error}"));
+        Self { child, name: name.to_owned(), log: log.to_owned(), status: None }
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
@@ -58,10 +51,7 @@ impl Process {
     /// Waits until it ends by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let name = self.name.clone();
-        until(&format!("{name} to end"), async || {
-            self.status().ok_or_else(|| "it runs".to_owned())
-        })
-        .await
+        until(&format!("{name} to end"), async || self.status().ok_or_else(|| "it runs".to_owned())).await
     }
 
     /// Everything it has said so far.

@@ -50,11 +50,7 @@ pub(crate) async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String
     if stream.cached_info().state.messages == 0 {
         return Ok(found);
     }
-    let config = consumer::pull::Config {
-        ack_policy: consumer::AckPolicy::None,
-        memory_storage: true,
-        ..Default::default()
-    };
+    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, memory_storage: true, ..Default::default() };
     let consumer = stream.create_consumer(config).await.map_err(|error| error.to_string())?;
     let mut messages = consumer.messages().await.map_err(|error| error.to_string())?;
     loop {
@@ -70,12 +66,7 @@ pub(crate) async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String
         for (name, values) in message.headers.iter().flat_map(async_nats::HeaderMap::iter) {
             headers.extend(values.iter().map(|value| (name.to_string(), value.to_string())));
         }
-        found.push(Kept {
-            stream_sequence,
-            subject: message.subject.to_string(),
-            headers,
-            payload: message.payload.to_vec(),
-        });
+        found.push(Kept { stream_sequence, subject: message.subject.to_string(), headers, payload: message.payload.to_vec() });
         if pending == 0 {
             return Ok(found);
         }
@@ -112,12 +103,7 @@ async fn insist(js: &Context, input: &Input) -> u64 {
             },
             Err(error) => error,
         };
-        assert!(
-            Instant::now() < deadline,
-            "{} {} cannot be published: {error}",
-            input.subject,
-            input.sequence
-        );
+        assert!(Instant::now() < deadline, "{} {} cannot be published: {error}", input.subject, input.sequence);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

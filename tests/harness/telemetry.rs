@@ -20,11 +20,7 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> 
     };
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{path}: not HTTP: {answer}"))?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .ok_or_else(|| format!("{path}: no status: {head}"))?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| format!("{path}: no status: {head}"))?;
     Ok((status, body.to_owned()))
 }
 

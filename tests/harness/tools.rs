@@ -11,11 +11,7 @@ pub(crate) fn seriatim() -> PathBuf {
 /// A handler's component, e.g. `echo`.
 pub(crate) fn plugin(name: &str) -> PathBuf {
     let path = from_environment("SERIATIM_PLUGINS").join(format!("{name}.wasm"));
-    assert!(
-        path.is_file(),
-        "{} is not built. Run the tests with `cargo xtask test`.",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is not built. Run the tests with `cargo xtask test`.", path.display());
     path
 }
 
@@ -27,10 +23,7 @@ pub(crate) fn nats_server() -> PathBuf {
 fn from_environment(name: &str) -> PathBuf {
     match var_os(name).map(PathBuf::from) {
         Some(path) if path.exists() => path,
-        Some(path) => panic!(
-            "{name} names {}, which does not exist. Run the tests with `cargo xtask test`.",
-            path.display()
-        ),
+        Some(path) => panic!("{name} names {}, which does not exist. Run the tests with `cargo xtask test`.", path.display()),
         None => panic!("{name} is not set. Run the tests with `cargo xtask test`: it builds what they need and sets it."),
     }
 }

@@ -28,9 +28,5 @@ pub(crate) fn now_ms() -> u64 {
 /// Waits until this much time has passed: only where the passing of time itself is what is tested (a window, a gap's wait).
 pub(crate) async fn time_passes(duration: Duration) {
     let passed = now_ms() + u64::try_from(duration.as_millis()).expect("a short time");
-    until(
-        "time to pass",
-        async || if now_ms() >= passed { Ok(()) } else { Err("not yet".to_owned()) },
-    )
-    .await;
+    until("time to pass", async || if now_ms() >= passed { Ok(()) } else { Err("not yet".to_owned()) }).await;
 }

@@ -60,17 +60,7 @@ impl World {
         let broker = Broker::start(folder.path(), max_payload).await;
         let js = jetstream::new(broker.connect().await);
         let config = Config::new(folder.path());
-        let world = Self {
-            broker,
-            config,
-            sent: Vec::new(),
-            js,
-            hosts: 0,
-            sentinels: 0,
-            ticks: 0,
-            folder,
-            _permit: permit,
-        };
+        let world = Self { broker, config, sent: Vec::new(), js, hosts: 0, sentinels: 0, ticks: 0, folder, _permit: permit };
         world.stream(SOURCE, "flights.>", |_| ()).await;
         world.stream(OUTPUTS, "echo.>", |_| ()).await;
         world
@@ -78,33 +68,16 @@ impl World {
 
     /// Creates a stream; `change` may alter its config first.
     pub(crate) async fn stream(&self, name: &str, subject: &str, change: impl FnOnce(&mut stream::Config)) {
-        let mut config = stream::Config {
-            name: name.to_owned(),
-            subjects: vec![subject.to_owned()],
-            ..Default::default()
-        };
+        let mut config = stream::Config { name: name.to_owned(), subjects: vec![subject.to_owned()], ..Default::default() };
         change(&mut config);
-        self.js
-            .create_stream(config)
-            .await
-            .unwrap_or_else(|error| panic!("stream {name}: {error}"));
+        self.js.create_stream(config).await.unwrap_or_else(|error| panic!("stream {name}: {error}"));
     }
 
     /// Changes a stream that exists.
     pub(crate) async fn alter(&self, name: &str, change: impl FnOnce(&mut stream::Config)) {
-        let mut config = self
-            .js
-            .get_stream(name)
-            .await
-            .expect("a stream to change")
-            .cached_info()
-            .config
-            .clone();
+        let mut config = self.js.get_stream(name).await.expect("a stream to change").cached_info().config.clone();
         change(&mut config);
-        self.js
-            .update_stream(config)
-            .await
-            .unwrap_or_else(|error| panic!("stream {name}: {error}"));
+        self.js.update_stream(config).await.unwrap_or_else(|error| panic!("stream {name}: {error}"));
     }
 
     /// Shortens a stream's duplicate window, so that a test can outwait it.
@@ -194,11 +167,7 @@ impl World {
     pub(crate) async fn until_count(&self, stream: &str, wanted: usize) {
         until(&format!("{wanted} messages in {stream}"), async || {
             let found = streams::count(&self.js, stream).await?;
-            if found >= wanted as u64 {
-                Ok(())
-            } else {
-                Err(format!("{found} messages"))
-            }
+            if found >= wanted as u64 { Ok(()) } else { Err(format!("{found} messages")) }
         })
         .await;
     }
@@ -207,11 +176,7 @@ impl World {
     pub(crate) async fn until_applied(&self, entity: &str, sequence: u64) {
         until(&format!("the output of {entity} {sequence}"), async || {
             let found = self.applied(entity).await?;
-            if found >= sequence {
-                Ok(())
-            } else {
-                Err(format!("its last output is of {found}"))
-            }
+            if found >= sequence { Ok(()) } else { Err(format!("its last output is of {found}")) }
         })
         .await;
     }
@@ -222,10 +187,7 @@ impl World {
         let subject = format!("echo.{}", crate::checker::token(entity));
         let stream = self.js.get_stream_no_info(OUTPUTS).await.map_err(|error| error.to_string())?;
         match stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(last) => Ok(last
-                .headers
-                .get("Echo-Sequence")
-                .map_or(0, |value| value.as_str().parse().unwrap_or(0))),
+            Ok(last) => Ok(last.headers.get("Echo-Sequence").map_or(0, |value| value.as_str().parse().unwrap_or(0))),
             Err(error) if error.kind() == NoMessageFound => Ok(0),
             Err(error) => Err(error.to_string()),
         }
@@ -247,11 +209,7 @@ impl World {
             let tick = self.ticks;
             self.publish_one(Input::event("tick", tick)).await;
             until("a tick's output, or the end of the host", async || {
-                if host.is_over() || self.applied("tick").await? >= tick {
-                    Ok(())
-                } else {
-                    Err("neither".to_owned())
-                }
+                if host.is_over() || self.applied("tick").await? >= tick { Ok(()) } else { Err("neither".to_owned()) }
             })
             .await;
             if host.is_over() {
@@ -269,11 +227,7 @@ impl World {
 
     /// Panics with the offending history unless what the broker holds is what was expected.
     pub(crate) async fn judge(&self, expected: &Expected) {
-        let history = History {
-            sent: self.sent.clone(),
-            outputs: self.read(OUTPUTS).await,
-            dead: self.read(DEAD_LETTERS).await,
-        };
+        let history = History { sent: self.sent.clone(), outputs: self.read(OUTPUTS).await, dead: self.read(DEAD_LETTERS).await };
         if let Err(verdict) = judge(&history, expected) {
             panic!("{verdict}");
         }
@@ -303,17 +257,9 @@ impl Drop for World {
         if !std::thread::panicking() {
             return;
         }
-        let mut files: Vec<_> = fs::read_dir(self.folder.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut files: Vec<_> = fs::read_dir(self.folder.path()).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         files.sort();
-        for file in files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|kind| kind == "log" || kind == "toml"))
-        {
+        for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "log" || kind == "toml")) {
             print_end(file);
         }
     }
@@ -323,11 +269,7 @@ fn print_end(file: &Path) {
     const LINES: usize = 80;
     let text = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
-    println!(
-        "---- {} ({} lines)",
-        file.file_name().unwrap_or_default().to_string_lossy(),
-        lines.len()
-    );
+    println!("---- {} ({} lines)", file.file_name().unwrap_or_default().to_string_lossy(), lines.len());
     for line in lines.iter().skip(lines.len().saturating_sub(LINES)) {
         println!("{line}");
     }

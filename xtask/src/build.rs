@@ -75,11 +75,7 @@ pub(crate) fn artifacts(cargo: &mut Command) -> Result<Vec<Artifact>> {
 /// Builds everything that the tests run, and returns the path of the `seriatim` binary.
 pub(crate) fn host(repo: &Repo) -> Result<PathBuf> {
     let mut cargo = process::cargo();
-    cargo
-        .arg("build")
-        .args(WORKSPACE)
-        .args(["--bins", "--tests"])
-        .current_dir(repo.root());
+    cargo.arg("build").args(WORKSPACE).args(["--bins", "--tests"]).current_dir(repo.root());
     artifacts(&mut cargo)?
         .into_iter()
         .find(|artifact| artifact.target.name == "seriatim" && artifact.target.kind == ["bin"] && !artifact.profile.test)
@@ -96,13 +92,8 @@ mod tests {
         let line = r#"{"reason":"compiler-artifact","package_id":"path+file:///x/plugins/echo#0.1.0","manifest_path":"/x","target":{"kind":["cdylib"],
             "crate_types":["cdylib"],"name":"echo","src_path":"/x","edition":"2024"},"profile":{"opt_level":"s","test":false},"features":[],
             "filenames":["/x/echo.wasm"],"executable":null,"fresh":true}"#;
-        let Message::CompilerArtifact(artifact) = serde_json::from_str(line).unwrap() else {
-            panic!("not an artifact")
-        };
+        let Message::CompilerArtifact(artifact) = serde_json::from_str(line).unwrap() else { panic!("not an artifact") };
         assert_eq!(artifact.target.kind, ["cdylib"]);
-        assert!(matches!(
-            serde_json::from_str(r#"{"reason":"build-finished","success":true}"#).unwrap(),
-            Message::Other
-        ));
+        assert!(matches!(serde_json::from_str(r#"{"reason":"build-finished","success":true}"#).unwrap(), Message::Other));
     }
 }

@@ -76,12 +76,7 @@ fn format(repo: &Repo) -> Result<()> {
 
 fn lints(repo: &Repo) -> Result<()> {
     component("clippy", "clippy")?;
-    process::step(
-        cargo_in(repo, "")
-            .arg("clippy")
-            .args(build::WORKSPACE)
-            .args(["--all-targets", "--", "-D", "warnings"]),
-    )?;
+    process::step(cargo_in(repo, "").arg("clippy").args(build::WORKSPACE).args(["--all-targets", "--", "-D", "warnings"]))?;
     // As it is released: without failpoints something may be unused.
     process::step(cargo_in(repo, "").args(["clippy", "--workspace", "--", "-D", "warnings"]))
 }
@@ -90,11 +85,7 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
     let target_folder = repo.target().join("guests");
     let clippy = |folder: &str, arguments: &[&str]| {
         let mut cargo = cargo_in(repo, folder);
-        cargo
-            .args(["clippy", "--workspace"])
-            .args(arguments)
-            .args(["--", "-D", "warnings"])
-            .env("CARGO_TARGET_DIR", &target_folder);
+        cargo.args(["clippy", "--workspace"]).args(arguments).args(["--", "-D", "warnings"]).env("CARGO_TARGET_DIR", &target_folder);
         process::step(&mut cargo)
     };
     clippy("guest-sdk", &["--all-targets", "--all-features"])?;
@@ -112,16 +103,9 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
 }
 
 fn docs(repo: &Repo) -> Result<()> {
-    process::step(
-        cargo_in(repo, "")
-            .args(["doc", "--no-deps"])
-            .args(build::WORKSPACE)
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
+    process::step(cargo_in(repo, "").args(["doc", "--no-deps"]).args(build::WORKSPACE).env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut sdk = cargo_in(repo, "guest-sdk");
-    sdk.args(["doc", "--no-deps"])
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .env("CARGO_TARGET_DIR", repo.target().join("guests"));
+    sdk.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").env("CARGO_TARGET_DIR", repo.target().join("guests"));
     process::step(&mut sdk)
 }
 

@@ -69,9 +69,7 @@ fn build_workspace(
         bail!("{workspace}/Cargo.toml is not there");
     }
     let names = members(&folder).with_context(|| format!("cannot list the packages of {workspace}"))?;
-    cargo
-        .args(["build", "--quiet", "--workspace", "--release", "--target", target])
-        .current_dir(&folder);
+    cargo.args(["build", "--quiet", "--workspace", "--release", "--target", target]).current_dir(&folder);
     cargo.env("CARGO_TARGET_DIR", repo.target().join("guests"));
     // Made for the host's compiler, not for wasm's.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -86,11 +84,7 @@ fn build_workspace(
 
 /// Package id → name, of the workspace's members.
 fn members(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let text = process::stdout_of(
-        process::cargo()
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .current_dir(folder),
-    )?;
+    let text = process::stdout_of(process::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(folder))?;
     let metadata: Metadata = serde_json::from_str(&text).context("cargo metadata printed something else")?;
     Ok(metadata.packages.into_iter().map(|package| (package.id, package.name)).collect())
 }
@@ -98,15 +92,8 @@ fn members(folder: &Path) -> Result<BTreeMap<String, String>> {
 /// The finished guest's name and file, if this is one: a cdylib goes by its package's name, a binary by its own.
 fn guest(artifact: &Artifact, members: &BTreeMap<String, String>) -> Option<(String, PathBuf)> {
     let package = members.get(&artifact.package_id)?;
-    let name = if artifact.target.kind.iter().any(|kind| kind == "bin") {
-        &artifact.target.name
-    } else {
-        package
-    };
-    let path = artifact
-        .filenames
-        .iter()
-        .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))?;
+    let name = if artifact.target.kind.iter().any(|kind| kind == "bin") { &artifact.target.name } else { package };
+    let path = artifact.filenames.iter().find(|path| path.extension().is_some_and(|extension| extension == "wasm"))?;
     Some((name.clone(), path.clone()))
 }
 
@@ -144,10 +131,7 @@ mod tests {
     fn artifact(kind: &str, name: &str, files: &[&str]) -> Artifact {
         Artifact {
             package_id: "id".to_owned(),
-            target: Target {
-                name: name.to_owned(),
-                kind: vec![kind.to_owned()],
-            },
+            target: Target { name: name.to_owned(), kind: vec![kind.to_owned()] },
             profile: Profile { test: false },
             filenames: files.iter().map(PathBuf::from).collect(),
             executable: None,
@@ -160,9 +144,6 @@ mod tests {
         let found = guest(&artifact("cdylib", "spin_loop", &["/t/spin_loop.wasm"]), &members);
         assert_eq!(found, Some(("spin-loop".to_owned(), PathBuf::from("/t/spin_loop.wasm"))));
         assert_eq!(guest(&artifact("lib", "spin_loop", &["/t/libspin_loop.rlib"]), &members), None);
-        assert_eq!(
-            guest(&artifact("cdylib", "spin_loop", &["/t/spin_loop.wasm"]), &BTreeMap::new()),
-            None
-        );
+        assert_eq!(guest(&artifact("cdylib", "spin_loop", &["/t/spin_loop.wasm"]), &BTreeMap::new()), None);
     }
 }

@@ -35,10 +35,7 @@ pub(crate) fn step(command: &mut Command) -> Result<()> {
 /// Runs to the end and returns what was printed to stdout; stderr goes through.
 pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
     let line = shown(command);
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
         bail!("`{line}` failed ({})", output.status);
     }
@@ -55,11 +52,7 @@ pub(crate) fn answer(command: &mut Command) -> Option<String> {
 }
 
 fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program())
-        .to_string_lossy()
-        .into_owned();
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned();
     let mut line = program;
     for argument in command.get_args() {
         line.push(' ');

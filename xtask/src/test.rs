@@ -30,9 +30,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
 
     let mut host = process::cargo();
     host.arg("test").args(build::WORKSPACE).arg("--no-fail-fast");
-    host.env("SERIATIM_BIN", &binary)
-        .env("SERIATIM_NATS_SERVER", &tools.nats_server)
-        .env("SERIATIM_PLUGINS", repo.plugins());
+    host.env("SERIATIM_BIN", &binary).env("SERIATIM_NATS_SERVER", &tools.nats_server).env("SERIATIM_PLUGINS", repo.plugins());
     let mut failed = Vec::new();
     with(&mut host, repo, args);
     if args.fast {
@@ -68,9 +66,7 @@ fn part(name: &'static str, command: &mut Command, failed: &mut Vec<&'static str
 /// The sequencer must compile where there is no operating system. (That it also behaves the same there is the guest `sequencer-purity`.)
 fn pure_core(repo: &Repo, tools: &Tools) -> Command {
     let mut cargo = tools.wasm.cargo();
-    cargo
-        .args(["build", "--package", "seriatim-sequencer", "--target", CORE_TARGET])
-        .current_dir(repo.root());
+    cargo.args(["build", "--package", "seriatim-sequencer", "--target", CORE_TARGET]).current_dir(repo.root());
     cargo.env("CARGO_TARGET_DIR", repo.target().join("guests"));
     cargo
 }

@@ -35,10 +35,7 @@ impl<T: Clone> Sequencer<T> {
             // Dropped first, so that S does not pass it.
             Dropped::add(&mut self.dropped, stream_sequence);
             self.wait(now, WaitReason::Record, None, None, out);
-            out.push(Effect::Close {
-                stream_sequence,
-                outcome: None,
-            });
+            out.push(Effect::Close { stream_sequence, outcome: None });
             return;
         }
         if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) {
@@ -143,10 +140,7 @@ impl<T: Clone> Sequencer<T> {
         if let (false, First::At(first)) = (self.anchored, self.policy.first)
             && place.sequence.saturating_sub(first.saturating_sub(1)) <= self.policy.jump_max
         {
-            self.position = Place {
-                epoch: place.epoch,
-                sequence: first.saturating_sub(1),
-            };
+            self.position = Place { epoch: place.epoch, sequence: first.saturating_sub(1) };
             self.anchored = true;
         }
     }
@@ -154,11 +148,7 @@ impl<T: Clone> Sequencer<T> {
     fn classify(&self, arrival: &Arrival<T>) -> Class {
         let place = arrival.place;
         let same_or_conflict = |payload: u64| {
-            if payload == arrival.payload {
-                Class::Duplicate
-            } else {
-                Class::Conflict
-            }
+            if payload == arrival.payload { Class::Duplicate } else { Class::Conflict }
         };
         if let Some(known) = self.pending(place) {
             return same_or_conflict(known.payload);
@@ -185,18 +175,9 @@ impl<T: Clone> Sequencer<T> {
             if self.given_up.contains(place) {
                 // Above the position only what came early and was dead-lettered is given up: this is its copy.
                 let copy = place > self.position || self.recent.knows(arrival.id);
-                return if copy {
-                    Class::Duplicate
-                } else {
-                    Class::Late {
-                        deliverable: place > self.floor,
-                    }
-                };
+                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
             }
-            return self
-                .below_floor(arrival)
-                .or_else(|| self.before_first(place))
-                .unwrap_or(Class::Duplicate);
+            return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
         }
         if place.sequence - self.position.sequence > self.policy.jump_max {
             return Class::Malformed;
@@ -208,23 +189,13 @@ impl<T: Clone> Sequencer<T> {
     fn classify_past(&self, arrival: &Arrival<T>) -> Class {
         let place = arrival.place;
         if let Some(payload) = self.recent.payload_at(place) {
-            return if payload == arrival.payload {
-                Class::Duplicate
-            } else {
-                Class::Conflict
-            };
+            return if payload == arrival.payload { Class::Duplicate } else { Class::Conflict };
         }
         let last = self.past.iter().find(|last| last.epoch == place.epoch);
         if self.given_up.contains(place) {
             // What came early and was dead-lettered lies above the last position of its epoch, or in an epoch that had none.
             let copy = last.map_or(place > self.floor, |last| place > *last) || self.recent.knows(arrival.id);
-            return if copy {
-                Class::Duplicate
-            } else {
-                Class::Late {
-                    deliverable: place > self.floor,
-                }
-            };
+            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
         }
         if let Some(class) = self.below_floor(arrival) {
             return class;
@@ -244,20 +215,12 @@ impl<T: Clone> Sequencer<T> {
             return None;
         }
         let known = arrival.stream_sequence <= self.floor_through || self.recent.knows(arrival.id);
-        Some(if known {
-            Class::Duplicate
-        } else {
-            Class::Late { deliverable: false }
-        })
+        Some(if known { Class::Duplicate } else { Class::Late { deliverable: false } })
     }
 
     /// Nothing before `first-sequence` was ever waited for: it comes too late, and nothing would remember that it was delivered.
     fn before_first(&self, place: Place) -> Option<Class> {
-        let first = if let First::At(first) = self.policy.first {
-            first.max(1)
-        } else {
-            1
-        };
+        let first = if let First::At(first) = self.policy.first { first.max(1) } else { 1 };
         (place.sequence < first).then_some(Class::Late { deliverable: false })
     }
 
@@ -266,10 +229,7 @@ impl<T: Clone> Sequencer<T> {
         if let Some(current) = self.current.as_ref().filter(|current| current.arrival.place == place) {
             return Some(&current.arrival);
         }
-        self.queue
-            .get(place)
-            .or_else(|| self.held.get(place))
-            .or_else(|| self.lates.iter().find(|late| late.place == place))
+        self.queue.get(place).or_else(|| self.held.get(place)).or_else(|| self.lates.iter().find(|late| late.place == place))
     }
 
     /// The place that would be next in the queue.
@@ -279,10 +239,7 @@ impl<T: Clone> Sequencer<T> {
             (None, Some(current)) if !current.late => current.arrival.place,
             _ => return self.next_place(),
         };
-        Place {
-            epoch: last.epoch,
-            sequence: last.sequence.saturating_add(1),
-        }
+        Place { epoch: last.epoch, sequence: last.sequence.saturating_add(1) }
     }
 
     /// The message is done with. A decision that is not durable yet goes first, in a commit of its own.
@@ -290,20 +247,14 @@ impl<T: Clone> Sequencer<T> {
         if self.dirty {
             self.commit(now, None, None, None, Some((stream_sequence, Some(outcome))), out);
         } else {
-            out.push(Effect::Close {
-                stream_sequence,
-                outcome: Some(outcome),
-            });
+            out.push(Effect::Close { stream_sequence, outcome: Some(outcome) });
         }
     }
 
     /// It is in memory now; while the entity waits, that is enough for its message to close.
     fn kept(&self, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
         if self.waiting.is_some() {
-            out.push(Effect::Close {
-                stream_sequence,
-                outcome: None,
-            });
+            out.push(Effect::Close { stream_sequence, outcome: None });
         }
     }
 
@@ -314,10 +265,7 @@ impl<T: Clone> Sequencer<T> {
         if let Some(pass) = &mut self.pass {
             pass.missed |= lowest.is_none_or(|lowest| place < lowest);
         }
-        out.push(Effect::Close {
-            stream_sequence,
-            outcome: None,
-        });
+        out.push(Effect::Close { stream_sequence, outcome: None });
     }
 
     /// No room for it: the entity waits, and what comes from here on is read again later.
@@ -327,10 +275,7 @@ impl<T: Clone> Sequencer<T> {
         if self.waiting.is_none() {
             self.wait(now, WaitReason::Overflow, Some(Alarm::Host(now.host)), None, out);
         }
-        out.push(Effect::Close {
-            stream_sequence,
-            outcome: None,
-        });
+        out.push(Effect::Close { stream_sequence, outcome: None });
     }
 
     /// Fates and late events count towards `held-max`, but one event can always be held: the entity must be able to go on.
@@ -386,10 +331,7 @@ impl<T: Clone> Sequencer<T> {
         // What is in memory closes when the entity begins to wait, and what arrives later at once.
         let closed = if self.waiting.is_none() { gone.1 } else { stream_sequence };
         self.wait_for_room(now, gap, out);
-        out.push(Effect::Close {
-            stream_sequence: closed,
-            outcome: None,
-        });
+        out.push(Effect::Close { stream_sequence: closed, outcome: None });
     }
 
     /// Something leaves memory: the entity waits, unless it does already.
@@ -407,11 +349,7 @@ impl<T: Clone> Sequencer<T> {
     fn note_gap(&self, place: Place, out: &mut Vec<Effect<T>>) {
         if self.held.is_empty() {
             let expected = self.expected();
-            let missing = if place.epoch == expected.epoch {
-                place.sequence.saturating_sub(expected.sequence)
-            } else {
-                0
-            };
+            let missing = if place.epoch == expected.epoch { place.sequence.saturating_sub(expected.sequence) } else { 0 };
             if missing > 0 && self.anchored {
                 out.push(Effect::Disorder(Disorder::Gap(missing)));
             }
@@ -422,21 +360,8 @@ impl<T: Clone> Sequencer<T> {
     fn dead_letter(&mut self, now: Now, arrival: Arrival<T>, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
         let stream_sequence = arrival.stream_sequence;
         self.remember_fate(stream_sequence);
-        let dead = Dead {
-            event: Some(arrival),
-            reason,
-            error,
-            attempts: 0,
-            lost: None,
-        };
-        self.commit(
-            now,
-            None,
-            None,
-            Some(dead),
-            Some((stream_sequence, Some(Outcome::DeadLettered))),
-            out,
-        );
+        let dead = Dead { event: Some(arrival), reason, error, attempts: 0, lost: None };
+        self.commit(now, None, None, Some(dead), Some((stream_sequence, Some(Outcome::DeadLettered))), out);
     }
 
     fn conflict(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
@@ -454,10 +379,7 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         let (sequence, jump_max) = (arrival.place.sequence, self.policy.jump_max);
-        let error = format!(
-            "sequence {sequence} lies more than jump-max = {jump_max} ahead of position {}",
-            self.position.sequence
-        );
+        let error = format!("sequence {sequence} lies more than jump-max = {jump_max} ahead of position {}", self.position.sequence);
         self.dead_letter(now, arrival, DeadReason::Malformed, error, out);
     }
 
@@ -481,10 +403,7 @@ impl<T: Clone> Sequencer<T> {
             }
             Late::Deliver | Late::DeadLetter => {
                 let sequence = arrival.place.sequence;
-                let error = format!(
-                    "sequence {sequence} had been given up before it came (position {})",
-                    self.position.sequence
-                );
+                let error = format!("sequence {sequence} had been given up before it came (position {})", self.position.sequence);
                 self.dead_letter(now, arrival, DeadReason::Late, error, out);
             }
         }

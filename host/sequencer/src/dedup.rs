@@ -16,12 +16,7 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn new(bound: usize) -> Self {
-        Self {
-            ids: Vec::new(),
-            places: Vec::new(),
-            next: 0,
-            bound: bound.max(1),
-        }
+        Self { ids: Vec::new(), places: Vec::new(), next: 0, bound: bound.max(1) }
     }
 
     pub(crate) fn push(&mut self, place: Place, id: u64, payload: u64) {
@@ -103,11 +98,7 @@ impl GivenUp {
         let mut from = first;
         while from.sequence <= last {
             let next = self.ranges.partition_point(|range| range.first < from);
-            let came = self
-                .ranges
-                .get(next)
-                .copied()
-                .filter(|range| range.first.epoch == first.epoch && range.first.sequence <= last);
+            let came = self.ranges.get(next).copied().filter(|range| range.first.epoch == first.epoch && range.first.sequence <= last);
             let Some(came) = came else { break };
             self.ranges.remove(next);
             if from.sequence < came.first.sequence {
@@ -130,10 +121,7 @@ impl GivenUp {
         {
             at -= 1;
             self.ranges.remove(at);
-            range = Range {
-                first: before.first,
-                last: last.max(before.last),
-            };
+            range = Range { first: before.first, last: last.max(before.last) };
         }
         while let Some(after) = self.ranges.get(at).copied()
             && after.first.epoch == first.epoch
@@ -150,30 +138,18 @@ impl GivenUp {
         let Some(at) = self.find(place) else { return };
         let range = self.ranges.remove(at);
         if place.sequence < range.last {
-            let first = Place {
-                epoch: place.epoch,
-                sequence: place.sequence + 1,
-            };
+            let first = Place { epoch: place.epoch, sequence: place.sequence + 1 };
             self.ranges.insert(at, Range { first, last: range.last });
         }
         if range.first.sequence < place.sequence {
-            self.ranges.insert(
-                at,
-                Range {
-                    first: range.first,
-                    last: place.sequence - 1,
-                },
-            );
+            self.ranges.insert(at, Range { first: range.first, last: place.sequence - 1 });
         }
     }
 
     /// Takes the lowest range out if all of it lies at or below the position; it folds into the floor.
     pub(crate) fn fold(&mut self, position: Place) -> Option<Place> {
         let range = *self.ranges.first()?;
-        let last = Place {
-            epoch: range.first.epoch,
-            sequence: range.last,
-        };
+        let last = Place { epoch: range.first.epoch, sequence: range.last };
         if last > position {
             return None;
         }

@@ -102,14 +102,6 @@ impl Closes {
     pub fn iter(&self) -> impl Iterator<Item = (u64, Option<Outcome>)> + '_ {
         self.one.into_iter().chain(self.more.iter().copied())
     }
-
-    pub(crate) fn push(&mut self, stream_sequence: u64, outcome: Option<Outcome>) {
-        if self.one.is_none() {
-            self.one = Some((stream_sequence, outcome));
-        } else {
-            self.more.push((stream_sequence, outcome));
-        }
-    }
 }
 
 /// How a message ended (metric `seriatim_events_total`).

@@ -62,20 +62,13 @@ impl<T: Clone> Sequencer<T> {
             (Some(current), _) if current.running => Head::Running(current.arrival.place),
             (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
             _ if self.blocked => Head::Blocked,
-            (Some(current), _) => Head::Retrying {
-                place: current.arrival.place,
-                attempts: current.attempt,
-            },
+            (Some(current), _) => Head::Retrying { place: current.arrival.place, attempts: current.attempt },
             (None, _) if !self.held.is_empty() || self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
                 Head::Missing(self.next_place())
             }
             (None, _) => Head::Idle,
         };
-        let held = self
-            .held
-            .lowest()
-            .zip(self.held.highest())
-            .map(|(lowest, highest)| (self.held.len(), lowest, highest));
+        let held = self.held.lowest().zip(self.held.highest()).map(|(lowest, highest)| (self.held.len(), lowest, highest));
         let alarm_in = self.waiting.and_then(|waiting| waiting.alarm).map(|alarm| match alarm {
             Alarm::Host(at) => at.saturating_sub(now.host),
             Alarm::Stream(at) => at.saturating_sub(now.stream),

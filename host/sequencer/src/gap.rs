@@ -41,11 +41,7 @@ impl<T: Clone> Sequencer<T> {
                         self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
                     }
                     self.stopped = true;
-                    out.push(Effect::Stop {
-                        reason: StopReason::Gap {
-                            missing: self.next_place(),
-                        },
-                    });
+                    out.push(Effect::Stop { reason: StopReason::Gap { missing: self.next_place() } });
                     false
                 }
             };
@@ -66,23 +62,10 @@ impl<T: Clone> Sequencer<T> {
 
     /// The position jumps to just below `lowest`; what lies between is given up, by name.
     fn give_up_below(&mut self, lowest: Place) {
-        let first = if self.anchored {
-            self.next_place()
-        } else {
-            Place {
-                epoch: lowest.epoch,
-                sequence: 1,
-            }
-        };
-        let last = Place {
-            epoch: lowest.epoch,
-            sequence: lowest.sequence.saturating_sub(1),
-        };
+        let first = if self.anchored { self.next_place() } else { Place { epoch: lowest.epoch, sequence: 1 } };
+        let last = Place { epoch: lowest.epoch, sequence: lowest.sequence.saturating_sub(1) };
         if !self.anchored {
-            self.position = Place {
-                epoch: lowest.epoch,
-                sequence: 0,
-            };
+            self.position = Place { epoch: lowest.epoch, sequence: 0 };
         }
         if lowest.epoch == first.epoch && first <= last {
             self.given_up.insert_missing(first, last.sequence);
@@ -105,18 +88,9 @@ impl<T: Clone> Sequencer<T> {
         self.trim_ranges();
         self.dirty = true;
         let next = self.next_place();
-        let error = format!(
-            "came early; sequence {} (epoch {}) did not come within gap.wait",
-            next.sequence, next.epoch
-        );
+        let error = format!("came early; sequence {} (epoch {}) did not come within gap.wait", next.sequence, next.epoch);
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
-        let dead = Dead {
-            event: Some(arrival.clone()),
-            reason: DeadReason::Gap,
-            error,
-            attempts: 0,
-            lost: None,
-        };
+        let dead = Dead { event: Some(arrival.clone()), reason: DeadReason::Gap, error, attempts: 0, lost: None };
         self.gap_since = None;
         self.commit(now, Some(&arrival), None, Some(dead), close, out);
         true

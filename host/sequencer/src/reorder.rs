@@ -13,10 +13,7 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            events: VecDeque::new(),
-            sorted: true,
-        }
+        Self { events: VecDeque::new(), sorted: true }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,11 +76,7 @@ pub(crate) struct Held<T> {
 
 impl<T> Held<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            by_place: BTreeMap::new(),
-            by_stream: BTreeMap::new(),
-            bytes: 0,
-        }
+        Self { by_place: BTreeMap::new(), by_stream: BTreeMap::new(), bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {

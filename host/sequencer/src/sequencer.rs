@@ -108,10 +108,7 @@ impl<T: Clone> Sequencer<T> {
         if let Some(waiting) = snapshot.waiting {
             reread_below = reread_below.max(waiting.from);
             if waiting.from <= taken {
-                dropped = Some(Dropped {
-                    from: waiting.from,
-                    to: taken,
-                });
+                dropped = Some(Dropped { from: waiting.from, to: taken });
             }
         }
         Self {
@@ -150,14 +147,7 @@ impl<T: Clone> Sequencer<T> {
     /// An entity whose record cannot be read: it parks (`record`) and is never taken for a new one. `waiting` is what its own key still tells.
     #[must_use]
     pub fn unreadable(policy: Arc<Policy>, waiting: Option<Waiting>, taken: u64) -> Self {
-        let mut this = Self::restore(
-            policy,
-            Snapshot {
-                waiting,
-                ..Snapshot::default()
-            },
-            taken,
-        );
+        let mut this = Self::restore(policy, Snapshot { waiting, ..Snapshot::default() }, taken);
         this.unreadable = true;
         this
     }
@@ -201,9 +191,7 @@ impl<T: Clone> Sequencer<T> {
             if self.current.as_ref().is_some_and(|current| current.running) {
                 return;
             }
-            let parked = self
-                .waiting
-                .is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
+            let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
             if parked {
                 return;
             }
@@ -212,10 +200,7 @@ impl<T: Clone> Sequencer<T> {
                     self.skip_head(now, current, out);
                     continue;
                 }
-                if self
-                    .waiting
-                    .is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| !alarm.rung(now)))
-                {
+                if self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| !alarm.rung(now))) {
                     self.current = Some(current);
                     return;
                 }
@@ -223,22 +208,14 @@ impl<T: Clone> Sequencer<T> {
                 return;
             }
             // A retry whose event left memory: nothing of the entity moves before its alarm.
-            if self
-                .waiting
-                .is_some_and(|w| w.reason == WaitReason::Retry && w.alarm.is_some_and(|alarm| !alarm.rung(now)))
-            {
+            if self.waiting.is_some_and(|w| w.reason == WaitReason::Retry && w.alarm.is_some_and(|alarm| !alarm.rung(now))) {
                 return;
             }
             match self.next_ready() {
                 Some((arrival, late)) => {
                     self.gap_since = None;
                     if self.skip == Some(arrival.place) {
-                        let current = Current {
-                            arrival,
-                            late,
-                            attempt: 0,
-                            running: false,
-                        };
+                        let current = Current { arrival, late, attempt: 0, running: false };
                         self.skip_head(now, current, out);
                     } else if !late && self.recent.knows(arrival.id) {
                         self.known_id(now, &arrival, out);
@@ -278,21 +255,13 @@ impl<T: Clone> Sequencer<T> {
     fn begin_epoch(&mut self, epoch: u64) {
         if self.past.len() >= PAST_MAX {
             let oldest = self.past.remove(0);
-            self.floor = self.floor.max(Place {
-                epoch: oldest.epoch,
-                sequence: u64::MAX,
-            });
+            self.floor = self.floor.max(Place { epoch: oldest.epoch, sequence: u64::MAX });
         }
         self.past.retain(|last| last.epoch != self.position.epoch);
         self.past.push(self.position);
         self.dirty = true;
         match self.policy.first {
-            First::At(first) => {
-                self.position = Place {
-                    epoch,
-                    sequence: first.saturating_sub(1),
-                }
-            }
+            First::At(first) => self.position = Place { epoch, sequence: first.saturating_sub(1) },
             First::Any => {
                 self.position = Place { epoch, sequence: 0 };
                 self.anchored = false;
@@ -302,57 +271,25 @@ impl<T: Clone> Sequencer<T> {
 
     fn start(&mut self, arrival: Arrival<T>, late: bool, out: &mut Vec<Effect<T>>) {
         let tried = self.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
-        let attempt = if tried.stream_sequence == arrival.stream_sequence {
-            tried.count.saturating_add(1)
-        } else {
-            1
-        };
-        out.push(Effect::Deliver {
-            ticket: arrival.ticket.clone(),
-            attempt,
-            late,
-        });
-        self.current = Some(Current {
-            arrival,
-            late,
-            attempt,
-            running: true,
-        });
+        let attempt = if tried.stream_sequence == arrival.stream_sequence { tried.count.saturating_add(1) } else { 1 };
+        out.push(Effect::Deliver { ticket: arrival.ticket.clone(), attempt, late });
+        self.current = Some(Current { arrival, late, attempt, running: true });
     }
 
     /// A known id under a new sequence: a duplicate whose sequence still counts.
     fn known_id(&mut self, now: Now, arrival: &Arrival<T>, out: &mut Vec<Effect<T>>) {
         self.move_to(arrival.place);
-        self.commit(
-            now,
-            Some(arrival),
-            None,
-            None,
-            Some((arrival.stream_sequence, Some(Outcome::Duplicate))),
-            out,
-        );
+        self.commit(now, Some(arrival), None, None, Some((arrival.stream_sequence, Some(Outcome::Duplicate))), out);
     }
 
     fn applied(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let Some(current) = self.current.take_if(|current| current.running) else {
             return;
         };
-        let Current {
-            arrival, late, attempt, ..
-        } = current;
+        let Current { arrival, late, attempt, .. } = current;
         self.finished(&arrival, late);
-        let applied = Applied {
-            ticket: arrival.ticket.clone(),
-            attempt,
-        };
-        self.commit(
-            now,
-            Some(&arrival),
-            Some(applied),
-            None,
-            Some((arrival.stream_sequence, Some(Outcome::Applied))),
-            out,
-        );
+        let applied = Applied { ticket: arrival.ticket.clone(), attempt };
+        self.commit(now, Some(&arrival), Some(applied), None, Some((arrival.stream_sequence, Some(Outcome::Applied))), out);
     }
 
     /// The head is done with, one way or the other.
@@ -375,20 +312,14 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         current.running = false;
-        let attempts = Attempts {
-            stream_sequence: current.arrival.stream_sequence,
-            count: current.attempt,
-        };
+        let attempts = Attempts { stream_sequence: current.arrival.stream_sequence, count: current.attempt };
         let place = current.arrival.place;
         // An operator parked it while it ran: it stays so, and remembers the attempt.
         if let Some(waiting) = self.waiting.filter(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap) {
             self.wait_with(now, waiting.reason, None, attempts, None, out);
             return;
         }
-        let delay = usize::try_from(current.attempt)
-            .ok()
-            .and_then(|n| self.policy.retry.get(n.saturating_sub(1)))
-            .copied();
+        let delay = usize::try_from(current.attempt).ok().and_then(|n| self.policy.retry.get(n.saturating_sub(1))).copied();
         match (failure.reason, delay, self.policy.failure_then) {
             (DeadReason::Rejected, ..) | (_, None, FailureThen::DeadLetter) => {
                 self.dead_letter_head(now, failure.reason, failure.error, out)
@@ -400,34 +331,19 @@ impl<T: Clone> Sequencer<T> {
             (reason, None, FailureThen::Park) => self.wait_with(now, WaitReason::Failed(reason), None, attempts, None, out),
             (reason, None, FailureThen::Stop) => {
                 self.stopped = true;
-                out.push(Effect::Stop {
-                    reason: StopReason::Failure {
-                        place,
-                        reason,
-                        error: failure.error,
-                    },
-                });
+                out.push(Effect::Stop { reason: StopReason::Failure { place, reason, error: failure.error } });
             }
         }
     }
 
     /// Gives the head up: its dead letter and the new position become durable together.
     fn dead_letter_head(&mut self, now: Now, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
-        let Some(Current {
-            arrival, late, attempt, ..
-        }) = self.current.take()
-        else {
+        let Some(Current { arrival, late, attempt, .. }) = self.current.take() else {
             return;
         };
         self.finished(&arrival, late);
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
-        let dead = Dead {
-            event: Some(arrival.clone()),
-            reason,
-            error,
-            attempts: attempt,
-            lost: None,
-        };
+        let dead = Dead { event: Some(arrival.clone()), reason, error, attempts: attempt, lost: None };
         self.commit(now, Some(&arrival), None, Some(dead), close, out);
     }
 
@@ -476,10 +392,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// The place after the position.
     pub(crate) fn next_place(&self) -> Place {
-        Place {
-            epoch: self.position.epoch,
-            sequence: self.position.sequence.saturating_add(1),
-        }
+        Place { epoch: self.position.epoch, sequence: self.position.sequence.saturating_add(1) }
     }
 
     /// No unfinished message of the entity has a lower stream sequence; above `taken` when nothing is unfinished.
@@ -518,32 +431,10 @@ impl<T: Clone> Sequencer<T> {
             self.told = true;
             self.recent.push(event.place, event.id, event.payload);
             let Arrival { place, id, payload, .. } = *event;
-            Slot {
-                count: self.count,
-                position: self.position,
-                done_below: low.max(self.reread_below),
-                place,
-                id,
-                payload,
-            }
+            Slot { count: self.count, position: self.position, done_below: low.max(self.reread_below), place, id, payload }
         });
-        let patch = Patch {
-            slot,
-            extras: self.take_extras(low),
-            waiting,
-        };
-        self.push_change(
-            Change {
-                patch,
-                applied,
-                dead,
-                closes: Closes {
-                    one: close,
-                    more: Vec::new(),
-                },
-            },
-            out,
-        );
+        let patch = Patch { slot, extras: self.take_extras(low), waiting };
+        self.push_change(Change { patch, applied, dead, closes: Closes { one: close, more: Vec::new() } }, out);
     }
 
     pub(crate) fn push_change(&mut self, change: Change<T>, out: &mut Vec<Effect<T>>) {
@@ -588,11 +479,7 @@ impl<T: Clone> Sequencer<T> {
         }
         Some(Box::new(Extras {
             // Between two epochs the last position of the lower one still tells what is finished.
-            position: if self.anchored {
-                Some(self.position)
-            } else {
-                self.past.last().copied()
-            },
+            position: if self.anchored { Some(self.position) } else { self.past.last().copied() },
             done_below,
             floor: self.floor,
             floor_through: self.floor_through,
@@ -620,11 +507,7 @@ impl<T: Clone> Sequencer<T> {
             (None, Some(dropped)) => dropped.from,
             (None, None) => self.taken.saturating_add(1),
         };
-        let current = self
-            .current
-            .iter()
-            .filter(|current| current.late)
-            .map(|current| current.arrival.stream_sequence);
+        let current = self.current.iter().filter(|current| current.late).map(|current| current.arrival.stream_sequence);
         let lates = self.lates.iter().map(|late| late.stream_sequence);
         current.chain(lates).min().unwrap_or(u64::MAX).min(unknown).saturating_sub(1)
     }

@@ -24,12 +24,7 @@ impl Dropped {
                 dropped.from = dropped.from.min(stream_sequence);
                 dropped.to = dropped.to.max(stream_sequence);
             }
-            None => {
-                *this = Some(Self {
-                    from: stream_sequence,
-                    to: stream_sequence,
-                })
-            }
+            None => *this = Some(Self { from: stream_sequence, to: stream_sequence }),
         }
     }
 }
@@ -60,17 +55,7 @@ pub(crate) struct Pass {
 impl Pass {
     pub(crate) const fn new(from: u64, to: u64) -> Self {
         let cursor = from.saturating_sub(1);
-        Self {
-            cursor,
-            to,
-            over_above: None,
-            over_from: None,
-            started: false,
-            moved: false,
-            joining: false,
-            gone_below: 0,
-            missed: false,
-        }
+        Self { cursor, to, over_above: None, over_from: None, started: false, moved: false, joining: false, gone_below: 0, missed: false }
     }
 
     /// No room for this place and all above.
@@ -110,13 +95,7 @@ impl<T: Clone> Sequencer<T> {
         let low = self.lowest_unfinished();
         let from = before.map_or(low, |waiting| waiting.from.max(low));
         let since = before.map_or(now.host, |waiting| waiting.since);
-        let waiting = Waiting {
-            from,
-            reason,
-            attempts,
-            alarm,
-            since,
-        };
+        let waiting = Waiting { from, reason, attempts, alarm, since };
         if before == Some(waiting) && dead.is_none() {
             return;
         }
@@ -125,28 +104,13 @@ impl<T: Clone> Sequencer<T> {
         self.dirty |= self.anchored && !self.told;
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
-        let patch = Patch {
-            slot: None,
-            extras,
-            waiting: Some(Some(waiting)),
-        };
-        self.push_change(
-            Change {
-                patch,
-                applied: None,
-                dead,
-                closes: Closes::default(),
-            },
-            out,
-        );
+        let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
+        self.push_change(Change { patch, applied: None, dead, closes: Closes::default() }, out);
         if before.is_none() {
             let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
             let head = self.current.as_ref().map(|current| &current.arrival);
             for arrival in head.into_iter().chain(memory) {
-                out.push(Effect::Close {
-                    stream_sequence: arrival.stream_sequence,
-                    outcome: None,
-                });
+                out.push(Effect::Close { stream_sequence: arrival.stream_sequence, outcome: None });
             }
         }
     }
@@ -156,9 +120,7 @@ impl<T: Clone> Sequencer<T> {
         if self.pass.is_some() {
             return false;
         }
-        let rung = self
-            .waiting
-            .is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
+        let rung = self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
         if self.dropped.is_some() && !self.verdict && (self.due || rung) {
             self.start_pass(now, out);
             return false;
@@ -180,9 +142,7 @@ impl<T: Clone> Sequencer<T> {
     fn start_pass(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let Some(dropped) = self.dropped else { return };
         self.due = false;
-        let owed = self
-            .waiting
-            .is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
+        let owed = self.waiting.is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
         if !owed {
             self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
         }
@@ -201,21 +161,18 @@ impl<T: Clone> Sequencer<T> {
 
     /// Names what lies ahead of the pass and is gone.
     fn name_lost(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        let Some(pass) = &mut self.pass else { return };
-        let first = pass.cursor.saturating_add(1);
+        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
+            return;
+        };
+        // Below what was dropped everything is finished or in memory.
+        let first = pass.cursor.saturating_add(1).max(dropped.from);
         let last = pass.gone_below.saturating_sub(1).min(pass.to);
+        pass.cursor = pass.cursor.max(last);
         if first > last {
             return;
         }
-        pass.cursor = last;
         let error = format!("stream sequences {first} to {last} were deleted by retention while this entity waited");
-        let dead = Dead {
-            event: None,
-            reason: DeadReason::Lost,
-            error,
-            attempts: 0,
-            lost: Some((first, last)),
-        };
+        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
         let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
         self.wait(now, reason, alarm, Some(dead), out);
@@ -263,13 +220,7 @@ impl<T: Clone> Sequencer<T> {
         let Some(waiting) = self.waiting else { return };
         let error =
             format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
-        let dead = Dead {
-            event: None,
-            reason: DeadReason::Lost,
-            error,
-            attempts: 0,
-            lost: Some((first, last)),
-        };
+        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
         self.wait(now, waiting.reason, waiting.alarm, Some(dead), out);
     }
 
@@ -300,10 +251,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// An operator's word.
     pub(crate) fn operator(&mut self, now: Now, word: Operator, out: &mut Vec<Effect<T>>) {
-        let head = self
-            .current
-            .as_ref()
-            .map_or_else(|| self.next_place(), |current| current.arrival.place);
+        let head = self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place);
         let answer = match word {
             Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
             Operator::Park => {
@@ -331,14 +279,7 @@ impl<T: Clone> Sequencer<T> {
     fn go_on(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         if self.waiting.is_some() {
             self.due = self.dropped.is_some();
-            self.wait_with(
-                now,
-                WaitReason::Resuming,
-                Some(Alarm::Host(now.host)),
-                Attempts::default(),
-                None,
-                out,
-            );
+            self.wait_with(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), Attempts::default(), None, out);
         }
     }
 }

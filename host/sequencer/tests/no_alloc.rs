@@ -51,15 +51,8 @@ fn burst(sequencer: &mut Sequencer<u64>, from: u64, count: u64, effects: &mut Ve
     };
     for sequence in from..from + count {
         let place = Place { epoch: 0, sequence };
-        let arrival = Arrival {
-            ticket: sequence,
-            place,
-            stream_sequence: sequence,
-            id: sequence,
-            payload: sequence,
-            time: sequence,
-            bytes: 100,
-        };
+        let arrival =
+            Arrival { ticket: sequence, place, stream_sequence: sequence, id: sequence, payload: sequence, time: sequence, bytes: 100 };
         sequencer.step(now, Input::Arrived(arrival), effects);
         // A few stay in the queue behind the running one.
         if sequence % 4 == 0 {

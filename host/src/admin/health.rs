@@ -88,20 +88,13 @@ async fn readyz(State(source): State<Arc<dyn HealthSource>>, headers: HeaderMap)
 }
 
 async fn metrics(State(source): State<Arc<dyn HealthSource>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        source.metrics(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], source.metrics()).into_response()
 }
 
 fn answer(state: Result<(), Vec<String>>, title: &str, headers: &HeaderMap) -> Response {
     let Err(reasons) = state else { return "ok\n".into_response() };
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let wants_json = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("json"));
+    let wants_json = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("json"));
     if wants_json {
         return ProblemDetails::new(status, title).reasons(reasons).into_response();
     }
@@ -155,10 +148,7 @@ mod tests {
 
     async fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
@@ -170,29 +160,17 @@ mod tests {
         let (address, stop, task) = start(Arc::clone(&told)).await;
         for path in ["/healthz", "/readyz"] {
             let answer = ask(address, &format!("GET {path} HTTP/1.1")).await;
-            assert!(
-                answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"),
-                "{answer}"
-            );
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
         }
         let answer = ask(address, "GET /metrics HTTP/1.1").await;
-        assert!(
-            answer.contains("text/plain; version=0.0.4") && answer.ends_with("seriatim_build_info{version=\"1\"} 1\n"),
-            "{answer}"
-        );
+        assert!(answer.contains("text/plain; version=0.0.4") && answer.ends_with("seriatim_build_info{version=\"1\"} 1\n"), "{answer}");
 
         *told.health.lock().unwrap() = Some("a commit failed".to_owned());
         *told.ready.lock().unwrap() = vec!["pipeline a: stopped\r\nX: y".to_owned(), "no connection".to_owned()];
         let answer = ask(address, "GET /healthz HTTP/1.1").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\na commit failed\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\na commit failed\n"), "{answer}");
         let answer = ask(address, "GET /readyz HTTP/1.1").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\npipeline a: stopped  X: y\nno connection\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\npipeline a: stopped  X: y\nno connection\n"), "{answer}");
         let answer = ask(address, "GET /readyz HTTP/1.1\r\nAccept: application/json").await;
         assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer}");
         assert!(
@@ -201,10 +179,7 @@ mod tests {
         );
 
         let answer = ask(address, "GET /other HTTP/1.1").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 404 ") && answer.contains("application/problem+json"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("application/problem+json"), "{answer}");
         let answer = ask(address, "POST /healthz HTTP/1.1").await;
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("\"status\":405"), "{answer}");
         drop(stop);
@@ -218,11 +193,7 @@ mod tests {
         half.write_all(b"GET /healthz HT").await.unwrap();
         ask(address, "GET /healthz HTTP/1.1").await;
         drop(stop);
-        tokio::time::timeout(Duration::from_secs(30), task)
-            .await
-            .expect("it stops")
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(30), task).await.expect("it stops").unwrap().unwrap();
     }
 
     #[tokio::test]

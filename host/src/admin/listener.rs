@@ -25,11 +25,7 @@ pub(super) struct Bounded {
 impl Bounded {
     /// At most `connections` at a time, each for at most `lifetime`.
     pub(super) fn new(inner: TcpListener, connections: usize, lifetime: Duration) -> Self {
-        Self {
-            inner,
-            places: Arc::new(Semaphore::new(connections)),
-            lifetime,
-        }
+        Self { inner, places: Arc::new(Semaphore::new(connections)), lifetime }
     }
 }
 
@@ -41,14 +37,7 @@ impl Listener for Bounded {
         // The semaphore is never closed; without a place the connection is only not counted.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.inner).await;
-        (
-            Connection {
-                stream,
-                end: Box::pin(sleep(self.lifetime)),
-                _place: place,
-            },
-            address,
-        )
+        (Connection { stream, end: Box::pin(sleep(self.lifetime)), _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

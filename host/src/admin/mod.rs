@@ -28,21 +28,13 @@ impl ProblemDetails {
     /// A problem with this status and title.
     #[must_use]
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
-        Self {
-            status: status.as_u16(),
-            title: title.into(),
-            detail: None,
-            reasons: Vec::new(),
-        }
+        Self { status: status.as_u16(), title: title.into(), detail: None, reasons: Vec::new() }
     }
 
     /// The same with what is wrong this time.
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Self {
-        Self {
-            detail: Some(detail.into()),
-            ..self
-        }
+        Self { detail: Some(detail.into()), ..self }
     }
 
     /// The same with reasons.
@@ -56,9 +48,7 @@ impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }
 }

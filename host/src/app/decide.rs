@@ -116,7 +116,8 @@ pub(super) fn go_on(
         record.generation += 1;
         record.generations.push((record.generation, from));
         record.stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
-        record.progress = Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
+        record.progress =
+            Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
         changed = true;
     }
     Ok(Decision { record, changed, gone })
@@ -171,7 +172,14 @@ mod tests {
     fn stored() -> PipelineRecord {
         let progress = Progress { watermark: 70, highest: 90, highest_time: 5, stream_time: 6 };
         let stream = StreamIdentity { name: "S".into(), created: 7 };
-        PipelineRecord { generation: 2, progress, meaning: meaning("subject:2"), stream, generations: vec![(0, 1), (2, 9)], forgotten: false }
+        PipelineRecord {
+            generation: 2,
+            progress,
+            meaning: meaning("subject:2"),
+            stream,
+            generations: vec![(0, 1), (2, 9)],
+            forgotten: false,
+        }
     }
 
     #[test]

@@ -62,7 +62,9 @@ pub enum Error {
     #[error("{0}")]
     DeadLetters(#[from] crate::sink::dead_letter_stream::DeadLetterStreamError),
     /// The store knows a pipeline that the config has not.
-    #[error("the store has a pipeline {pipeline} that the config does not name (renamed?): its entities would be left behind. Put it back, or accept that with --forget-pipeline {pipeline}")]
+    #[error(
+        "the store has a pipeline {pipeline} that the config does not name (renamed?): its entities would be left behind. Put it back, or accept that with --forget-pipeline {pipeline}"
+    )]
     Forgotten {
         /// The pipeline.
         pipeline: String,

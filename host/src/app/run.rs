@@ -21,8 +21,8 @@ use crate::sink::search::{SearchSink, Searcher};
 use crate::sink::streams::Streams;
 use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
-use crate::source::sources::Source;
 use crate::source::reader::{self, Reader, ReaderConfig};
+use crate::source::sources::Source;
 use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
 use crate::telemetry::{events, metrics};
 use std::sync::Arc;
@@ -215,7 +215,15 @@ impl Host {
         }
     }
 
-    fn read(&mut self, config: &Config, ready: Ready, durable: Arc<DurableProgress>, connection: &Connection, asks: Arc<Inbox<Ask>>, poison: &Poison) {
+    fn read(
+        &mut self,
+        config: &Config,
+        ready: Ready,
+        durable: Arc<DurableProgress>,
+        connection: &Connection,
+        asks: Arc<Inbox<Ask>>,
+        poison: &Poison,
+    ) {
         let Ready { pipeline, record, mut claim } = ready;
         let Some(settings) = config.pipelines.get(pipeline.index) else { return };
         let subjects: Vec<_> = settings.subjects.iter().map(|subject| subject.value.clone()).collect();
@@ -239,7 +247,8 @@ impl Host {
                 stopping.control.stop(error.to_string());
             }
         });
-        let (routes, poisoned) = (router::run(pipeline.clone(), decoder.clone(), received, self.shards.clone(), self.committer.handle()), poison.clone());
+        let (routes, poisoned) =
+            (router::run(pipeline.clone(), decoder.clone(), received, self.shards.clone(), self.committer.handle()), poison.clone());
         self.reading.spawn(async move {
             if let Err(error) = routes.await {
                 poisoned.set(error.to_string());

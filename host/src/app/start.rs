@@ -29,9 +29,12 @@ pub fn load_handlers(config: &Config, engine: &Engine, payload_max: usize) -> Re
     for pipeline in &config.pipelines {
         let mut handlers = Vec::new();
         for handler in &pipeline.handlers {
-            let bytes = std::fs::read(&handler.component.value).map_err(|error| handler.component.problem(format!("cannot be read: {error}")));
+            let bytes =
+                std::fs::read(&handler.component.value).map_err(|error| handler.component.problem(format!("cannot be read: {error}")));
             let load = |bytes: Vec<u8>| {
-                engine.load(&bytes, handler_config(handler, payload_max)).map_err(|error| handler.component.problem(format!("cannot be loaded: {error}")))
+                engine
+                    .load(&bytes, handler_config(handler, payload_max))
+                    .map_err(|error| handler.component.problem(format!("cannot be loaded: {error}")))
             };
             match bytes.and_then(load) {
                 Ok(handler) => handlers.push(handler),
@@ -168,7 +171,12 @@ async fn not_rolled_back(connection: &Connection, name: &str, record: &PipelineR
     Ok(())
 }
 
-async fn decide(pipeline: &PipelineConfig, stored: Option<&PipelineRecord>, flags: &Flags, connection: &Connection) -> Result<Decision, Error> {
+async fn decide(
+    pipeline: &PipelineConfig,
+    stored: Option<&PipelineRecord>,
+    flags: &Flags,
+    connection: &Connection,
+) -> Result<Decision, Error> {
     let name = &pipeline.name.value;
     let client = connection.client();
     let stream = |error| Error::Stream { pipeline: name.clone(), error };

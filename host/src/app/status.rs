@@ -67,13 +67,18 @@ impl HealthSource for Status {
         if let Some(parts) = &state.parts {
             if parts.connections.iter().any(|connection| !connection.is_connected()) {
                 let trouble = parts.connections.iter().find_map(Connection::trouble);
-                reasons.push(trouble.map_or("not connected to the broker".to_owned(), |trouble| format!("not connected to the broker: {trouble}")));
+                reasons.push(
+                    trouble.map_or("not connected to the broker".to_owned(), |trouble| format!("not connected to the broker: {trouble}")),
+                );
             }
             for pipeline in &parts.pipelines {
                 if let Some(reason) = pipeline.control.stopped() {
                     reasons.push(format!("pipeline {} stopped: {reason}", pipeline.name));
                 } else if pipeline.control.own_full() {
-                    reasons.push(format!("pipeline {} does not read: dead letters of messages without an entity cannot be published", pipeline.name));
+                    reasons.push(format!(
+                        "pipeline {} does not read: dead letters of messages without an entity cannot be published",
+                        pipeline.name
+                    ));
                 }
             }
         }

@@ -29,7 +29,8 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
     let payload_max = connection.as_ref().map_or(MAX_PAYLOAD, Connection::max_payload);
     match app::check_handlers(&config, payload_max) {
         Ok(()) => {}
-        Err(app::Error::Config(found)) => problems.extend(found.iter().filter(|found| !problems.iter().any(|known| known.line == found.line)).cloned().collect::<Vec<_>>()),
+        Err(app::Error::Config(found)) => problems
+            .extend(found.iter().filter(|found| !problems.iter().any(|known| known.line == found.line)).cloned().collect::<Vec<_>>()),
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
@@ -68,12 +69,20 @@ async fn check_streams(config: &Config, connection: &Connection, problems: &mut 
     for pipeline in &config.pipelines {
         match identity::facts(&client, &pipeline.stream.value).await {
             Ok(facts) if facts.retention != identity::Retention::Limits => {
-                problems.push(pipeline.stream.problem("its retention is not \"limits\": reading it needs acks (read = \"durable\"), which is not in this release"));
+                problems.push(
+                    pipeline.stream.problem(
+                        "its retention is not \"limits\": reading it needs acks (read = \"durable\"), which is not in this release",
+                    ),
+                );
             }
             Ok(facts) => {
                 for subject in &pipeline.subjects {
                     if !facts.subjects.iter().any(|pattern| overlap(pattern, &subject.value)) {
-                        problems.push(subject.problem(format!("stream {} has no such subjects; it has {}", facts.name, facts.subjects.join(", "))));
+                        problems.push(subject.problem(format!(
+                            "stream {} has no such subjects; it has {}",
+                            facts.name,
+                            facts.subjects.join(", ")
+                        )));
                     }
                 }
             }

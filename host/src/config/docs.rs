@@ -33,9 +33,7 @@ fn row(key: &KeyDoc) -> String {
 
 fn table(section: &str) -> String {
     let mut text = "| key | default | allowed | meaning |\n|---|---|---|---|\n".to_owned();
-    KEYS.iter()
-        .filter(|key| table_of(key) == section)
-        .for_each(|key| text.push_str(&row(key)));
+    KEYS.iter().filter(|key| table_of(key) == section).for_each(|key| text.push_str(&row(key)));
     text
 }
 
@@ -61,16 +59,10 @@ fn docs_of_the_configuration_are_true() {
     let right = regenerated(&document, &mut seen);
     let mut tables: Vec<_> = KEYS.iter().map(table_of).collect();
     tables.dedup();
-    assert_eq!(
-        seen, tables,
-        "docs/configuration.md must have one marker for each table, in the order of KEYS"
-    );
+    assert_eq!(seen, tables, "docs/configuration.md must have one marker for each table, in the order of KEYS");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(FILE, right).expect("docs/configuration.md can be written");
     } else {
-        assert!(
-            document == right,
-            "docs/configuration.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs"
-        );
+        assert!(document == right, "docs/configuration.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
     }
 }

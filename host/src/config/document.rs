@@ -35,11 +35,7 @@ impl<'d> Document<'d> {
         let mut unclosed = Vec::new();
         find_unclosed(text, root.get_ref(), &mut unclosed);
         for span in &unclosed {
-            let what = if text.get(span.start..).is_some_and(|t| t.starts_with('[')) {
-                "list"
-            } else {
-                "table"
-            };
+            let what = if text.get(span.start..).is_some_and(|t| t.starts_with('[')) { "list" } else { "table" };
             document.syntax(span.start, format!("this {what} is not closed"));
         }
         let inside = |at: usize| unclosed.iter().any(|span| span.start <= at && at <= span.end);
@@ -61,29 +57,14 @@ impl<'d> Document<'d> {
         let (line, column) = self.position(offset);
         if self.broken.insert(line) {
             let text = values::shown(self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim());
-            self.problems.get_mut().push(Problem::new(
-                &Place {
-                    line,
-                    column,
-                    key: String::new(),
-                    text,
-                },
-                message,
-            ));
+            self.problems.get_mut().push(Problem::new(&Place { line, column, key: String::new(), text }, message));
         }
     }
 
     /// The table of the whole file.
     pub(super) fn root<'a>(&'a self, root: &'a Spanned<DeTable<'d>>) -> Section<'a, 'd> {
         let table = Some(root.get_ref());
-        let section = Section {
-            document: self,
-            table,
-            path: String::new(),
-            generic: String::new(),
-            span: None,
-            faulty: false,
-        };
+        let section = Section { document: self, table, path: String::new(), generic: String::new(), span: None, faulty: false };
         section.find_unknown();
         section
     }
@@ -119,23 +100,13 @@ impl<'d> Document<'d> {
 
     fn place(&self, span: Range<usize>, key: &str) -> Place {
         let (line, column) = self.position(span.start);
-        Place {
-            line,
-            column,
-            key: key.to_owned(),
-            text: values::shown(self.text.get(span).unwrap_or_default()),
-        }
+        Place { line, column, key: key.to_owned(), text: values::shown(self.text.get(span).unwrap_or_default()) }
     }
 
     /// The place of something that was not written: where its table begins, without a value.
     fn place_of_table(&self, span: Option<&Range<usize>>, key: &str) -> Place {
         let (line, column) = span.map_or((0, 0), |span| self.position(span.start));
-        Place {
-            line,
-            column,
-            key: key.to_owned(),
-            text: String::new(),
-        }
+        Place { line, column, key: key.to_owned(), text: String::new() }
     }
 }
 
@@ -236,8 +207,7 @@ impl<'a, 'd> Section<'a, 'd> {
     /// Notes a problem with something that is not written.
     pub(super) fn missing(&self, key: &str, message: impl Into<String>) {
         if !self.faulty && !self.document.is_broken() {
-            self.document
-                .report(&self.document.place_of_table(self.span.as_ref(), &join(&self.path, key)), message);
+            self.document.report(&self.document.place_of_table(self.span.as_ref(), &join(&self.path, key)), message);
         }
     }
 
@@ -251,25 +221,13 @@ impl<'a, 'd> Section<'a, 'd> {
         let generic = join(&self.generic, key);
         let path = join(&self.path, key);
         let Some(doc) = keys::find(&generic) else {
-            self.document.report(
-                &Place {
-                    key: generic,
-                    ..Place::default()
-                },
-                "read, but not in the table of keys",
-            );
+            self.document.report(&Place { key: generic, ..Place::default() }, "read, but not in the table of keys");
             return None;
         };
         #[cfg(test)]
         self.document.asked.borrow_mut().insert(doc.path);
         if let Some(value) = self.get(key) {
-            let mut reading = Reading {
-                doc,
-                document: self.document,
-                path: path.clone(),
-                default: None,
-                faults: 0,
-            };
+            let mut reading = Reading { doc, document: self.document, path: path.clone(), default: None, faults: 0 };
             let parsed = parse(value, &mut reading);
             if let (Some(parsed), 0) = (parsed, reading.faults) {
                 return Some(reading.at(value.span(), parsed));
@@ -280,13 +238,7 @@ impl<'a, 'd> Section<'a, 'd> {
         let mut place = self.place();
         place.key.clone_from(&path);
         let default = DeValue::parse(doc.default?).ok()?;
-        let mut reading = Reading {
-            doc,
-            document: self.document,
-            path,
-            default: Some(place),
-            faults: 0,
-        };
+        let mut reading = Reading { doc, document: self.document, path, default: Some(place), faults: 0 };
         let parsed = parse(&default, &mut reading)?;
         Some(reading.at(default.span(), parsed))
     }
@@ -307,13 +259,7 @@ impl<'a, 'd> Section<'a, 'd> {
             let mut place = self.document.place(name.span(), &path);
             place.text = String::new();
             let generic = join(&self.generic, "*");
-            (
-                At {
-                    value: name.get_ref().to_string(),
-                    place,
-                },
-                self.child(name.get_ref(), generic, table, Some(value.span())),
-            )
+            (At { value: name.get_ref().to_string(), place }, self.child(name.get_ref(), generic, table, Some(value.span())))
         });
         children.collect()
     }
@@ -323,10 +269,7 @@ impl<'a, 'd> Section<'a, 'd> {
         let Some(value) = self.get(key) else { return Some(Vec::new()) };
         let DeValue::Array(elements) = value.get_ref() else {
             let place = self.document.place(value.span(), &join(&self.path, key));
-            self.document.report(
-                &place,
-                format!("expected a list of tables, [[…{key}]], not {}", article(value.get_ref())),
-            );
+            self.document.report(&place, format!("expected a list of tables, [[…{key}]], not {}", article(value.get_ref())));
             return None;
         };
         let children = elements.iter().enumerate().map(|(index, element)| {
@@ -346,22 +289,14 @@ impl<'a, 'd> Section<'a, 'd> {
             return Some(table);
         }
         let place = self.document.place(value.span(), path);
-        self.document
-            .report(&place, format!("expected a table, not {}", article(value.get_ref())));
+        self.document.report(&place, format!("expected a table, not {}", article(value.get_ref())));
         None
     }
 
     fn child(&self, name: &str, generic: String, table: Option<&'a DeTable<'d>>, span: Option<Range<usize>>) -> Section<'a, 'd> {
         let path = join(&self.path, name);
         let faulty = self.faulty || (span.is_some() && table.is_none());
-        Section {
-            document: self.document,
-            table,
-            path,
-            generic,
-            span: span.or_else(|| self.span.clone()),
-            faulty,
-        }
+        Section { document: self.document, table, path, generic, span: span.or_else(|| self.span.clone()), faulty }
     }
 
     /// Notes every key of this table, and of those within, that is not in [`KEYS`].
@@ -382,8 +317,7 @@ impl<'a, 'd> Section<'a, 'd> {
                 let elements = value.get_ref().as_array().into_iter().flatten();
                 for (index, element) in elements.enumerate() {
                     if let DeValue::Table(table) = element.get_ref() {
-                        self.child(&format!("{name}[{index}]"), list.clone(), Some(table), Some(element.span()))
-                            .find_unknown();
+                        self.child(&format!("{name}[{index}]"), list.clone(), Some(table), Some(element.span())).find_unknown();
                     }
                 }
             } else {
@@ -405,8 +339,7 @@ fn join(path: &str, key: &str) -> String {
 }
 
 fn is_section(generic: &str) -> bool {
-    KEYS.iter()
-        .any(|key| key.path.strip_prefix(generic).is_some_and(|rest| rest.starts_with('.')))
+    KEYS.iter().any(|key| key.path.strip_prefix(generic).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// What to say about a key that does not exist: where it belongs, or the one that was probably meant, or what there is.
@@ -415,10 +348,7 @@ fn unknown(section: &str, name: &str) -> String {
     let home = |within: &str| {
         let mut homes = KEYS.iter().filter_map(|key| key.path.rsplit_once('.'));
         let (table, _) = homes.find(|(table, last)| *last == name && table.starts_with(within))?;
-        Some(format!(
-            "unknown key here; {name} belongs to [{}]",
-            table.replace("[]", "").replace('*', "NAME")
-        ))
+        Some(format!("unknown key here; {name} belongs to [{}]", table.replace("[]", "").replace('*', "NAME")))
     };
     let siblings: BTreeSet<&str> = KEYS.iter().filter_map(|key| child_of(section, key.path)).collect();
     let near = || {
@@ -435,10 +365,6 @@ fn unknown(section: &str, name: &str) -> String {
 
 /// The name of the key or table directly within the section that the path leads through.
 fn child_of(section: &str, path: &'static str) -> Option<&'static str> {
-    let rest = if section.is_empty() {
-        path
-    } else {
-        path.strip_prefix(section)?.strip_prefix('.')?
-    };
+    let rest = if section.is_empty() { path } else { path.strip_prefix(section)?.strip_prefix('.')? };
     rest.split('.').next().map(|name| name.trim_end_matches("[]"))
 }

@@ -25,11 +25,7 @@ impl Config {
         }
         if let Some(tls) = &self.nats.tls {
             files.extend(tls.ca_file.iter().map(|file| ("certificate", file)));
-            files.extend(
-                tls.identity
-                    .iter()
-                    .flat_map(|(cert, key)| [("certificate", cert), ("private key", key)]),
-            );
+            files.extend(tls.identity.iter().flat_map(|(cert, key)| [("certificate", cert), ("private key", key)]));
         }
         files.extend(self.admin.token_file.iter().map(|file| ("token", file)));
         if let Some(tls) = &self.admin.tls {

@@ -79,33 +79,15 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 const fn must(path: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
-    KeyDoc {
-        path,
-        kind,
-        default: None,
-        required: true,
-        doc,
-    }
+    KeyDoc { path, kind, default: None, required: true, doc }
 }
 
 const fn may(path: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
-    KeyDoc {
-        path,
-        kind,
-        default: None,
-        required: false,
-        doc,
-    }
+    KeyDoc { path, kind, default: None, required: false, doc }
 }
 
 const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> KeyDoc {
-    KeyDoc {
-        path,
-        kind,
-        default: Some(default),
-        required: false,
-        doc,
-    }
+    KeyDoc { path, kind, default: Some(default), required: false, doc }
 }
 
 const SOURCE: Kind = Kind::Source { word: None, later: None };
@@ -240,20 +222,10 @@ impl fmt::Display for Kind {
             }
             Self::Duration(min, max) => write!(f, "a duration, \"{}\" to \"{}\"", duration_text(min), duration_text(max)),
             Self::DurationOr(word, min, max) => {
-                write!(
-                    f,
-                    "a duration, \"{}\" to \"{}\", or \"{word}\"",
-                    duration_text(min),
-                    duration_text(max)
-                )
+                write!(f, "a duration, \"{}\" to \"{}\", or \"{word}\"", duration_text(min), duration_text(max))
             }
             Self::Durations(count, min, max) => {
-                write!(
-                    f,
-                    "at most {count} durations, each \"{}\" to \"{}\"",
-                    duration_text(min),
-                    duration_text(max)
-                )
+                write!(f, "at most {count} durations, each \"{}\" to \"{}\"", duration_text(min), duration_text(max))
             }
             Self::Size(min, max) => write!(f, "a size, \"{}\" to \"{}\"", size_text(min), size_text(max)),
             Self::File => f.write_str("a path"),
@@ -274,9 +246,5 @@ impl fmt::Display for Kind {
 }
 
 fn write_integer(f: &mut fmt::Formatter<'_>, min: u64, max: u64) -> fmt::Result {
-    if max >= i64::MAX as u64 {
-        write!(f, "a whole number, {min} or more")
-    } else {
-        write!(f, "a whole number, {min} to {max}")
-    }
+    if max >= i64::MAX as u64 { write!(f, "a whole number, {min} or more") } else { write!(f, "a whole number, {min} to {max}") }
 }

@@ -65,9 +65,7 @@ impl Config {
             Some(config) => problems.or_ok(config),
             None => {
                 if problems.is_empty() {
-                    problems.push(Problem::of_file(
-                        "could not be read, for a reason that is not told; this is a fault of seriatim",
-                    ));
+                    problems.push(Problem::of_file("could not be read, for a reason that is not told; this is a fault of seriatim"));
                 }
                 Err(problems)
             }

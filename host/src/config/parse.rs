@@ -29,8 +29,7 @@ impl Section<'_, '_> {
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
-        self.read(key, |value, reading| value.get_ref().as_bool().or_else(|| reading.mismatch(value)))
-            .map(|at| at.value)
+        self.read(key, |value, reading| value.get_ref().as_bool().or_else(|| reading.mismatch(value))).map(|at| at.value)
     }
 
     pub(super) fn file(&self, key: &str, folder: &Path) -> Option<At<PathBuf>> {
@@ -47,11 +46,7 @@ impl Section<'_, '_> {
                 return Some(*meaning);
             }
             let allowed = words_text(now);
-            let what = if later.contains(&text) {
-                "not in this release"
-            } else {
-                "unknown value"
-            };
+            let what = if later.contains(&text) { "not in this release" } else { "unknown value" };
             reading.fault(value.span(), format!("{what}; allowed: {allowed}"))
         });
         parsed.map(|at| at.value)
@@ -120,16 +115,10 @@ pub(super) fn duration(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Opti
         };
     };
     let Some(duration) = values::duration(text) else {
-        return reading.fault(
-            value.span(),
-            "not a duration in whole milliseconds, such as \"30s\", \"100ms\" or \"1m 30s\"",
-        );
+        return reading.fault(value.span(), "not a duration in whole milliseconds, such as \"30s\", \"100ms\" or \"1m 30s\"");
     };
     if duration < Duration::from_millis(min) || duration > Duration::from_millis(max) {
-        return reading.fault(
-            value.span(),
-            format!("out of bounds; allowed: \"{}\" to \"{}\"", duration_text(min), duration_text(max)),
-        );
+        return reading.fault(value.span(), format!("out of bounds; allowed: \"{}\" to \"{}\"", duration_text(min), duration_text(max)));
     }
     Some(duration)
 }
@@ -164,10 +153,7 @@ pub(super) fn size(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<u
     };
     match bytes {
         Some(bytes) if (min..=max).contains(&bytes) => Some(bytes),
-        Some(_) => reading.fault(
-            value.span(),
-            format!("out of bounds; allowed: \"{}\" to \"{}\"", size_text(min), size_text(max)),
-        ),
+        Some(_) => reading.fault(value.span(), format!("out of bounds; allowed: \"{}\" to \"{}\"", size_text(min), size_text(max))),
         None => reading.fault(value.span(), "not a size, such as \"16MiB\" or \"10GB\""),
     }
 }
@@ -176,9 +162,7 @@ pub(super) fn address(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Optio
     let Some(text) = value.get_ref().as_str() else {
         return reading.mismatch(value);
     };
-    text.parse()
-        .ok()
-        .or_else(|| reading.fault(value.span(), format!("not {}", reading.doc.kind)))
+    text.parse().ok().or_else(|| reading.fault(value.span(), format!("not {}", reading.doc.kind)))
 }
 
 pub(super) fn servers(value: &Value<'_>, reading: &mut Reading<'_, '_>) -> Option<Vec<At<String>>> {

@@ -94,9 +94,7 @@ struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem {
-            line, key, value, message, ..
-        } = self.problem;
+        let Problem { line, key, value, message, .. } = self.problem;
         f.write_str(self.file)?;
         if *line > 0 {
             write!(f, ":{line}")?;
@@ -121,10 +119,7 @@ pub struct Problems {
 impl Problems {
     /// No problems yet of the file of this name.
     pub fn new(file: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            list: Vec::new(),
-        }
+        Self { file: file.into(), list: Vec::new() }
     }
 
     /// Adds one, keeping the order of the lines.

@@ -48,11 +48,7 @@ fn nats(section: &Section<'_, '_>, folder: &Path) -> Option<NatsConfig> {
     let servers = section.read("servers", servers);
     let auth = auth(section, folder);
     let tls = section.section("tls");
-    let (ca_file, cert_file, key_file) = (
-        tls.file("ca-file", folder),
-        tls.file("cert-file", folder),
-        tls.file("key-file", folder),
-    );
+    let (ca_file, cert_file, key_file) = (tls.file("ca-file", folder), tls.file("cert-file", folder), tls.file("key-file", folder));
     let required = tls.flag("required");
     let identity = match (cert_file, key_file) {
         (Some(cert), Some(key)) => Some((cert, key)),
@@ -67,18 +63,10 @@ fn nats(section: &Section<'_, '_>, folder: &Path) -> Option<NatsConfig> {
         (None, None) => None,
     };
     let tls = match tls.is_written() {
-        true => Some(NatsTls {
-            ca_file,
-            identity,
-            required: required?,
-        }),
+        true => Some(NatsTls { ca_file, identity, required: required? }),
         false => None,
     };
-    Some(NatsConfig {
-        servers: servers?.value,
-        auth,
-        tls,
-    })
+    Some(NatsConfig { servers: servers?.value, auth, tls })
 }
 
 fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
@@ -90,15 +78,7 @@ fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
         _ => {}
     }
     let mut ways: Vec<(At<()>, NatsAuth)> = Vec::new();
-    let mut add = |place: &Place, way| {
-        ways.push((
-            At {
-                value: (),
-                place: place.clone(),
-            },
-            way,
-        ))
-    };
+    let mut add = |place: &Place, way| ways.push((At { value: (), place: place.clone() }, way));
     if let Some(file) = section.file("credentials-file", folder) {
         add(&file.place.clone(), NatsAuth::Credentials(file));
     }
@@ -123,15 +103,11 @@ fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
 
 fn store(section: &Section<'_, '_>, folder: &Path) -> Option<StoreConfig> {
     section.word("kind", &[("embedded", ())]);
-    Some(StoreConfig {
-        path: section.file("path", folder)?,
-    })
+    Some(StoreConfig { path: section.file("path", folder)? })
 }
 
 fn telemetry(section: &Section<'_, '_>) -> Option<TelemetryConfig> {
-    Some(TelemetryConfig {
-        listen: section.read("listen", address)?,
-    })
+    Some(TelemetryConfig { listen: section.read("listen", address)? })
 }
 
 fn admin(section: &Section<'_, '_>, folder: &Path) -> Option<AdminConfig> {
@@ -148,10 +124,7 @@ fn admin(section: &Section<'_, '_>, folder: &Path) -> Option<AdminConfig> {
 
 impl AdminTls {
     fn both(cert_file: Option<At<PathBuf>>, key_file: Option<At<PathBuf>>) -> Option<Self> {
-        Some(Self {
-            cert_file: cert_file?,
-            key_file: key_file?,
-        })
+        Some(Self { cert_file: cert_file?, key_file: key_file? })
     }
 }
 
@@ -192,10 +165,7 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
 fn dead_letters(section: &Section<'_, '_>) -> Option<DeadLettersConfig> {
     let max_bytes = section.read("max-bytes", size);
     let max_age = section.read("max-age", duration_or);
-    Some(DeadLettersConfig {
-        max_bytes: max_bytes?.value,
-        max_age: max_age?.value,
-    })
+    Some(DeadLettersConfig { max_bytes: max_bytes?.value, max_age: max_age?.value })
 }
 
 fn pipelines(root: &Section<'_, '_>, folder: &Path) -> Option<Vec<PipelineConfig>> {
@@ -274,50 +244,26 @@ fn event(section: &Section<'_, '_>) -> Option<EventConfig> {
     let kind = section.read("kind", source);
     let time = section.read("time", source);
     let epoch = section.read("epoch", source);
-    Some(EventConfig {
-        entity: entity?,
-        sequence: sequence?,
-        id: id?,
-        kind: kind?,
-        time: time?,
-        epoch,
-    })
+    Some(EventConfig { entity: entity?, sequence: sequence?, id: id?, kind: kind?, time: time?, epoch })
 }
 
 fn order(section: &Section<'_, '_>) -> Option<OrderConfig> {
     let by = section.word("by", &[("sequence", By::Sequence)]);
-    let first_sequence = section.read("first-sequence", |value, reading| {
-        Some(integer_or(value, reading)?.map_or(First::Any, First::At))
-    });
+    let first_sequence = section.read("first-sequence", |value, reading| Some(integer_or(value, reading)?.map_or(First::Any, First::At)));
     let accept_missing_history = section.flag("accept-missing-history");
     let inner = section.section("gap");
     let wait = inner.duration("wait");
     let held_max = inner.count("held-max");
     let jump_max = inner.read("jump-max", integer);
-    let then = inner.word(
-        "then",
-        &[
-            ("skip", GapThen::Skip),
-            ("dead-letter", GapThen::DeadLetter),
-            ("park", GapThen::Park),
-            ("stop", GapThen::Stop),
-        ],
-    );
-    let late = section.word(
-        "late",
-        &[("dead-letter", Late::DeadLetter), ("drop", Late::Drop), ("deliver", Late::Deliver)],
-    );
+    let then = inner
+        .word("then", &[("skip", GapThen::Skip), ("dead-letter", GapThen::DeadLetter), ("park", GapThen::Park), ("stop", GapThen::Stop)]);
+    let late = section.word("late", &[("dead-letter", Late::DeadLetter), ("drop", Late::Drop), ("deliver", Late::Deliver)]);
     let dedup_ids = section.section("dedup").count("ids");
     Some(OrderConfig {
         by: by?,
         first_sequence: first_sequence?,
         accept_missing_history: accept_missing_history?,
-        gap: GapConfig {
-            wait: wait?,
-            held_max: held_max?,
-            jump_max: jump_max?.value,
-            then: then?,
-        },
+        gap: GapConfig { wait: wait?, held_max: held_max?, jump_max: jump_max?.value, then: then? },
         late: late?,
         dedup_ids: dedup_ids?,
     })
@@ -325,18 +271,8 @@ fn order(section: &Section<'_, '_>) -> Option<OrderConfig> {
 
 fn failure(section: &Section<'_, '_>) -> Option<FailureConfig> {
     let retry = section.read("retry", durations);
-    let then = section.word(
-        "then",
-        &[
-            ("dead-letter", FailureThen::DeadLetter),
-            ("park", FailureThen::Park),
-            ("stop", FailureThen::Stop),
-        ],
-    );
-    Some(FailureConfig {
-        retry: retry?.value,
-        then: then?,
-    })
+    let then = section.word("then", &[("dead-letter", FailureThen::DeadLetter), ("park", FailureThen::Park), ("stop", FailureThen::Stop)]);
+    Some(FailureConfig { retry: retry?.value, then: then? })
 }
 
 fn handlers(section: &Section<'_, '_>, folder: &Path) -> Option<Vec<HandlerConfig>> {
@@ -360,19 +296,13 @@ fn handler(section: &Section<'_, '_>, folder: &Path, names: &mut BTreeMap<String
     let component = section.read("component", |value, reading| {
         let text = text(value, reading)?;
         if text.starts_with("object:") {
-            return reading.fault(
-                value.span(),
-                "components from an object store are not in this release; give the path of a file",
-            );
+            return reading.fault(value.span(), "components from an object store are not in this release; give the path of a file");
         }
         Some(folder.join(text))
     });
     let config = section.read("config", texts);
     let outputs = section.read("outputs", patterns(values::output));
-    let isolation = section.word(
-        "isolation",
-        &[("run", Isolation::Run), ("event", Isolation::Event), ("shared", Isolation::Shared)],
-    );
+    let isolation = section.word("isolation", &[("run", Isolation::Run), ("event", Isolation::Event), ("shared", Isolation::Shared)]);
     let memory_max = section.bytes("memory-max");
     let time_max = section.duration("time-max");
     let state_max = section.bytes("state-max");

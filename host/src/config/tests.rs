@@ -28,10 +28,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
 fn problems(text: &str) -> Vec<String> {
     let problems = parse(text).expect_err("it should be refused");
     let lines = problems.to_string();
-    lines
-        .lines()
-        .map(|line| line.strip_prefix("seriatim.toml").expect("the file's name").to_owned())
-        .collect()
+    lines.lines().map(|line| line.strip_prefix("seriatim.toml").expect("the file's name").to_owned()).collect()
 }
 
 /// `LEAST` with lines in its pipeline, in its handler and in other tables.
@@ -43,11 +40,7 @@ fn with(pipeline: &str, handler: &str, others: &str) -> String {
 fn paths(table: &toml::Table, generic: &str, found: &mut BTreeSet<&'static str>) {
     for (key, value) in table {
         let name = if generic == "pipelines" { "*" } else { key };
-        let path = if generic.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{generic}.{name}")
-        };
+        let path = if generic.is_empty() { name.to_owned() } else { format!("{generic}.{name}") };
         if let Some(doc) = keys::find(&path) {
             found.insert(doc.path);
             continue;
@@ -75,9 +68,7 @@ fn the_example_shows_every_key() {
     let mut text = String::new();
     for line in EXAMPLE.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let is_key = bare
-            .split_once(" = ")
-            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+        let is_key = bare.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         writeln!(text, "{}", if is_key || bare.starts_with('[') { bare } else { line }).expect("text");
     }
     let mut found = BTreeSet::new();
@@ -237,73 +228,34 @@ fn duplicate_keys_and_tables_are_told() {
 fn values_that_are_refused() {
     let cases = [
         // the pipeline
-        (
-            with("start = { sequence = 0 }", "", ""),
-            "not a stream sequence: a whole number from 1",
-        ),
+        (with("start = { sequence = 0 }", "", ""), "not a stream sequence: a whole number from 1"),
         (with("start = { time = \"2013-01-01\" }", "", ""), "not a time with its offset"),
         (with("start = { time = 2013-01-01 }", "", ""), "not a time with its offset"),
-        (
-            with("start = \"last\"", "", ""),
-            "unknown value; allowed: \"first\", \"new\", { sequence = N }",
-        ),
+        (with("start = \"last\"", "", ""), "unknown value; allowed: \"first\", \"new\", { sequence = N }"),
         (with("start = { sequence = 1, time = 2 }", "", ""), "unknown value"),
         (with("event.sequence = \"stream\"", "", ""), "not in this release"),
-        (
-            with("event.sequence = \"content\"", "", ""),
-            "unknown value; allowed: \"subject:N\"",
-        ),
+        (with("event.sequence = \"content\"", "", ""), "unknown value; allowed: \"subject:N\""),
         (with("event.epoch = 3", "", ""), "expected \"subject:N\", \"header:NAME\""),
         (with("event.id = \"header:A B\"", "", ""), "header:NAME needs the name of a header"),
         (with("event.kind = \"json:a\"", "", ""), "the pointer must start with /"),
-        (
-            with("order.first-sequence = 0", "", ""),
-            "out of bounds; allowed: a whole number, 1 or more, or \"any\"",
-        ),
-        (
-            with("order.first-sequence = \"all\"", "", ""),
-            "unknown value; allowed: a whole number, 1 or more, or \"any\"",
-        ),
-        (
-            with("order.accept-missing-history = \"yes\"", "", ""),
-            "expected true, false, not a text",
-        ),
-        (
-            with("order.gap.wait = \"99ms\"", "", ""),
-            "out of bounds; allowed: \"100ms\" to \"365d\"",
-        ),
+        (with("order.first-sequence = 0", "", ""), "out of bounds; allowed: a whole number, 1 or more, or \"any\""),
+        (with("order.first-sequence = \"all\"", "", ""), "unknown value; allowed: a whole number, 1 or more, or \"any\""),
+        (with("order.accept-missing-history = \"yes\"", "", ""), "expected true, false, not a text"),
+        (with("order.gap.wait = \"99ms\"", "", ""), "out of bounds; allowed: \"100ms\" to \"365d\""),
         (with("order.gap.held-max = 0", "", ""), "out of bounds"),
-        (
-            with("order.gap.held-max = 1.5", "", ""),
-            "expected a whole number, 1 to 1000000, not a number with a point",
-        ),
+        (with("order.gap.held-max = 1.5", "", ""), "expected a whole number, 1 to 1000000, not a number with a point"),
         (with("order.dedup = 64", "", ""), "expected a table, not a whole number"),
-        (
-            with("order.wait = \"1s\"", "", ""),
-            "unknown key here; wait belongs to [pipelines.NAME.order.gap]",
-        ),
+        (with("order.wait = \"1s\"", "", ""), "unknown key here; wait belongs to [pipelines.NAME.order.gap]"),
         (with("failure.retry = [\"1s\", 2]", "", ""), "a duration needs its unit"),
         (with("failure.retry = \"1s\"", "", ""), "expected at most 100 durations"),
-        (
-            with("failure.retry = [\"0s\"]", "", ""),
-            "out of bounds; allowed: \"1ms\" to \"7d\"",
-        ),
-        (
-            LEAST.replace("flights.>", "flights..a"),
-            "not a subject: a token between dots is empty",
-        ),
+        (with("failure.retry = [\"0s\"]", "", ""), "out of bounds; allowed: \"1ms\" to \"7d\""),
+        (LEAST.replace("flights.>", "flights..a"), "not a subject: a token between dots is empty"),
         (LEAST.replace("[\"flights.>\"]", "[]"), "is empty; at least one is needed"),
-        (
-            LEAST.replace("[\"flights.>\"]", "\"flights.>\""),
-            "expected a list of at least one subject pattern, not a text",
-        ),
+        (LEAST.replace("[\"flights.>\"]", "\"flights.>\""), "expected a list of at least one subject pattern, not a text"),
         (LEAST.replace("\"FLIGHTS\"", "\"FLIGHTS.X\""), "not a stream name"),
         (LEAST.replace("flights.>", "flights"), "subjects like \"flights\" have no token 2"),
         (LEAST.replace("pipelines.flights", "pipelines.Flights"), "not a name"),
-        (
-            LEAST.replace("[[pipelines.flights.handlers]]", "[pipelines.flights.handlers]"),
-            "expected a list of tables",
-        ),
+        (LEAST.replace("[[pipelines.flights.handlers]]", "[pipelines.flights.handlers]"), "expected a list of tables"),
         // the handler
         (LEAST.replace("plugins/rotation.wasm", ""), "component = \"\": is empty"),
         (
@@ -314,70 +266,40 @@ fn values_that_are_refused() {
             ),
             "expected \"ordered\", not a whole number",
         ),
-        (
-            LEAST.replace("plugins/rotation.wasm", "object:bucket/x"),
-            "not in this release; give the path of a file",
-        ),
+        (LEAST.replace("plugins/rotation.wasm", "object:bucket/x"), "not in this release; give the path of a file"),
         (LEAST.replace("\"rotation\"", "\"rota_tion\""), "not a name"),
         (with("", "outputs = [\"$JS.API.>\"]", ""), "which is not for handlers"),
         (with("", "outputs = [\"a.>.b\"]", ""), "> may only be the last token"),
         (with("", "config = { n = 15 }", ""), "n is not a text; write it in quotes"),
-        (
-            with("", "state-max = \"128KiB\"\nstate-value-max = \"256KiB\"", ""),
-            "more than state-max, which is 128KiB",
-        ),
+        (with("", "state-max = \"128KiB\"\nstate-value-max = \"256KiB\"", ""), "more than state-max, which is 128KiB"),
         (with("", "time-max = \"1ms\"", ""), "out of bounds; allowed: \"10ms\" to \"1h\""),
         (with("", "memory-max = 16", ""), "a size needs its unit"),
-        (
-            with("", "memory-max = \"8TiB\"", ""),
-            "out of bounds; allowed: \"64KiB\" to \"4GiB\"",
-        ),
+        (with("", "memory-max = \"8TiB\"", ""), "out of bounds; allowed: \"64KiB\" to \"4GiB\""),
         (with("", "memory = \"8MiB\"", ""), "did you mean memory-max?"),
         // the host
         (with("", "", "[nats]\nservers = []"), "at least one server is needed"),
         (with("", "", "[nats]\nservers = [\"http://a\"]"), "unknown scheme"),
-        (
-            with("", "", "[nats]\ncredentials-file = \"a\"\ntoken-file = \"b\""),
-            "a second way to log in, beside the one in line 14",
-        ),
+        (with("", "", "[nats]\ncredentials-file = \"a\"\ntoken-file = \"b\""), "a second way to log in, beside the one in line 14"),
         (with("", "", "[nats]\nuser = \"a\""), "password-file is missing beside it"),
         (with("", "", "[nats]\npassword-file = \"a\""), "user is missing beside it"),
         (with("", "", "[nats]\ntls = { cert-file = \"a\" }"), "key-file is missing beside it"),
         (with("", "", "[nats]\ntls = true"), "expected a table, not true or false"),
         (with("", "", "[store]\npath = \"\""), "is empty"),
-        (
-            with("", "", "[admin]\nlisten = \"0.0.0.0:1\""),
-            "not a loopback address: needs admin.tls and admin.token-file",
-        ),
-        (
-            with("", "", "[admin]\nlisten = \"0.0.0.0:1\"\ntoken-file = \"t\""),
-            "not a loopback address",
-        ),
-        (
-            with("", "", "[admin]\nlisten = \"127.0.0.1:9464\""),
-            "telemetry.listen is the same address",
-        ),
+        (with("", "", "[admin]\nlisten = \"0.0.0.0:1\""), "not a loopback address: needs admin.tls and admin.token-file"),
+        (with("", "", "[admin]\nlisten = \"0.0.0.0:1\"\ntoken-file = \"t\""), "not a loopback address"),
+        (with("", "", "[admin]\nlisten = \"127.0.0.1:9464\""), "telemetry.listen is the same address"),
         (with("", "", "[run]\nshards = 0"), "out of bounds"),
-        (
-            with("", "", "[run]\nshards = \"many\""),
-            "unknown value; allowed: a whole number, 1 to 1024, or \"cores\"",
-        ),
+        (with("", "", "[run]\nshards = \"many\""), "unknown value; allowed: a whole number, 1 to 1024, or \"cores\""),
         (with("", "", "[run]\nqueue-max = 99999999999999999999999"), "out of bounds"),
         (with("", "", "[run]\noutputs-max = 3"), "did you mean outbox-max?"),
         (with("", "", "[dead-letters]\nmax-age = \"never\""), "not a duration"),
         (with("", "", "[dead-letters]\nmax-bytes = \"0\""), "out of bounds"),
         (with("", "", "[deadletters]\nmax-bytes = \"1GiB\""), "did you mean dead-letters?"),
-        (
-            with("", "", "[metrics]\nx = 1"),
-            "unknown key; allowed: admin, dead-letters, nats, pipelines, run, store, telemetry",
-        ),
+        (with("", "", "[metrics]\nx = 1"), "unknown key; allowed: admin, dead-letters, nats, pipelines, run, store, telemetry"),
     ];
     for (text, expected) in cases {
         let problems = problems(&text);
-        assert!(
-            problems.len() == 1 && problems[0].contains(expected),
-            "{expected}\n{problems:#?}\n{text}"
-        );
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}\n{problems:#?}\n{text}");
     }
 }
 
@@ -392,17 +314,12 @@ fn what_is_written_is_what_is_taken() {
     let pipeline = &config.pipelines[0];
     assert_eq!(pipeline.name.place.line, 2);
     assert_eq!((&*pipeline.stream.value, pipeline.stream.place.line), ("FLIGHTS", 3));
-    let Start::Time(time) = pipeline.start.value else {
-        panic!("{:?}", pipeline.start)
-    };
+    let Start::Time(time) = pipeline.start.value else { panic!("{:?}", pipeline.start) };
     assert_eq!(time.unix_timestamp(), 1_356_994_800);
     assert_eq!(pipeline.order.first_sequence.value, First::Any);
     assert_eq!(pipeline.first_sequence_text(), "any");
     assert_eq!(pipeline.event.id.value, Source::Content);
-    assert_eq!(
-        pipeline.event.epoch.as_ref().map(|at| at.to_string()),
-        Some("msgpack:/e".to_owned())
-    );
+    assert_eq!(pipeline.event.epoch.as_ref().map(|at| at.to_string()), Some("msgpack:/e".to_owned()));
     assert!(pipeline.failure.retry.is_empty());
     let handler = &pipeline.handlers[0];
     assert_eq!(handler.component.value, Path::new("/etc/seriatim/plugins/rotation.wasm"));
@@ -420,13 +337,7 @@ fn what_is_written_is_what_is_taken() {
 fn the_defaults_are_the_sequencers_policy() {
     let config = parse(LEAST).expect("right");
     let policy = config.pipelines[0].policy(&config.run);
-    assert_eq!(
-        policy,
-        Policy {
-            commits_max: 64,
-            ..Policy::default()
-        }
-    );
+    assert_eq!(policy, Policy { commits_max: 64, ..Policy::default() });
     let text = with(
         "order = { late = \"drop\", gap = { then = \"skip\", wait = \"5s\", held-max = 7, jump-max = 8 }, dedup = { ids = 9 } }\nfailure = { then = \"stop\", retry = [\"2s\"] }",
         "",
@@ -456,26 +367,12 @@ fn files_are_looked_for_with_their_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("seriatim.toml");
     std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
-    std::fs::write(
-        &path,
-        with("", "", "[nats]\ntoken-file = \"plugins\"\n[store]\npath = \"seriatim.toml/x\""),
-    )
-    .expect("written");
+    std::fs::write(&path, with("", "", "[nats]\ntoken-file = \"plugins\"\n[store]\npath = \"seriatim.toml/x\"")).expect("written");
     let config = Config::load(&path).expect("right");
     let problems = config.check_files();
     let lines: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
-    assert_eq!(
-        lines,
-        [
-            (10, "pipelines.flights.handlers[0].component"),
-            (14, "nats.token-file"),
-            (16, "store.path")
-        ]
-    );
-    assert!(
-        problems.to_string().contains("rotation.wasm cannot be opened: No such file"),
-        "{problems}"
-    );
+    assert_eq!(lines, [(10, "pipelines.flights.handlers[0].component"), (14, "nats.token-file"), (16, "store.path")]);
+    assert!(problems.to_string().contains("rotation.wasm cannot be opened: No such file"), "{problems}");
     std::fs::write(folder.path().join("plugins/rotation.wasm"), b"").expect("written");
     assert_eq!(config.check_files().len(), 2);
 }
@@ -485,42 +382,20 @@ fn a_file_that_cannot_be_read_is_one_problem() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("none.toml");
     let problems = Config::load(&path).expect_err("there is none");
-    assert!(
-        problems.to_string().contains("none.toml: cannot be read: No such file"),
-        "{problems}"
-    );
+    assert!(problems.to_string().contains("none.toml: cannot be read: No such file"), "{problems}");
     std::fs::write(&path, b"[nats]\n\xff").expect("written");
     let problems = Config::load(&path).expect_err("not UTF-8");
-    assert!(
-        problems
-            .to_string()
-            .ends_with("none.toml:2: not UTF-8; the file must be saved as UTF-8"),
-        "{problems}"
-    );
+    assert!(problems.to_string().ends_with("none.toml:2: not UTF-8; the file must be saved as UTF-8"), "{problems}");
     std::fs::write(&path, vec![b'#'; 2 << 20]).expect("written");
-    assert!(
-        Config::load(&path)
-            .expect_err("too large")
-            .to_string()
-            .ends_with("larger than 1 MiB")
-    );
+    assert!(Config::load(&path).expect_err("too large").to_string().ends_with("larger than 1 MiB"));
 }
 
 #[test]
 fn what_should_be_a_table_and_is_not_is_told_once() {
-    assert_eq!(
-        problems("pipelines = 3"),
-        [":1: pipelines = 3: expected a table, not a whole number"]
-    );
-    assert_eq!(
-        problems("[pipelines]\np = 3"),
-        [":2: pipelines.p = 3: expected a table, not a whole number"]
-    );
+    assert_eq!(problems("pipelines = 3"), [":1: pipelines = 3: expected a table, not a whole number"]);
+    assert_eq!(problems("[pipelines]\np = 3"), [":2: pipelines.p = 3: expected a table, not a whole number"]);
     let problems = problems(&with("order = { gap = { wait = \"1s\" ", "", ""));
-    assert!(
-        problems.len() == 1 && problems[0].contains("this table is not closed"),
-        "{problems:?}"
-    );
+    assert!(problems.len() == 1 && problems[0].contains("this table is not closed"), "{problems:?}");
 }
 
 proptest::proptest! {

@@ -9,11 +9,7 @@ pub(super) fn name(text: &str) -> Result<(), String> {
     let good = bytes.next().is_some_and(|b| b.is_ascii_lowercase())
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && text.len() <= 32;
-    if good {
-        Ok(())
-    } else {
-        Err("not a name; allowed: a to z, 0 to 9 and -, a letter first, at most 32 characters".to_owned())
-    }
+    if good { Ok(()) } else { Err("not a name; allowed: a to z, 0 to 9 and -, a letter first, at most 32 characters".to_owned()) }
 }
 
 /// A stream's name, as the broker takes it.
@@ -75,9 +71,7 @@ const RESERVED: [&str; 5] = ["$JS.API.>", "$JS.ACK.>", "$KV.SERIATIM.>", "_INBOX
 pub(super) fn output(text: &str) -> Result<(), String> {
     pattern(text)?;
     match RESERVED.iter().find(|reserved| overlap(reserved, text)) {
-        Some(reserved) => Err(format!(
-            "covers {reserved}, which is not for handlers; begin with a token of your own"
-        )),
+        Some(reserved) => Err(format!("covers {reserved}, which is not for handlers; begin with a token of your own")),
         None => Ok(()),
     }
 }
@@ -136,15 +130,9 @@ pub(super) fn server(text: &str) -> Result<(), String> {
     };
     let good_host = !host.is_empty()
         && (host.starts_with('[') == host.ends_with(']'))
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':'));
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':'));
     let good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    if good_host && good_port {
-        Ok(())
-    } else {
-        Err("not a URL of a server, such as nats://127.0.0.1:4222".to_owned())
-    }
+    if good_host && good_port { Ok(()) } else { Err("not a URL of a server, such as nats://127.0.0.1:4222".to_owned()) }
 }
 
 /// A duration such as `30s`, in whole milliseconds.
@@ -175,11 +163,7 @@ pub(super) fn shown(text: &str) -> String {
         }
     }
     let short: String = line.chars().filter(|c| !c.is_control()).take(MAX).collect();
-    if lines.next().is_some() || line.chars().count() > MAX {
-        format!("{short} …")
-    } else {
-        short
-    }
+    if lines.next().is_some() || line.chars().count() > MAX { format!("{short} …") } else { short }
 }
 
 #[cfg(test)]
@@ -230,16 +214,7 @@ mod tests {
         for good in ["out.>", "*.out", "seriatim.mine", "$KV.other.k"] {
             assert_eq!(output(good), Ok(()), "{good}");
         }
-        for bad in [
-            ">",
-            "*.>",
-            "$JS.>",
-            "$JS.API.STREAM.DELETE.X",
-            "seriatim.>",
-            "seriatim.dead.p.gap",
-            "_INBOX.>",
-            "$KV.SERIATIM.x",
-        ] {
+        for bad in [">", "*.>", "$JS.>", "$JS.API.STREAM.DELETE.X", "seriatim.>", "seriatim.dead.p.gap", "_INBOX.>", "$KV.SERIATIM.x"] {
             assert!(output(bad).is_err(), "{bad}");
         }
     }
@@ -275,26 +250,10 @@ mod tests {
 
     #[test]
     fn servers() {
-        for good in [
-            "nats://127.0.0.1:4222",
-            "tls://a.example",
-            "localhost:4222",
-            "wss://h:443",
-            "nats://[::1]:4222",
-            "nats://[::1]",
-        ] {
+        for good in ["nats://127.0.0.1:4222", "tls://a.example", "localhost:4222", "wss://h:443", "nats://[::1]:4222", "nats://[::1]"] {
             assert_eq!(server(good), Ok(()), "{good}");
         }
-        for bad in [
-            "",
-            "http://a",
-            "nats://",
-            "nats://a:0",
-            "nats://a:x",
-            "nats://u:p@h:1",
-            "nats://a b",
-            "nats://[::1:4222",
-        ] {
+        for bad in ["", "http://a", "nats://", "nats://a:0", "nats://a:x", "nats://u:p@h:1", "nats://a b", "nats://[::1:4222"] {
             assert!(server(bad).is_err(), "{bad}");
         }
     }

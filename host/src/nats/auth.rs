@@ -55,8 +55,10 @@ impl Credentials {
             Self::None => {}
             Self::CredentialsFile(path) => {
                 let text = read(path).await?;
-                let (jwt, seed) = decorated(&text)
-                    .ok_or(CredentialsError::Content { path: path.clone(), expected: "a user JWT and an nkey seed between their -----BEGIN and END lines" })?;
+                let (jwt, seed) = decorated(&text).ok_or(CredentialsError::Content {
+                    path: path.clone(),
+                    expected: "a user JWT and an nkey seed between their -----BEGIN and END lines",
+                })?;
                 auth.signature = Some(sign(path, seed, nonce)?);
                 auth.jwt = Some(jwt.to_owned());
             }

@@ -252,10 +252,9 @@ fn check_version(options: &ConnectOptions, info: &ServerInfo) -> Result<(), Conn
 
 /// `major.minor.patch`, whatever follows; what cannot be read counts as 0.
 fn parse_version(text: &str) -> (u64, u64, u64) {
-    let mut numbers = text
-        .trim_start_matches('v')
-        .splitn(3, '.')
-        .map(|part| part.bytes().take_while(u8::is_ascii_digit).fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))));
+    let mut numbers = text.trim_start_matches('v').splitn(3, '.').map(|part| {
+        part.bytes().take_while(u8::is_ascii_digit).fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+    });
     let mut next = || numbers.next().unwrap_or(0);
     (next(), next(), next())
 }
@@ -313,7 +312,9 @@ impl Events {
             }
             Event::Disconnected => tracing::warn!(connection = %connection, "connection to the broker lost; reconnecting"),
             Event::LameDuckMode => tracing::info!(connection = %connection, "the server is about to shut down; will move to another"),
-            Event::SlowConsumer(_) => tracing::warn!(connection = %connection, "the client dropped a message: a subscription was full (it will be read again)"),
+            Event::SlowConsumer(_) => {
+                tracing::warn!(connection = %connection, "the client dropped a message: a subscription was full (it will be read again)")
+            }
             Event::ServerError(error) => self.complain(error.to_string()),
             Event::ClientError(error) => self.complain(error.to_string()),
             Event::Draining | Event::Closed => {}

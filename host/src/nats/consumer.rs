@@ -221,7 +221,8 @@ impl Consumer {
         if created.delivered.consumer_seq != 0 {
             return Err(CreateError::Transient(Broken::new(Reason::Status, format!("consumer {name} exists already"))));
         }
-        let pull_bytes = (spec.prefetch_bytes / 4).max(u64::try_from(client.max_payload()).unwrap_or(u64::MAX).saturating_add(ENVELOPE_BYTES));
+        let pull_bytes =
+            (spec.prefetch_bytes / 4).max(u64::try_from(client.max_payload()).unwrap_or(u64::MAX).saturating_add(ENVELOPE_BYTES));
         Ok(Self {
             client,
             stream: spec.stream.clone(),
@@ -357,7 +358,10 @@ impl Consumer {
             ));
         }
         if ack.stream_sequence <= self.last {
-            return Err(Broken::new(Reason::Hole, format!("stream sequence {} followed {}: the stream went back", ack.stream_sequence, self.last)));
+            return Err(Broken::new(
+                Reason::Hole,
+                format!("stream sequence {} followed {}: the stream went back", ack.stream_sequence, self.last),
+            ));
         }
         self.last = ack.stream_sequence;
         self.sequence = ack.consumer_sequence;
@@ -405,7 +409,8 @@ impl Drop for Consumer {
 
 /// Deletes a consumer, best effort: an unused one goes by itself.
 pub(crate) async fn delete(client: &Client, stream: &str, name: &str) {
-    let deleted: Result<serde_json::Value, ApiError> = api::call(client, &format!("CONSUMER.DELETE.{stream}.{name}"), &serde_json::json!({})).await;
+    let deleted: Result<serde_json::Value, ApiError> =
+        api::call(client, &format!("CONSUMER.DELETE.{stream}.{name}"), &serde_json::json!({})).await;
     if let Err(error) = deleted {
         tracing::debug!(stream, consumer = name, reason = %error, "a consumer was not deleted; the server will do it");
     }
@@ -414,7 +419,8 @@ pub(crate) async fn delete(client: &Client, stream: &str, name: &str) {
 impl Echo {
     /// Name of the first setting that came back different.
     fn differs(&self, at: u64, subjects: &[String], headers_only: bool) -> Option<&'static str> {
-        let mut echoed: Vec<&String> = self.filter_subjects.iter().chain(self.filter_subject.as_ref().filter(|subject| !subject.is_empty())).collect();
+        let mut echoed: Vec<&String> =
+            self.filter_subjects.iter().chain(self.filter_subject.as_ref().filter(|subject| !subject.is_empty())).collect();
         let mut asked: Vec<&String> = subjects.iter().collect();
         echoed.sort_unstable();
         asked.sort_unstable();
@@ -460,7 +466,13 @@ impl AckSubject {
         };
         let mut numbers = rest.split('.').skip(skip).map(|token| token.parse::<u64>().ok());
         let mut next = || numbers.next().flatten();
-        Some(Self { delivered: next()?, stream_sequence: next()?, consumer_sequence: next()?, time_ms: next()? / 1_000_000, pending: next()? })
+        Some(Self {
+            delivered: next()?,
+            stream_sequence: next()?,
+            consumer_sequence: next()?,
+            time_ms: next()? / 1_000_000,
+            pending: next()?,
+        })
     }
 }
 

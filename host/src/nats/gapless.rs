@@ -86,7 +86,19 @@ pub struct Gapless {
 impl Gapless {
     /// Reads `spec` from stream sequence `at` on, as long as the stream is `known`.
     pub fn new(connection: Connection, spec: Spec, known: KnownStream, at: u64) -> Self {
-        Self { connection, spec, known, at: at.max(1), consumer: None, number: 0, delays: delays(), wait: false, missing: 0, suspect: 0, broken: None }
+        Self {
+            connection,
+            spec,
+            known,
+            at: at.max(1),
+            consumer: None,
+            number: 0,
+            delays: delays(),
+            wait: false,
+            missing: 0,
+            suspect: 0,
+            broken: None,
+        }
     }
 
     /// What is known of the stream, with the highest message handed on.

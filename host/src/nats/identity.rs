@@ -147,7 +147,11 @@ const ACCEPT: &str = "look at what happened to it, then accept its present state
 pub fn check_identity(known: &KnownStream, facts: &StreamFacts, time_at_highest: Option<u64>) -> Result<(), IdentityError> {
     let stream = || facts.name.clone();
     if known.created_nanos != facts.created_nanos {
-        return Err(IdentityError::Recreated { stream: stream(), known: rfc3339(known.created_nanos), found: rfc3339(facts.created_nanos) });
+        return Err(IdentityError::Recreated {
+            stream: stream(),
+            known: rfc3339(known.created_nanos),
+            found: rfc3339(facts.created_nanos),
+        });
     }
     if known.highest > facts.last_sequence {
         return Err(IdentityError::WentBack { stream: stream(), last: facts.last_sequence, highest: known.highest });

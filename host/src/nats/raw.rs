@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_stored_message_is_read() {
-        let text = r#"{"message":{"subject":"a.b","seq":7,"hdrs":"TkFUUy8xLjANCkE6IDENCg0K","data":"aGk=","time":"2026-01-01T00:00:00.123456Z"}}"#;
+        let text =
+            r#"{"message":{"subject":"a.b","seq":7,"hdrs":"TkFUUy8xLjANCkE6IDENCg0K","data":"aGk=","time":"2026-01-01T00:00:00.123456Z"}}"#;
         let raw = read(serde_json::from_str::<Answer>(text).unwrap().message).unwrap();
         assert_eq!((raw.message.stream_sequence, raw.message.time, &raw.message.payload[..]), (7, 1_767_225_600_123, &b"hi"[..]));
         assert_eq!(raw.message.headers, [Header { name: "A".into(), value: "1".into() }]);

@@ -35,10 +35,7 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         WRAPPING.hash(&mut hasher);
         match private(dir) {
-            Ok(()) => Some(Self {
-                dir: dir.to_owned(),
-                engine: hasher.finish(),
-            }),
+            Ok(()) => Some(Self { dir: dir.to_owned(), engine: hasher.finish() }),
             Err(error) => {
                 tracing::warn!(folder = %dir.display(), %error, "compiled handlers are not cached");
                 None
@@ -62,14 +59,11 @@ impl Cache {
     /// Keeps the compiled form. A failure costs the next start a compilation, nothing else.
     pub(super) fn store(&self, digest: &str, component: &Component) {
         let path = self.path(digest);
-        let written = component
-            .serialize()
-            .map_err(|error| io::Error::other(format!("{error:#}")))
-            .and_then(|bytes| {
-                write(&path, &bytes)?;
-                write(&sum_path(&path), checksum(&bytes).as_bytes())?;
-                self.prune()
-            });
+        let written = component.serialize().map_err(|error| io::Error::other(format!("{error:#}"))).and_then(|bytes| {
+            write(&path, &bytes)?;
+            write(&sum_path(&path), checksum(&bytes).as_bytes())?;
+            self.prune()
+        });
         if let Err(error) = written {
             tracing::warn!(file = %path.display(), %error, "compiled handler not cached");
         }
@@ -85,11 +79,7 @@ impl Cache {
             return Err(io::Error::other("too big"));
         }
         let bytes = fs::read(path)?;
-        if checksum(&bytes) == expected {
-            Ok(bytes)
-        } else {
-            Err(io::Error::other("its checksum is wrong"))
-        }
+        if checksum(&bytes) == expected { Ok(bytes) } else { Err(io::Error::other("its checksum is wrong")) }
     }
 
     fn useless(&self, path: &Path, why: &str) -> Option<Component> {
@@ -120,25 +110,13 @@ fn private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let folder = fs::metadata(dir)?;
     if folder.mode() & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "others may enter the folder: `chmod 700 {}` or name another",
-            dir.display()
-        )));
+        return Err(io::Error::other(format!("others may enter the folder: `chmod 700 {}` or name another", dir.display())));
     }
     // Whoever owns what this process makes is this process: no need for a system call of our own.
     let probe = dir.join(temporary("probe"));
-    let made = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&probe)
-        .and_then(|file| file.metadata());
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe).and_then(|file| file.metadata());
     fs::remove_file(&probe)?;
-    if made?.uid() == folder.uid() {
-        Ok(())
-    } else {
-        Err(io::Error::other("the folder belongs to another user"))
-    }
+    if made?.uid() == folder.uid() { Ok(()) } else { Err(io::Error::other("the folder belongs to another user")) }
 }
 
 fn sum_path(path: &Path) -> PathBuf {

@@ -27,11 +27,7 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self {
-            calls_max: 64,
-            cache_dir: None,
-            handler_memory_max: 256 << 20,
-        }
+        Self { calls_max: 64, cache_dir: None, handler_memory_max: 256 << 20 }
     }
 }
 
@@ -66,9 +62,7 @@ pub(super) struct Shared {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("allocator", &self.shared.allocator)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("allocator", &self.shared.allocator).finish_non_exhaustive()
     }
 }
 
@@ -92,16 +86,7 @@ impl Engine {
         start_ticker(&engine).map_err(Error::Ticker)?;
         let cache = config.cache_dir.as_deref().and_then(|dir| Cache::open(dir, &engine));
         let memory_ceiling = config.handler_memory_max;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                plain,
-                wasi: with_wasi,
-                cache,
-                memory_ceiling,
-                allocator,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { engine, plain, wasi: with_wasi, cache, memory_ceiling, allocator }) })
     }
 
     /// Where instances come from: `pooling` or `on-demand`.

@@ -33,14 +33,7 @@ impl Data {
     pub(super) fn new(handler: Arc<Inner>) -> Self {
         let meter = Meter::new(&handler.limits);
         let log = Log::new(handler.name.clone(), handler.limits.log_lines_max);
-        Self {
-            handler,
-            meter,
-            log,
-            scratch: Scratch::default(),
-            ended: None,
-            wasi: None,
-        }
+        Self { handler, meter, log, scratch: Scratch::default(), ended: None, wasi: None }
     }
 
     /// Ends the guest's call with this failure.
@@ -53,10 +46,7 @@ impl Data {
     /// The scratch of the call in progress; a component that calls from its start code has none.
     fn scratch(&mut self) -> Result<&mut Scratch> {
         if self.scratch.event.is_none() {
-            return Err(self.end(Failure::new(
-                FailureKind::Trap,
-                "the component called the host before its first event",
-            )));
+            return Err(self.end(Failure::new(FailureKind::Trap, "the component called the host before its first event")));
         }
         Ok(&mut self.scratch)
     }
@@ -71,9 +61,7 @@ impl state::Host for Data {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Result<()> {
         self.scratch()?;
-        self.scratch
-            .set(&self.handler.limits, key, Bytes::from(value))
-            .map_err(|failure| self.end(failure))
+        self.scratch.set(&self.handler.limits, key, Bytes::from(value)).map_err(|failure| self.end(failure))
     }
 
     fn delete(&mut self, key: String) -> Result<()> {
@@ -91,21 +79,9 @@ impl output::Host for Data {
         self.scratch()?;
         #[cfg(test)]
         assert_ne!(payload, b"host-panic", "a test asked the host to panic inside a call");
-        let headers = headers
-            .into_iter()
-            .map(|header| Header {
-                name: header.name,
-                value: header.value,
-            })
-            .collect();
-        let message = Emitted {
-            subject,
-            headers,
-            payload: Bytes::from(payload),
-        };
-        self.scratch
-            .emit(&self.handler.limits, &self.handler.outputs, message)
-            .map_err(|failure| self.end(failure))
+        let headers = headers.into_iter().map(|header| Header { name: header.name, value: header.value }).collect();
+        let message = Emitted { subject, headers, payload: Bytes::from(payload) };
+        self.scratch.emit(&self.handler.limits, &self.handler.outputs, message).map_err(|failure| self.end(failure))
     }
 }
 

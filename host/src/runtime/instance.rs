@@ -57,13 +57,7 @@ impl Instance {
         let made = AssertUnwindSafe(handler.pre.instantiate_async(&mut store)).catch_unwind().await;
         store.data_mut().finish_stdio();
         match made {
-            Ok(Ok(world)) => Ok(Self {
-                store,
-                world,
-                served: None,
-                calls: 0,
-                usable: true,
-            }),
+            Ok(Ok(world)) => Ok(Self { store, world, served: None, calls: 0, usable: true }),
             Ok(Err(error)) => Err(classify(store.data_mut(), &error)),
             Err(_) => Err(panicked()),
         }
@@ -95,43 +89,19 @@ impl Instance {
     /// Handles one event. The future gives way at every epoch tick (10 ms of running) and ends at the latest after `time-max` of running.
     /// Nothing that a guest does panics or blocks it.
     pub async fn call(&mut self, call: Call) -> Returned {
-        let Call {
-            event,
-            attempt,
-            late,
-            replay,
-            state,
-        } = call;
+        let Call { event, attempt, late, replay, state } = call;
         if !self.serves(&event.key) {
-            let failure = Failure::new(
-                FailureKind::Host,
-                "the instance is finished or belongs to another entity; make a new one",
-            );
-            return Returned {
-                state,
-                result: Err(failure),
-            };
+            let failure = Failure::new(FailureKind::Host, "the instance is finished or belongs to another entity; make a new one");
+            return Returned { state, result: Err(failure) };
         }
         // Until the call has returned well, so that a dropped future leaves it unusable.
         self.usable = false;
         self.calls = self.calls.saturating_add(1);
         self.served = Some(event.key.clone());
-        self.store
-            .data_mut()
-            .begin(Scratch::new(event.clone(), attempt, late, replay, state));
+        self.store.data_mut().begin(Scratch::new(event.clone(), attempt, late, replay, state));
         self.store.set_epoch_deadline(1);
-        let headers: Vec<_> = event
-            .message
-            .headers
-            .iter()
-            .map(|h| types::HeaderParam {
-                name: &h.name,
-                value: &h.value,
-            })
-            .collect();
-        let outcome = AssertUnwindSafe(self.world.call_handle(&mut self.store, param(&event, &headers)))
-            .catch_unwind()
-            .await;
+        let headers: Vec<_> = event.message.headers.iter().map(|h| types::HeaderParam { name: &h.name, value: &h.value }).collect();
+        let outcome = AssertUnwindSafe(self.world.call_handle(&mut self.store, param(&event, &headers))).catch_unwind().await;
 
         let data = self.store.data_mut();
         data.finish_stdio();
@@ -188,45 +158,27 @@ fn classify(data: &mut Data, error: &wasmtime::Error) -> Failure {
     let failure = if let Some(failure) = data.ended.take() {
         failure
     } else if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        return Failure::new(
-            FailureKind::Host,
-            format!("no room for another instance: {error:#} (raise run.calls-max)"),
-        );
+        return Failure::new(FailureKind::Host, format!("no room for another instance: {error:#} (raise run.calls-max)"));
     } else if data.meter.timed_out() {
         Failure::new(FailureKind::Timeout, format!("ran longer than time-max = {:?}", limits.time_max))
     } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         Failure::new(FailureKind::Trap, format!("the component called exit({})", exit.0))
     } else if hostcall_bytes_exhausted(error) {
-        Failure::new(
-            FailureKind::TooLarge,
-            format!("passed more than {} bytes to the host in one call", limits.hostcall_bytes()),
-        )
+        Failure::new(FailureKind::TooLarge, format!("passed more than {} bytes to the host in one call", limits.hostcall_bytes()))
     } else if let Some(asked) = data.meter.refused() {
         let why = trap.map(|trap| format!(", then: {trap}")).unwrap_or_default();
-        Failure::new(
-            FailureKind::Memory,
-            format!(
-                "asked for {asked} bytes of memory, more than memory-max = {}{why}",
-                limits.memory_max
-            ),
-        )
+        Failure::new(FailureKind::Memory, format!("asked for {asked} bytes of memory, more than memory-max = {}{why}", limits.memory_max))
     } else if let Some(trap) = trap {
         Failure::new(FailureKind::Trap, trap.to_string())
     } else {
         Failure::new(FailureKind::Trap, error.root_cause().to_string())
     };
-    Failure {
-        backtrace: error.downcast_ref::<WasmBacktrace>().map(backtrace),
-        ..failure
-    }
+    Failure { backtrace: error.downcast_ref::<WasmBacktrace>().map(backtrace), ..failure }
 }
 
 /// wasmtime has no type for it.
 fn hostcall_bytes_exhausted(error: &wasmtime::Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls has been exhausted")
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }
 
 /// A backtrace within its bound. Function names come from the component: each line is made one.

@@ -61,9 +61,7 @@ impl Limits {
     /// How many bytes a guest may make the host take over in one host call: the largest value or message it could have accepted.
     pub(crate) fn hostcall_bytes(&self) -> usize {
         const SLACK: usize = 64 << 10;
-        self.state_value_max
-            .max(self.payload_max.saturating_add(self.header_bytes_max))
-            .saturating_add(SLACK)
+        self.state_value_max.max(self.payload_max.saturating_add(self.header_bytes_max)).saturating_add(SLACK)
     }
 }
 
@@ -163,11 +161,7 @@ mod tests {
     use super::*;
 
     fn meter(memory_max: usize) -> Meter {
-        Meter::new(&Limits {
-            memory_max,
-            time_max: Duration::from_millis(30),
-            ..Limits::default()
-        })
+        Meter::new(&Limits { memory_max, time_max: Duration::from_millis(30), ..Limits::default() })
     }
 
     #[test]

@@ -166,10 +166,7 @@ pub(super) struct Inner {
 
 impl std::fmt::Debug for Handler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handler")
-            .field("name", &self.inner.name)
-            .field("digest", &self.inner.digest)
-            .finish_non_exhaustive()
+        f.debug_struct("Handler").field("name", &self.inner.name).field("digest", &self.inner.digest).finish_non_exhaustive()
     }
 }
 
@@ -220,65 +217,31 @@ impl Engine {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file or its limits.
     pub fn load(&self, bytes: &[u8], config: HandlerConfig) -> Result<Handler, LoadError> {
-        let HandlerConfig {
-            name,
-            config,
-            outputs,
-            isolation,
-            limits,
-        } = config;
+        let HandlerConfig { name, config, outputs, isolation, limits } = config;
         let handler = || name.clone();
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(LoadError::TooBig {
-                handler: handler(),
-                bytes: bytes.len(),
-                max: FILE_BYTES_MAX,
-            });
+            return Err(LoadError::TooBig { handler: handler(), bytes: bytes.len(), max: FILE_BYTES_MAX });
         }
         if limits.memory_max > self.shared.memory_ceiling {
-            return Err(LoadError::MemoryMax {
-                handler: handler(),
-                asked: limits.memory_max,
-                max: self.shared.memory_ceiling,
-            });
+            return Err(LoadError::MemoryMax { handler: handler(), asked: limits.memory_max, max: self.shared.memory_ceiling });
         }
-        let found = inspect(bytes).map_err(|error| LoadError::NotWasm {
-            handler: handler(),
-            why: error.to_string(),
-        })?;
+        let found = inspect(bytes).map_err(|error| LoadError::NotWasm { handler: handler(), why: error.to_string() })?;
         let wasi = found.check(&name)?;
         let digest = hex::encode(Sha256::digest(bytes));
         let component = self.compile(bytes, found.core, &digest, &name)?;
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {
             let needs = pages.saturating_mul(1 << 16);
             if usize::try_from(needs).map_or(true, |needs| needs > limits.memory_max) {
-                return Err(LoadError::NeedsMemory {
-                    handler: handler(),
-                    needs,
-                    max: limits.memory_max,
-                });
+                return Err(LoadError::NeedsMemory { handler: handler(), needs, max: limits.memory_max });
             }
         }
         let linker = if wasi { &self.shared.wasi } else { &self.shared.plain };
         let pre = linker
             .instantiate_pre(&component)
             .and_then(HandlerPre::new)
-            .map_err(|error| LoadError::World {
-                handler: handler(),
-                why: format!("{error:#}"),
-            })?;
+            .map_err(|error| LoadError::World { handler: handler(), why: format!("{error:#}") })?;
         let digest = digest.into();
-        Ok(Handler {
-            inner: Arc::new(Inner {
-                name,
-                config,
-                outputs,
-                isolation,
-                limits,
-                digest,
-                pre,
-            }),
-        })
+        Ok(Handler { inner: Arc::new(Inner { name, config, outputs, isolation, limits, digest, pre }) })
     }
 
     fn compile(&self, bytes: &[u8], core: bool, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {
@@ -292,17 +255,12 @@ impl Engine {
                 .module(bytes)
                 .and_then(|mut encoder| encoder.encode())
                 .map(Cow::Owned)
-                .map_err(|error| LoadError::Wrap {
-                    handler: name.clone(),
-                    why: format!("{error:#}"),
-                })?
+                .map_err(|error| LoadError::Wrap { handler: name.clone(), why: format!("{error:#}") })?
         } else {
             Cow::Borrowed(bytes)
         };
-        let component = Component::from_binary(engine, &bytes).map_err(|error| LoadError::Compile {
-            handler: name.clone(),
-            why: format!("{error:#}"),
-        })?;
+        let component = Component::from_binary(engine, &bytes)
+            .map_err(|error| LoadError::Compile { handler: name.clone(), why: format!("{error:#}") })?;
         if let Some(cache) = &self.shared.cache {
             cache.store(digest, &component);
         }
@@ -321,11 +279,7 @@ struct Found {
 
 /// Reads the outermost level of a module or component.
 fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
-    let mut found = Found {
-        core: true,
-        typed: false,
-        imports: BTreeSet::new(),
-    };
+    let mut found = Found { core: true, typed: false, imports: BTreeSet::new() };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
@@ -365,23 +319,13 @@ impl Found {
             }
             super::logging::one_line(&text, 2048)
         };
-        let (preview1, others): (Vec<&str>, Vec<&str>) = self
-            .imports
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !served(name))
-            .partition(|name| self.core && name.starts_with("wasi_"));
+        let (preview1, others): (Vec<&str>, Vec<&str>) =
+            self.imports.iter().map(String::as_str).filter(|name| !served(name)).partition(|name| self.core && name.starts_with("wasi_"));
         if !others.is_empty() {
-            return Err(LoadError::Imports {
-                handler: handler.clone(),
-                names: names(&others),
-            });
+            return Err(LoadError::Imports { handler: handler.clone(), names: names(&others) });
         }
         if !preview1.is_empty() {
-            return Err(LoadError::Preview1 {
-                handler: handler.clone(),
-                names: names(&preview1),
-            });
+            return Err(LoadError::Preview1 { handler: handler.clone(), names: names(&preview1) });
         }
         if self.core && !self.typed {
             return Err(LoadError::NoWorld { handler: handler.clone() });
@@ -410,12 +354,9 @@ mod tests {
 
     #[test]
     fn imports_are_known_by_name_and_version() {
-        for name in [
-            "seriatim:handler/state@0.1.0",
-            "seriatim:handler/types@0.1.7",
-            "cm32p2|seriatim:handler/log@0.1",
-            "wasi:cli/exit@0.2.6",
-        ] {
+        for name in
+            ["seriatim:handler/state@0.1.0", "seriatim:handler/types@0.1.7", "cm32p2|seriatim:handler/log@0.1", "wasi:cli/exit@0.2.6"]
+        {
             assert!(served(name), "{name}");
         }
         for name in [

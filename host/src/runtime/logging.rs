@@ -53,11 +53,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(handler: Arc<str>, lines_max: usize) -> Self {
-        Self {
-            handler,
-            lines_max,
-            lines: 0,
-        }
+        Self { handler, lines_max, lines: 0 }
     }
 
     /// The call has written as many lines as it may.
@@ -154,10 +150,7 @@ mod tests {
     #[test]
     fn a_line_stays_a_line_and_within_its_bound() {
         assert_eq!(one_line("plain — text", 1024), "plain — text");
-        assert_eq!(
-            one_line("a\r\nb\t\u{1b}[31m\0\u{202e}", 1024),
-            "a\\r\\nb\\t\\u{1b}[31m\\u{0}\\u{202e}"
-        );
+        assert_eq!(one_line("a\r\nb\t\u{1b}[31m\0\u{202e}", 1024), "a\\r\\nb\\t\\u{1b}[31m\\u{0}\\u{202e}");
         assert_eq!(one_line("abcdefgh", 8), "abcdefgh");
         assert_eq!(one_line("abcdefghi", 8), "abcde…");
         assert_eq!(one_line("é\né\né", 8), "é\\n…");

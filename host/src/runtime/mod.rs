@@ -171,11 +171,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without a backtrace; the message is made one bounded line.
     pub(crate) fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
-        Self {
-            kind,
-            message: logging::one_line(message.as_ref(), logging::LINE_BYTES_MAX),
-            backtrace: None,
-        }
+        Self { kind, message: logging::one_line(message.as_ref(), logging::LINE_BYTES_MAX), backtrace: None }
     }
 }
 

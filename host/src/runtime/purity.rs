@@ -14,16 +14,10 @@ const SEEDS: u64 = 25;
 const STEPS: u32 = 20_000;
 
 fn guest() -> PathBuf {
-    let folder = std::env::var_os("SERIATIM_PLUGINS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins")),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("SERIATIM_PLUGINS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins")), PathBuf::from);
     let path = folder.join("sequencer-purity.wasm");
-    assert!(
-        path.is_file(),
-        "{} is not built. Run the tests with `cargo xtask test`.",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is not built. Run the tests with `cargo xtask test`.", path.display());
     path
 }
 
@@ -31,10 +25,7 @@ fn guest() -> PathBuf {
 fn the_core_imports_nothing_and_decides_the_same_everywhere() {
     let engine = Engine::default();
     let module = Module::from_file(&engine, guest()).unwrap();
-    let imports: Vec<_> = module
-        .imports()
-        .map(|import| format!("{}::{}", import.module(), import.name()))
-        .collect();
+    let imports: Vec<_> = module.imports().map(|import| format!("{}::{}", import.module(), import.name())).collect();
     assert_eq!(imports, Vec::<String>::new(), "a pure core needs nothing from outside");
 
     let mut store = Store::new(&engine, ());
@@ -44,10 +35,7 @@ fn the_core_imports_nothing_and_decides_the_same_everywhere() {
     for seed in 0..SEEDS {
         let here = driver::drive(seed, STEPS);
         let there = run.call(&mut store, (seed, STEPS)).unwrap();
-        assert_eq!(
-            there, here.fingerprint,
-            "seed {seed}: the core decided something else inside the module"
-        );
+        assert_eq!(there, here.fingerprint, "seed {seed}: the core decided something else inside the module");
         reached.delivered += here.delivered;
         reached.committed += here.committed;
         reached.caught_up += here.caught_up;
@@ -55,16 +43,6 @@ fn the_core_imports_nothing_and_decides_the_same_everywhere() {
         reached.answered += here.answered;
         reached.restored += here.restored;
     }
-    let counts = [
-        reached.delivered,
-        reached.committed,
-        reached.caught_up,
-        reached.dead,
-        reached.answered,
-        reached.restored,
-    ];
-    assert!(
-        counts.iter().all(|count| *count > 100),
-        "the driver no longer reaches everything: {reached:?}"
-    );
+    let counts = [reached.delivered, reached.committed, reached.caught_up, reached.dead, reached.answered, reached.restored];
+    assert!(counts.iter().all(|count| *count > 100), "the driver no longer reaches everything: {reached:?}");
 }

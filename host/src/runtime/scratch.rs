@@ -54,14 +54,7 @@ fn quoted(text: &str) -> String {
 
 impl Scratch {
     pub(super) fn new(event: Arc<Event>, attempt: u32, late: bool, replay: bool, base: State) -> Self {
-        Self {
-            event: Some(event),
-            attempt,
-            late,
-            replay,
-            base,
-            ..Self::default()
-        }
+        Self { event: Some(event), attempt, late, replay, base, ..Self::default() }
     }
 
     /// The state as it came, and what the call wants done.
@@ -80,11 +73,7 @@ impl Scratch {
 
     pub(super) fn set(&mut self, limits: &Limits, key: String, value: Bytes) -> Result<(), Failure> {
         if key.len() > STATE_KEY_BYTES_MAX {
-            return Err(too_large(format!(
-                "state key {} has {} bytes, more than {STATE_KEY_BYTES_MAX}",
-                quoted(&key),
-                key.len()
-            )));
+            return Err(too_large(format!("state key {} has {} bytes, more than {STATE_KEY_BYTES_MAX}", quoted(&key), key.len())));
         }
         if value.len() > limits.state_value_max {
             let max = limits.state_value_max;
@@ -98,28 +87,16 @@ impl Scratch {
         let old = self.get(&key).map(|old| key.len().saturating_add(old.len()));
         let after = Size {
             keys: before.keys.saturating_add(usize::from(old.is_none())),
-            bytes: before
-                .bytes
-                .saturating_sub(old.unwrap_or(0))
-                .saturating_add(key.len())
-                .saturating_add(value.len()),
+            bytes: before.bytes.saturating_sub(old.unwrap_or(0)).saturating_add(key.len()).saturating_add(value.len()),
         };
         // What was stored under wider limits may still shrink.
         if after.keys > limits.state_keys_max && after.keys > before.keys {
             let max = limits.state_keys_max;
-            return Err(too_large(format!(
-                "state key {} would be number {}, more than state-keys-max = {max}",
-                quoted(&key),
-                after.keys
-            )));
+            return Err(too_large(format!("state key {} would be number {}, more than state-keys-max = {max}", quoted(&key), after.keys)));
         }
         if after.bytes > limits.state_max && after.bytes > before.bytes {
             let max = limits.state_max;
-            return Err(too_large(format!(
-                "with {} the state has {} bytes, more than state-max = {max}",
-                quoted(&key),
-                after.bytes
-            )));
+            return Err(too_large(format!("with {} the state has {} bytes, more than state-max = {max}", quoted(&key), after.bytes)));
         }
         self.size = Some(after);
         self.writes.insert(key, Some(value));
@@ -129,10 +106,7 @@ impl Scratch {
     pub(super) fn delete(&mut self, key: String) {
         let before = self.size();
         let Some(old) = self.get(&key).map(Bytes::len) else { return };
-        self.size = Some(Size {
-            keys: before.keys.saturating_sub(1),
-            bytes: before.bytes.saturating_sub(key.len()).saturating_sub(old),
-        });
+        self.size = Some(Size { keys: before.keys.saturating_sub(1), bytes: before.bytes.saturating_sub(key.len()).saturating_sub(old) });
         if self.base.contains_key(&key) {
             self.writes.insert(key, None);
         } else {
@@ -147,17 +121,8 @@ impl Scratch {
             _ => Bound::Included(prefix),
         };
         let within = |key: &&String| key.starts_with(prefix);
-        let mut base = self
-            .base
-            .range::<str, _>((from, Bound::Unbounded))
-            .map(|(key, _)| key)
-            .take_while(within)
-            .peekable();
-        let mut writes = self
-            .writes
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| within(key))
-            .peekable();
+        let mut base = self.base.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key).take_while(within).peekable();
+        let mut writes = self.writes.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| within(key)).peekable();
         let mut keys = Vec::new();
         while keys.len() < usize::try_from(max).unwrap_or(usize::MAX) {
             let written = match (base.peek(), writes.peek()) {
@@ -183,17 +148,10 @@ impl Scratch {
     pub(super) fn emit(&mut self, limits: &Limits, allowed: &[String], message: Emitted) -> Result<(), Failure> {
         let Emitted { subject, headers, payload } = &message;
         if !valid_subject(subject) {
-            return Err(refused(format!(
-                "subject {} is not one a message can be published to",
-                quoted(subject)
-            )));
+            return Err(refused(format!("subject {} is not one a message can be published to", quoted(subject))));
         }
         if !allowed.iter().any(|pattern| subject_matches(pattern, subject)) {
-            let why = if allowed.is_empty() {
-                "the handler has no `outputs`"
-            } else {
-                "not covered by the handler's `outputs`"
-            };
+            let why = if allowed.is_empty() { "the handler has no `outputs`" } else { "not covered by the handler's `outputs`" };
             return Err(refused(format!("subject {}: {why}", quoted(subject))));
         }
         headers.iter().try_for_each(check_header)?;
@@ -205,33 +163,18 @@ impl Scratch {
     fn check_size(&mut self, limits: &Limits, subject: &str, headers: &[Header], payload: usize) -> Result<(), Failure> {
         let at = || format!("output {} to {}", self.outputs.len().saturating_add(1), quoted(subject));
         let over = |what: &str, size: usize, name: &str, max: usize| {
-            if size > max {
-                Err(too_large(format!("{}: {what} {size}, more than {name} = {max}", at())))
-            } else {
-                Ok(())
-            }
+            if size > max { Err(too_large(format!("{}: {what} {size}, more than {name} = {max}", at()))) } else { Ok(()) }
         };
         let (frame, each) = HEADER_FRAME_BYTES;
-        let header_bytes = headers
-            .iter()
-            .map(|h| h.name.len().saturating_add(h.value.len()).saturating_add(each))
-            .fold(frame, usize::saturating_add);
+        let header_bytes =
+            headers.iter().map(|h| h.name.len().saturating_add(h.value.len()).saturating_add(each)).fold(frame, usize::saturating_add);
         let message = header_bytes.saturating_add(payload).saturating_add(OWN_HEADERS_BYTES);
-        let total = self
-            .output_bytes
-            .saturating_add(subject.len())
-            .saturating_add(header_bytes)
-            .saturating_add(payload);
+        let total = self.output_bytes.saturating_add(subject.len()).saturating_add(header_bytes).saturating_add(payload);
         over("count", self.outputs.len().saturating_add(1), "outputs-max", limits.outputs_max)?;
         over("subject bytes", subject.len(), "the limit", limits.subject_bytes_max)?;
         over("headers", headers.len(), "the limit", limits.headers_max)?;
         over("header bytes", header_bytes, "the limit", limits.header_bytes_max)?;
-        over(
-            "message bytes with the host's headers",
-            message,
-            "the broker's max_payload",
-            limits.payload_max,
-        )?;
+        over("message bytes with the host's headers", message, "the broker's max_payload", limits.payload_max)?;
         over("bytes of this call's outputs", total, "output-bytes-max", limits.output_bytes_max)?;
         self.output_bytes = total;
         Ok(())
@@ -240,11 +183,7 @@ impl Scratch {
     fn size(&mut self) -> Size {
         *self.size.get_or_insert_with(|| Size {
             keys: self.base.len(),
-            bytes: self
-                .base
-                .iter()
-                .map(|(key, value)| key.len().saturating_add(value.len()))
-                .fold(0, usize::saturating_add),
+            bytes: self.base.iter().map(|(key, value)| key.len().saturating_add(value.len())).fold(0, usize::saturating_add),
         })
     }
 }
@@ -253,17 +192,11 @@ impl Scratch {
 fn check_header(header: &Header) -> Result<(), Failure> {
     let Header { name, value } = header;
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
-        return Err(refused(format!(
-            "header name {}: only visible ASCII without `:` and spaces",
-            quoted(name)
-        )));
+        return Err(refused(format!("header name {}: only visible ASCII without `:` and spaces", quoted(name))));
     }
     for ours in ["Nats-", "Seriatim-"] {
         if name.get(..ours.len()).is_some_and(|start| start.eq_ignore_ascii_case(ours)) {
-            return Err(refused(format!(
-                "header {}: names that begin with `{ours}` belong to the host",
-                quoted(name)
-            )));
+            return Err(refused(format!("header {}: names that begin with `{ours}` belong to the host", quoted(name))));
         }
     }
     if value.contains(['\r', '\n', '\0']) {
@@ -290,32 +223,16 @@ mod tests {
     }
 
     fn state(pairs: &[(&str, &'static str)]) -> State {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Bytes::from_static(v.as_bytes())))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), Bytes::from_static(v.as_bytes()))).collect()
     }
 
     fn scratch(base: State) -> Scratch {
-        Scratch {
-            base,
-            ..Scratch::default()
-        }
+        Scratch { base, ..Scratch::default() }
     }
 
     fn emitted(subject: &str, headers: &[(&str, &str)], payload: usize) -> Emitted {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| Header {
-                name: (*name).into(),
-                value: (*value).into(),
-            })
-            .collect();
-        Emitted {
-            subject: subject.into(),
-            headers,
-            payload: vec![b'x'; payload].into(),
-        }
+        let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: (*value).into() }).collect();
+        Emitted { subject: subject.into(), headers, payload: vec![b'x'; payload].into() }
     }
 
     #[test]
@@ -379,14 +296,8 @@ mod tests {
             assert_eq!(failure.kind, FailureKind::OutputRefused, "{failure}");
             assert!(failure.message.contains(why) && !failure.message.contains('\n'), "{failure}");
         }
-        assert!(
-            s.emit(&limits(), &[], emitted("out.x", &[], 0))
-                .unwrap_err()
-                .message
-                .contains("no `outputs`")
-        );
-        s.emit(&limits(), &allowed, emitted("out.x", &[("Native", "ok"), ("Native", "")], 1))
-            .unwrap();
+        assert!(s.emit(&limits(), &[], emitted("out.x", &[], 0)).unwrap_err().message.contains("no `outputs`"));
+        s.emit(&limits(), &allowed, emitted("out.x", &[("Native", "ok"), ("Native", "")], 1)).unwrap();
         assert_eq!(s.finish().1.outputs.len(), 1);
     }
 
@@ -395,9 +306,7 @@ mod tests {
         let allowed = vec![">".to_owned()];
         let why = |limits: &Limits, sizes: &[usize]| {
             let mut s = scratch(State::new());
-            let failure = sizes
-                .iter()
-                .find_map(|size| s.emit(limits, &allowed, emitted("out", &[("A", "b")], *size)).err())?;
+            let failure = sizes.iter().find_map(|size| s.emit(limits, &allowed, emitted("out", &[("A", "b")], *size)).err())?;
             assert_eq!(failure.kind, FailureKind::TooLarge);
             Some(failure.message)
         };
@@ -405,45 +314,12 @@ mod tests {
         assert!(why(&limits(), &[1, 1, 1, 1]).unwrap().contains("outputs-max = 3"));
         assert!(why(&limits(), &[90, 90]).unwrap().contains("output-bytes-max = 200"));
         // 12 bytes of frame, 6 of the header, 4096 for the host's own.
-        let wide = Limits {
-            output_bytes_max: usize::MAX,
-            ..limits()
-        };
+        let wide = Limits { output_bytes_max: usize::MAX, ..limits() };
         assert_eq!(why(&wide, &[5000 - 4096 - 18]), None);
         assert!(why(&wide, &[5000 - 4096 - 17]).unwrap().contains("max_payload = 5000"));
-        assert!(
-            why(
-                &Limits {
-                    headers_max: 0,
-                    ..limits()
-                },
-                &[1]
-            )
-            .unwrap()
-            .contains("headers 1")
-        );
-        assert!(
-            why(
-                &Limits {
-                    header_bytes_max: 10,
-                    ..limits()
-                },
-                &[1]
-            )
-            .unwrap()
-            .contains("header bytes 18")
-        );
-        assert!(
-            why(
-                &Limits {
-                    subject_bytes_max: 2,
-                    ..limits()
-                },
-                &[1]
-            )
-            .unwrap()
-            .contains("subject bytes 3")
-        );
+        assert!(why(&Limits { headers_max: 0, ..limits() }, &[1]).unwrap().contains("headers 1"));
+        assert!(why(&Limits { header_bytes_max: 10, ..limits() }, &[1]).unwrap().contains("header bytes 18"));
+        assert!(why(&Limits { subject_bytes_max: 2, ..limits() }, &[1]).unwrap().contains("subject bytes 3"));
     }
 
     proptest! {

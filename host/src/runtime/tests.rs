@@ -17,23 +17,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant as Clock};
 
 fn guest(name: &str) -> Vec<u8> {
-    let folder = std::env::var_os("SERIATIM_PLUGINS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins")),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("SERIATIM_PLUGINS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins")), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask plugins` builds it", path.display()))
 }
 
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        Engine::new(&EngineConfig {
-            calls_max: 16,
-            ..EngineConfig::default()
-        })
-        .unwrap()
-    })
+    ENGINE.get_or_init(|| Engine::new(&EngineConfig { calls_max: 16, ..EngineConfig::default() }).unwrap())
 }
 
 fn config() -> HandlerConfig {
@@ -63,10 +55,7 @@ fn misbehave() -> Handler {
 
 fn event(entity: &str, sequence: u64, payload: impl AsRef<[u8]>) -> Arc<Event> {
     Arc::new(Event {
-        key: EntityKey {
-            pipeline: "orders".into(),
-            entity: entity.into(),
-        },
+        key: EntityKey { pipeline: "orders".into(), entity: entity.into() },
         epoch: 2,
         sequence,
         id: format!("id-{sequence}"),
@@ -76,14 +65,8 @@ fn event(entity: &str, sequence: u64, payload: impl AsRef<[u8]>) -> Arc<Event> {
         message: Arc::new(Message {
             subject: format!("orders.{entity}"),
             headers: vec![
-                Header {
-                    name: "Nats-Msg-Id".into(),
-                    value: "x\u{e9}".into(),
-                },
-                Header {
-                    name: "a".into(),
-                    value: String::new(),
-                },
+                Header { name: "Nats-Msg-Id".into(), value: "x\u{e9}".into() },
+                Header { name: "a".into(), value: String::new() },
             ],
             payload: Bytes::copy_from_slice(payload.as_ref()),
             stream_sequence: 1000 + sequence,
@@ -93,13 +76,7 @@ fn event(entity: &str, sequence: u64, payload: impl AsRef<[u8]>) -> Arc<Event> {
 }
 
 fn call(entity: &str, sequence: u64, payload: impl AsRef<[u8]>, state: State) -> Call {
-    Call {
-        event: event(entity, sequence, payload),
-        attempt: 1,
-        late: false,
-        replay: false,
-        state,
-    }
+    Call { event: event(entity, sequence, payload), attempt: 1, late: false, replay: false, state }
 }
 
 /// One event through a fresh instance.
@@ -140,15 +117,9 @@ impl Logged {
     fn new() -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || Shared(writer.clone()))
-            .finish();
-        Self {
-            lines,
-            _guard: tracing::subscriber::set_default(subscriber),
-        }
+        let subscriber =
+            tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(move || Shared(writer.clone())).finish();
+        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
     fn lines(&self) -> Vec<serde_json::Value> {
@@ -158,10 +129,7 @@ impl Logged {
     }
 
     fn messages(&self) -> Vec<String> {
-        self.lines()
-            .iter()
-            .map(|line| line["fields"]["message"].as_str().unwrap().to_owned())
-            .collect()
+        self.lines().iter().map(|line| line["fields"]["message"].as_str().unwrap().to_owned()).collect()
     }
 }
 

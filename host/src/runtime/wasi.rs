@@ -59,34 +59,18 @@ pub(super) struct Wasi {
 
 impl Wasi {
     fn new(handler: &Inner, event: Option<&Event>) -> Self {
-        let stdio = Arc::new(Mutex::new(Stdio {
-            lines_max: handler.limits.log_lines_max,
-            ..Stdio::default()
-        }));
+        let stdio = Arc::new(Mutex::new(Stdio { lines_max: handler.limits.log_lines_max, ..Stdio::default() }));
         let mut ctx = WasiCtx::builder();
         ctx.stdin(MemoryInputPipe::new(Bytes::new()))
-            .stdout(Pipe {
-                stdio: stdio.clone(),
-                error: false,
-            })
-            .stderr(Pipe {
-                stdio: stdio.clone(),
-                error: true,
-            })
+            .stdout(Pipe { stdio: stdio.clone(), error: false })
+            .stderr(Pipe { stdio: stdio.clone(), error: true })
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .allow_blocking_current_thread(true);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let mut wasi = Self {
-            ctx: ctx.build(),
-            table,
-            stdio,
-            wall: Duration::ZERO,
-            monotonic_nanos: 0,
-            random: Random::new(event),
-        };
+        let mut wasi = Self { ctx: ctx.build(), table, stdio, wall: Duration::ZERO, monotonic_nanos: 0, random: Random::new(event) };
         wasi.begin(event);
         wasi
     }
@@ -102,9 +86,7 @@ impl Wasi {
 
 impl Data {
     fn wasi(&mut self) -> &mut Wasi {
-        let Self {
-            wasi, handler, scratch, ..
-        } = self;
+        let Self { wasi, handler, scratch, .. } = self;
         wasi.get_or_insert_with(|| Box::new(Wasi::new(handler, scratch.event.as_deref())))
     }
 
@@ -148,17 +130,11 @@ impl WasiView for Data {
 impl clocks::wall_clock::Host for Data {
     fn now(&mut self) -> Result<clocks::wall_clock::Datetime> {
         let wall = self.wasi().wall;
-        Ok(clocks::wall_clock::Datetime {
-            seconds: wall.as_secs(),
-            nanoseconds: wall.subsec_nanos(),
-        })
+        Ok(clocks::wall_clock::Datetime { seconds: wall.as_secs(), nanoseconds: wall.subsec_nanos() })
     }
 
     fn resolution(&mut self) -> Result<clocks::wall_clock::Datetime> {
-        Ok(clocks::wall_clock::Datetime {
-            seconds: 0,
-            nanoseconds: 1_000_000,
-        })
+        Ok(clocks::wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
     }
 }
 
@@ -212,19 +188,12 @@ impl Random {
             hash.update(event.epoch.to_be_bytes());
             hash.update(event.sequence.to_be_bytes());
         }
-        Self {
-            seed: hash.finalize().into(),
-            counter: 0,
-        }
+        Self { seed: hash.finalize().into(), counter: 0 }
     }
 
     fn block(&mut self) -> [u8; 32] {
         self.counter = self.counter.wrapping_add(1);
-        Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.counter.to_be_bytes())
-            .finalize()
-            .into()
+        Sha256::new().chain_update(self.seed).chain_update(self.counter.to_be_bytes()).finalize().into()
     }
 
     fn bytes(&mut self, len: usize) -> Vec<u8> {
@@ -245,10 +214,8 @@ impl Data {
     fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         match usize::try_from(len) {
             Ok(bytes) if len <= RANDOM_BYTES_MAX => Ok(self.wasi().random.bytes(bytes)),
-            _ => Err(self.end(Failure::new(
-                FailureKind::TooLarge,
-                format!("asked for {len} random bytes at once; the most is {RANDOM_BYTES_MAX}"),
-            ))),
+            _ => Err(self
+                .end(Failure::new(FailureKind::TooLarge, format!("asked for {len} random bytes at once; the most is {RANDOM_BYTES_MAX}")))),
         }
     }
 }
@@ -312,10 +279,7 @@ impl Stdio {
     fn end_line(&mut self, error: bool) {
         let line = std::mem::take(self.unfinished(error));
         if self.lines.len() < self.lines_max {
-            self.lines.push((
-                error,
-                String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned(),
-            ));
+            self.lines.push((error, String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned()));
         } else {
             self.dropped = true;
         }

@@ -124,7 +124,12 @@ impl Actor {
 
     /// Whether it may leave memory (design §3.9).
     pub(super) fn can_leave(&self) -> bool {
-        !self.key.entity.is_empty() && self.sequencer.can_leave() && self.outbox.is_empty() && self.commits.is_empty() && self.prunes == 0 && self.withheld == 0
+        !self.key.entity.is_empty()
+            && self.sequencer.can_leave()
+            && self.outbox.is_empty()
+            && self.commits.is_empty()
+            && self.prunes == 0
+            && self.withheld == 0
     }
 
     /// Turns the core's change into one for the store: state and outputs of the handlers, the dead letter, what it owes.
@@ -188,7 +193,8 @@ impl Actor {
     fn output(&mut self, event: &Event, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
         let pipeline = &self.pipeline;
         let entity = percent_encoding::utf8_percent_encode(&self.key.entity, percent_encoding::NON_ALPHANUMERIC);
-        let message_id = format!("{}:{}:{}:{entity}:{}:{}:{index}", pipeline.name, pipeline.generation, event.epoch, event.sequence, handler.name());
+        let message_id =
+            format!("{}:{}:{}:{entity}:{}:{}:{index}", pipeline.name, pipeline.generation, event.epoch, event.sequence, handler.name());
         let mut headers: Vec<_> = output.headers.into_iter().map(|header| (header.name, header.value)).collect();
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
         for (name, value) in [
@@ -209,7 +215,16 @@ impl Actor {
         }
         let mark = streams.mark_for(&output.subject);
         let cause = handler.name().to_string();
-        OutboxEntry { number: self.outbox.number(), subject: output.subject, headers, payload: output.payload, message_id, mark, dead: false, cause }
+        OutboxEntry {
+            number: self.outbox.number(),
+            subject: output.subject,
+            headers,
+            payload: output.payload,
+            message_id,
+            mark,
+            dead: false,
+            cause,
+        }
     }
 
     fn dead_letter(&mut self, dead: &Dead<Ticket>, streams: &Streams, max_payload: usize) -> OutboxEntry {

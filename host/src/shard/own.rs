@@ -36,7 +36,8 @@ impl Shard {
                     return;
                 }
             };
-            let rebased = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
+            let rebased =
+                pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
             let fates = loaded.snapshot.extras.fates.iter().copied().filter(|fate| rebased.is_none_or(|from| *fate < from)).collect();
             let mut loaded = loaded;
             loaded.snapshot = seriatim_sequencer::Snapshot::default();
@@ -71,7 +72,9 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let shared = actor.pipeline.clone();
         let (reason, error, message, entity, lost) = match &item {
-            OwnItem::Malformed { message, reason, entity } => (DeadReason::Malformed, reason.clone(), Some(&**message), entity.as_deref(), None),
+            OwnItem::Malformed { message, reason, entity } => {
+                (DeadReason::Malformed, reason.clone(), Some(&**message), entity.as_deref(), None)
+            }
             OwnItem::Lost { first, last } => {
                 let error = format!("stream sequences {first} to {last} were deleted by retention before they were read");
                 (DeadReason::Lost, error, None, None, Some((*first, *last)))

@@ -5,11 +5,11 @@
 use super::actor::Ticket;
 use super::call::{self, Done, Job};
 use super::run::Shard;
+use crate::passes::{Ask, Request};
 use crate::runtime::{FailureKind, Isolation};
 use crate::sink::outbox::{Broker, Next};
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
-use crate::sink::search::{SearchReply, SearchRequest, Found};
-use crate::passes::{Ask, Request};
+use crate::sink::search::{Found, SearchReply, SearchRequest};
 use crate::store::{Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
 use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, StopReason};
@@ -81,7 +81,9 @@ impl Shard {
             Effect::Stop { reason } => {
                 let actor = self.actors.get(token)?;
                 let reason = match reason {
-                    StopReason::Gap { missing } => format!("entity {:?}: event {} did not come (order.gap.then = \"stop\")", actor.key.entity, missing.sequence),
+                    StopReason::Gap { missing } => {
+                        format!("entity {:?}: event {} did not come (order.gap.then = \"stop\")", actor.key.entity, missing.sequence)
+                    }
                     StopReason::Failure { place, reason, error } => format!(
                         "entity {:?}: event {} failed ({}): {error} (failure.then = \"stop\")",
                         actor.key.entity,
@@ -111,7 +113,8 @@ impl Shard {
             }
         }
         if let Some(dead) = &change.dead {
-            let (sequence, stream_sequence) = dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.0)), |e| (e.place.sequence, e.stream_sequence));
+            let (sequence, stream_sequence) =
+                dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.0)), |e| (e.place.sequence, e.stream_sequence));
             let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence };
             events::dead_lettered(at, dead.reason.name(), &dead.error);
         }
@@ -187,7 +190,12 @@ impl Shard {
                 let failure = Failure { reason: reason(failed.failure.kind), error: failed.failure.message.clone() };
                 let name = actor.pipeline.handlers.get(failed.handler).map_or("", |handler| &**handler.name());
                 let key = &actor.key;
-                let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence: event.sequence, stream_sequence: event.message.stream_sequence };
+                let at = EventAt {
+                    pipeline: &key.pipeline,
+                    entity: &key.entity,
+                    sequence: event.sequence,
+                    stream_sequence: event.message.stream_sequence,
+                };
                 let delay = actor.pipeline.policy.retry.get(usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1));
                 let crate::runtime::Failure { kind, message, backtrace } = &failed.failure;
                 events::handler_failed(at, name, kind.name(), attempt, message, backtrace.as_deref());
@@ -224,35 +232,25 @@ impl Shard {
 
     /// Lets the head of an actor's outbox leave, if it may.
     pub(super) fn send(&mut self, token: usize) {
-        loop {
-            let Some(actor) = self.actors.get_mut(token) else { return };
-            let Some(head) = actor.outbox.head() else { return };
-            let window = self.parts.streams.duplicate_window_ms(&head.subject).unwrap_or(0);
-            let broker = Broker { now: self.parts.streams.broker_now_ms(), window };
-            match actor.outbox.next(self.host_now, broker) {
-                Next::Nothing => return,
-                Next::At(at) => {
-                    actor.send_at = Some(at);
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        let Some(head) = actor.outbox.head() else { return };
+        let window = self.parts.streams.duplicate_window_ms(&head.subject).unwrap_or(0);
+        let broker = Broker { now: self.parts.streams.broker_now_ms(), window };
+        match actor.outbox.next(self.host_now, broker) {
+            Next::Nothing => {}
+            Next::At(at) => {
+                actor.send_at = Some(at);
+                self.settle(token);
+            }
+            Next::Send(entry) => {
+                let request = PublishRequest { token: token as u64, shard: self.parts.index, entry };
+                if self.parts.publisher.try_publish(request).is_err() {
+                    actor.send_at = Some(actor.outbox.not_sent(self.host_now));
                     self.settle(token);
-                    return;
                 }
-                Next::Send(entry) => {
-                    crate::failpoint!("publish-before");
-                    let request = PublishRequest { token: token as u64, shard: self.parts.index, entry };
-                    let sent = self.parts.publisher.try_publish(request);
-                    crate::failpoint!("publish-after");
-                    if sent.is_ok() {
-                        return;
-                    }
-                    // The publisher's queue is full: look again soon.
-                    actor.send_at = Some(actor.outbox.unavailable(self.host_now));
-                    self.settle(token);
-                    return;
-                }
-                Next::Search { entry, mark } => {
-                    self.parts.searcher.search(SearchRequest { token: token as u64, shard: self.parts.index, entry, mark });
-                    return;
-                }
+            }
+            Next::Search { entry, mark } => {
+                self.parts.searcher.search(SearchRequest { token: token as u64, shard: self.parts.index, entry, mark });
             }
         }
     }
@@ -262,7 +260,6 @@ impl Shard {
         let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
         match reply.result {
             PublishResult::Confirmed { .. } => {
-                crate::failpoint!("confirm-before");
                 self.confirmed(token);
                 crate::failpoint!("confirm-after");
             }

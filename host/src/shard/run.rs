@@ -4,9 +4,9 @@ use super::actor::{Actor, Ticket, arrival};
 use super::call::{CallFuture, Done};
 use super::timers::{Sleeping, Timers};
 use super::{Batch, Completion, Mail, Owing, Parts};
-use crate::passes::{Ask, PassStep};
 use crate::directory::View;
 use crate::event::EntityKey;
+use crate::passes::{Ask, PassStep};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Instance, Isolation};
 use crate::store;
@@ -378,7 +378,8 @@ impl Shard {
         for _ in 0..ALARMS_AT_ONCE {
             let due = self.sleeping.due_host(self.host_now).map(|key| (key, None));
             let due = due.or_else(|| {
-                (0..self.stream_now.len()).find_map(|pipeline| self.sleeping.due_stream(pipeline, self.now(pipeline).stream).map(|key| (key, Some(pipeline))))
+                (0..self.stream_now.len())
+                    .find_map(|pipeline| self.sleeping.due_stream(pipeline, self.now(pipeline).stream).map(|key| (key, Some(pipeline))))
             });
             let Some((key, pipeline)) = due else { return };
             let Some(pipeline) = pipeline.or_else(|| self.pipeline_of(&key)) else { return };
@@ -431,7 +432,10 @@ impl Shard {
     /// Bounds: held bytes (the entity holding most waits), actors in memory (idle ones leave).
     fn make_room(&mut self) {
         while self.held_bytes > self.parts.bounds.held_bytes {
-            let Some((token, _)) = self.actors.iter().filter(|(_, actor)| actor.held_bytes > 0).max_by_key(|(_, actor)| actor.held_bytes) else { return };
+            let Some((token, _)) = self.actors.iter().filter(|(_, actor)| actor.held_bytes > 0).max_by_key(|(_, actor)| actor.held_bytes)
+            else {
+                return;
+            };
             let before = self.held_bytes;
             self.drive(token, Input::Shed);
             if self.held_bytes >= before {
@@ -440,7 +444,8 @@ impl Shard {
         }
         if self.actors.len() > self.parts.bounds.entities_max {
             let excess = self.actors.len() - self.parts.bounds.entities_max;
-            let leaving: Vec<_> = self.actors.iter().filter(|(_, actor)| actor.can_leave()).map(|(token, _)| token).take(excess + excess / 4 + 16).collect();
+            let leaving: Vec<_> =
+                self.actors.iter().filter(|(_, actor)| actor.can_leave()).map(|(token, _)| token).take(excess + excess / 4 + 16).collect();
             for token in leaving {
                 self.leave(token);
             }

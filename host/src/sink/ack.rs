@@ -62,9 +62,13 @@ pub fn judge(status: Option<StatusCode>, payload: &[u8]) -> Verdict<'_> {
     }
     match serde_json::from_slice::<PubAck<'_>>(payload) {
         Ok(PubAck { error: Some(refusal), .. }) => refused(refusal),
-        Ok(ack) if ack.seq > 0 && !ack.stream.is_empty() => Verdict::Confirmed { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate },
+        Ok(ack) if ack.seq > 0 && !ack.stream.is_empty() => {
+            Verdict::Confirmed { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate }
+        }
         // Somebody else answered (a service on the same subject): nothing is stored as far as we know.
-        _ => Verdict::Unavailable { reason: "the answer is no confirmation of a stream: something else listens on this subject".to_owned() },
+        _ => {
+            Verdict::Unavailable { reason: "the answer is no confirmation of a stream: something else listens on this subject".to_owned() }
+        }
     }
 }
 
@@ -124,7 +128,11 @@ mod tests {
             (400, 10060, "expected stream does not match"),
             (503, 10077, "message to large"),
         ] {
-            assert_eq!(error(code, err_code, text), Verdict::Refused { reason: format!("{text} (error {err_code})"), code: err_code }, "{text}");
+            assert_eq!(
+                error(code, err_code, text),
+                Verdict::Refused { reason: format!("{text} (error {err_code})"), code: err_code },
+                "{text}"
+            );
         }
     }
 }

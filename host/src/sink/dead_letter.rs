@@ -5,9 +5,9 @@
 //! `Seriatim-Dead-Input-*`; [`original_name`] undoes both. Text of ours is one line of at most 1 KiB.
 
 use crate::event::{Header, Message};
-pub use seriatim_sequencer::DeadReason as Reason;
 use crate::sink::publisher::wire_size;
 use bytes::Bytes;
+pub use seriatim_sequencer::DeadReason as Reason;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -104,7 +104,9 @@ fn message_id(letter: &DeadLetter<'_>) -> String {
     let DeadLetter { pipeline, generation, stream_sequence, .. } = letter;
     let id = format!("{pipeline}:{generation}:dead:{stream_sequence}");
     match (letter.reason, letter.entity) {
-        (Reason::Lost, Some(entity)) => format!("{id}:lost:{}", percent_encoding::utf8_percent_encode(entity, percent_encoding::NON_ALPHANUMERIC)),
+        (Reason::Lost, Some(entity)) => {
+            format!("{id}:lost:{}", percent_encoding::utf8_percent_encode(entity, percent_encoding::NON_ALPHANUMERIC))
+        }
         (Reason::Lost, None) => format!("{id}:lost"),
         _ => id,
     }
@@ -193,7 +195,11 @@ fn escape(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len() + 16), |mut line, c| {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
         line
     })
 }

@@ -58,7 +58,12 @@ pub async fn ensure_stream(connection: &Connection, options: &DeadLetterOptions)
         Some(problem) => Err(DeadLetterStreamError::Incompatible { problem }),
         None => {
             if facts.max_bytes != options.max_bytes {
-                tracing::warn!(stream = STREAM, found = facts.max_bytes, configured = options.max_bytes, "dead-letters.max-bytes differs from the existing stream, which is left as it is");
+                tracing::warn!(
+                    stream = STREAM,
+                    found = facts.max_bytes,
+                    configured = options.max_bytes,
+                    "dead-letters.max-bytes differs from the existing stream, which is left as it is"
+                );
             }
             Ok(facts)
         }

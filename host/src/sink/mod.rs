@@ -8,5 +8,5 @@ pub mod dead_letter_stream;
 pub mod outbox;
 pub mod publisher;
 pub mod scan;
-pub mod streams;
 pub mod search;
+pub mod streams;

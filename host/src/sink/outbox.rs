@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// Delays between tries of a stream that cannot take a message now, milliseconds; the last one repeats.
 const BACK_OFF: [u64; 6] = [100, 250, 500, 1_000, 2_500, 5_000];
 
+/// How long the head waits when the publisher's queue was full, milliseconds.
+const QUEUE_FULL_DELAY: u64 = 20;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -155,6 +158,13 @@ impl Outbox {
         let delay = BACK_OFF.get(self.tries).or(BACK_OFF.last()).copied().unwrap_or(5_000);
         self.tries += 1;
         self.not_before = now.saturating_add(delay);
+        self.not_before
+    }
+
+    /// The publisher's queue was full: it did not leave. Returns the host time of the next try.
+    pub fn not_sent(&mut self, now: u64) -> u64 {
+        self.in_air = false;
+        self.not_before = now.saturating_add(QUEUE_FULL_DELAY);
         self.not_before
     }
 

@@ -121,7 +121,8 @@ impl Publisher {
         let (sender, requests) = mpsc::channel(window);
         let replies = shards.iter().map(|_| Vec::new()).collect();
         let generation = connection.watch();
-        let publisher = Self { connection, streams, shards, requests, generation, in_flight: InFlight::default(), window, replies, names: Vec::new() };
+        let publisher =
+            Self { connection, streams, shards, requests, generation, in_flight: InFlight::default(), window, replies, names: Vec::new() };
         (PublisherHandle { requests: sender }, publisher)
     }
 
@@ -190,12 +191,15 @@ impl Publisher {
         }
         let number = self.in_flight.next_number();
         let entry = &request.entry;
-        let sent = client.publish_with_reply_and_headers(entry.subject.clone(), format!("{inbox}.{number}"), message, entry.payload.clone());
+        let sent =
+            client.publish_with_reply_and_headers(entry.subject.clone(), format!("{inbox}.{number}"), message, entry.payload.clone());
         match tokio::time::timeout(CONFIRM_TIMEOUT, sent).await {
             Ok(Ok(())) => self.in_flight.push(Waiting { token: request.token, shard: request.shard, since: Instant::now() }),
             Ok(Err(error)) => {
                 let result = match error.kind() {
-                    PublishErrorKind::InvalidSubject | PublishErrorKind::MaxPayloadExceeded => PublishResult::Refused { reason: error.to_string(), code: 0 },
+                    PublishErrorKind::InvalidSubject | PublishErrorKind::MaxPayloadExceeded => {
+                        PublishResult::Refused { reason: error.to_string(), code: 0 }
+                    }
                     _ => unavailable(&error.to_string()),
                 };
                 self.reply(request.token, request.shard, result);
@@ -288,7 +292,9 @@ fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderMap, String>
     let headers = entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in headers.chain(id) {
         let sendable = HeaderName::from_str(name).ok().filter(|_| !name.is_empty()).zip(HeaderValue::from_str(value).ok());
-        let Some((name, value)) = sendable else { return Err(format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed")) };
+        let Some((name, value)) = sendable else {
+            return Err(format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed"));
+        };
         map.append(name, value);
     }
     let size = wire_size(entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())), &entry.message_id, entry.payload.len());

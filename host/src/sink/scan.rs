@@ -38,7 +38,13 @@ pub enum ScanError {
 
 /// Reads `stream` above `mark` and calls `found` with each message id and its sequence. `created_nanos` is the mark's
 /// stream; if the stream is another one by now, it is read from its beginning.
-pub async fn scan(connection: &Connection, stream: &str, created_nanos: i64, mark: u64, mut found: impl FnMut(&str, u64) + Send) -> Result<Scanned, ScanError> {
+pub async fn scan(
+    connection: &Connection,
+    stream: &str,
+    created_nanos: i64,
+    mark: u64,
+    mut found: impl FnMut(&str, u64) + Send,
+) -> Result<Scanned, ScanError> {
     let client = connection.client();
     let refused = |error: ApiError| match error.is_stream_not_found() {
         true => ScanError::Read(ReadError::Gone { stream: stream.to_owned() }),

@@ -76,7 +76,9 @@ impl Searcher {
                 // The stream that takes the subject now: a search elsewhere would prove nothing about it.
                 match streams.resolve(&request.entry.subject).await {
                     Ok(Some(facts)) => by_stream.entry(facts.name).or_default().push(request),
-                    Ok(None) => answer(&shards, &request, Found::Unknown { reason: format!("no stream takes subject {}", request.entry.subject) }),
+                    Ok(None) => {
+                        answer(&shards, &request, Found::Unknown { reason: format!("no stream takes subject {}", request.entry.subject) })
+                    }
                     Err(error) => answer(&shards, &request, Found::Unknown { reason: error.to_string() }),
                 }
             }
@@ -98,7 +100,9 @@ async fn search(connection: &Connection, streams: &Streams, stream: &str, reques
             return;
         }
     };
-    let from = |request: &SearchRequest| if request.mark.stream == stream && request.mark.created == created { request.mark.last_sequence } else { 0 };
+    let from = |request: &SearchRequest| {
+        if request.mark.stream == stream && request.mark.created == created { request.mark.last_sequence } else { 0 }
+    };
     let mark = requests.iter().map(from).min().unwrap_or(0);
     let wanted: HashSet<&str> = requests.iter().map(|request| request.entry.message_id.as_str()).collect();
     let mut there = HashSet::new();
@@ -109,7 +113,14 @@ async fn search(connection: &Connection, streams: &Streams, stream: &str, reques
     });
     match scanned.await {
         Ok(Scanned { end, created_nanos, absence_proves }) => {
-            tracing::info!(stream, from = mark, to = end, searched = requests.len(), found = there.len(), "searched an output stream for what may have been sent before");
+            tracing::info!(
+                stream,
+                from = mark,
+                to = end,
+                searched = requests.len(),
+                found = there.len(),
+                "searched an output stream for what may have been sent before"
+            );
             // Asked again so that the clock is as fresh as the end: it cannot have been sent before this search.
             let sent_after = streams.broker_now_ms().unwrap_or(0);
             for request in requests {

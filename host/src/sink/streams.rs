@@ -50,7 +50,9 @@ impl Streams {
         let known = self.read();
         let sent_after = known.clock.as_ref().map_or(0, Clock::earliest);
         match known.stream_of(subject) {
-            Some(stream) => Mark { stream: stream.name.clone(), created: stream.created_nanos, last_sequence: stream.last_sequence, sent_after },
+            Some(stream) => {
+                Mark { stream: stream.name.clone(), created: stream.created_nanos, last_sequence: stream.last_sequence, sent_after }
+            }
             None => {
                 drop(known);
                 self.want(subject);
@@ -269,7 +271,11 @@ mod tests {
 
     #[test]
     fn the_broker_clock_goes_on_with_ours() {
-        let clock = Clock { broker_ms: 1_000_000, monotonic: Instant::now() - Duration::from_secs(2), wall: SystemTime::now() - Duration::from_secs(60) };
+        let clock = Clock {
+            broker_ms: 1_000_000,
+            monotonic: Instant::now() - Duration::from_secs(2),
+            wall: SystemTime::now() - Duration::from_secs(60),
+        };
         assert!((1_002_000..1_003_000).contains(&clock.earliest()));
         assert!((1_060_000..1_061_000).contains(&clock.latest()));
     }

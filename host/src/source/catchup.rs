@@ -49,7 +49,7 @@ impl CatchUps {
     }
 
     /// What may start now.
-    pub fn next(&mut self) -> Option<Start> {
+    pub fn start(&mut self) -> Option<Start> {
         if self.own {
             if self.running.len() >= self.max {
                 return None;
@@ -87,10 +87,10 @@ mod tests {
         let mut catch_ups = CatchUps::new(1, true);
         catch_ups.request(request("young", 5));
         catch_ups.request(request("old", 1));
-        assert_eq!(catch_ups.next(), Some(Start::Own(request("old", 1))));
-        assert_eq!(catch_ups.next(), None);
+        assert_eq!(catch_ups.start(), Some(Start::Own(request("old", 1))));
+        assert_eq!(catch_ups.start(), None);
         catch_ups.ended(&request("old", 1).key);
-        assert_eq!(catch_ups.next(), Some(Start::Own(request("young", 5))));
+        assert_eq!(catch_ups.start(), Some(Start::Own(request("young", 5))));
     }
 
     #[test]
@@ -98,12 +98,12 @@ mod tests {
         let mut catch_ups = CatchUps::new(8, false);
         catch_ups.request(request("a", 1));
         catch_ups.request(request("b", 2));
-        assert_eq!(catch_ups.next(), Some(Start::Shared(vec![request("a", 1), request("b", 2)])));
+        assert_eq!(catch_ups.start(), Some(Start::Shared(vec![request("a", 1), request("b", 2)])));
         catch_ups.request(request("c", 3));
-        assert_eq!(catch_ups.next(), None);
+        assert_eq!(catch_ups.start(), None);
         catch_ups.ended(&request("a", 1).key);
-        assert_eq!(catch_ups.next(), None);
+        assert_eq!(catch_ups.start(), None);
         catch_ups.ended(&request("b", 2).key);
-        assert_eq!(catch_ups.next(), Some(Start::Shared(vec![request("c", 3)])));
+        assert_eq!(catch_ups.start(), Some(Start::Shared(vec![request("c", 3)])));
     }
 }

@@ -52,7 +52,12 @@ pub enum CatchupItem {
 
 /// Reads `from..=to`. At the end it waits for a higher `to`; returns when the receiver or the sender of `to` is dropped, or
 /// when going on would be wrong.
-pub async fn run(connection: Connection, config: CatchupConfig, mut to: watch::Receiver<u64>, out: mpsc::Sender<CatchupItem>) -> Result<(), ReadError> {
+pub async fn run(
+    connection: Connection,
+    config: CatchupConfig,
+    mut to: watch::Receiver<u64>,
+    out: mpsc::Sender<CatchupItem>,
+) -> Result<(), ReadError> {
     let spec = Spec {
         stream: config.known.name.clone(),
         name_prefix: format!("seriatim-{}-catchup", config.pipeline),

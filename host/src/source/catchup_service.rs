@@ -95,7 +95,7 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>) {
                 }
             }
         }
-        while let Some(start) = catch_ups.next() {
+        while let Some(start) = catch_ups.start() {
             let (filters, requests) = match start {
                 Start::Own(request) => (service.filters_of(&request.key), vec![request]),
                 Start::Shared(requests) => (service.subjects.clone(), requests),
@@ -162,7 +162,9 @@ async fn serve(
                     let want = pass.wants().get(&event.key).copied();
                     let Some(want) = want else { continue };
                     let key = event.key.clone();
-                    if stream_sequence <= want.to && !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await {
+                    if stream_sequence <= want.to
+                        && !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await
+                    {
                         return;
                     }
                 }

@@ -167,13 +167,16 @@ impl<'a> Reader<'a> {
             Source::Subject(number) => Ok(number.checked_sub(1).and_then(|at| self.message.subject.split('.').nth(at)).map(Cow::Borrowed)),
             Source::Header(name) => Ok(self.header(part, name)?.map(Cow::Borrowed)),
             Source::Json(pointer) => {
-                let parsed = self.json.get_or_init(|| serde_json::from_slice(&self.message.payload).map_err(|error| format!("the payload is not JSON: {error}")));
+                let parsed = self.json.get_or_init(|| {
+                    serde_json::from_slice(&self.message.payload).map_err(|error| format!("the payload is not JSON: {error}"))
+                });
                 scalar(part, source, parsed.as_ref().map_err(Clone::clone)?.pointer(pointer))
             }
             Source::Msgpack(pointer) => {
-                let parsed = self
-                    .msgpack
-                    .get_or_init(|| parse_msgpack(&self.message.payload).map_err(|error| format!("the payload is not MessagePack that can be read: {error}")));
+                let parsed = self.msgpack.get_or_init(|| {
+                    parse_msgpack(&self.message.payload)
+                        .map_err(|error| format!("the payload is not MessagePack that can be read: {error}"))
+                });
                 scalar(part, source, parsed.as_ref().map_err(Clone::clone)?.pointer(pointer))
             }
             Source::Stream => Ok(Some(Cow::Owned(self.message.stream_sequence.to_string()))),

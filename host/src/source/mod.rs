@@ -3,8 +3,8 @@
 
 pub mod catchup;
 pub mod catchup_reader;
+pub mod catchup_service;
 pub mod decode;
 pub mod reader;
 pub mod sources;
 pub mod watermark;
-pub mod catchup_service;

@@ -112,7 +112,22 @@ mod tests {
 
     #[test]
     fn what_is_no_source_is_refused() {
-        for text in ["", "subject", "subject:0", "subject:-1", "subject:+1", "subject:02", "subject:x", "header:", "header:a b", "header:a:b", "json:a", "json:", "xml:/a", "Stream"] {
+        for text in [
+            "",
+            "subject",
+            "subject:0",
+            "subject:-1",
+            "subject:+1",
+            "subject:02",
+            "subject:x",
+            "header:",
+            "header:a b",
+            "header:a:b",
+            "json:a",
+            "json:",
+            "xml:/a",
+            "Stream",
+        ] {
             let error = text.parse::<Source>().unwrap_err();
             assert!(error.to_string().contains("is no source"), "{text}");
         }

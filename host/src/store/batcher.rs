@@ -125,12 +125,7 @@ impl Batcher {
             now: progress,
             drafted: progress,
         };
-        Self {
-            lanes: pipelines.into_iter().map(lane).collect(),
-            draft: Draft::default(),
-            spare: None,
-            last: None,
-        }
+        Self { lanes: pipelines.into_iter().map(lane).collect(), draft: Draft::default(), spare: None, last: None }
     }
 
     /// Takes one entry into the next draft.
@@ -139,28 +134,15 @@ impl Batcher {
     /// The pipeline is not known: nothing may be committed any more, since a watermark may count what is not written.
     pub fn push(&mut self, entry: Entry) -> Result<(), UnknownPipeline> {
         match entry {
-            Entry::Opened {
-                pipeline,
-                messages,
-                stream_time,
-            } => self.lane(pipeline)?.open(&messages, stream_time),
+            Entry::Opened { pipeline, messages, stream_time } => self.lane(pipeline)?.open(&messages, stream_time),
             Entry::Change(change, reply) => {
                 if !change.closes.is_empty() {
                     let name = &change.key.pipeline;
-                    let lane = self
-                        .lanes
-                        .iter_mut()
-                        .find(|lane| Arc::ptr_eq(&lane.name, name) || lane.name == *name);
+                    let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.name, name) || lane.name == *name);
                     lane.ok_or_else(|| UnknownPipeline(name.to_string()))?.close(&change.closes);
                 }
                 self.draft.prunes |= !change.outbox_remove.is_empty();
-                self.draft.catches_up |= matches!(
-                    change.patch.waiting,
-                    Some(Some(Waiting {
-                        reason: WaitReason::Resuming,
-                        ..
-                    }))
-                );
+                self.draft.catches_up |= matches!(change.patch.waiting, Some(Some(Waiting { reason: WaitReason::Resuming, .. })));
                 self.draft.bytes += size(&change);
                 self.draft.batch.changes.push(*change);
                 self.draft.replies.push(reply);
@@ -226,9 +208,7 @@ impl Batcher {
     }
 
     fn lane(&mut self, pipeline: usize) -> Result<&mut Lane, UnknownPipeline> {
-        self.lanes
-            .get_mut(pipeline)
-            .ok_or_else(|| UnknownPipeline(format!("number {pipeline}")))
+        self.lanes.get_mut(pipeline).ok_or_else(|| UnknownPipeline(format!("number {pipeline}")))
     }
 }
 
@@ -263,22 +243,14 @@ impl Lane {
 
 /// Roughly what a change adds to the journal.
 fn size(change: &Change) -> usize {
-    let state: usize = change
-        .state
-        .iter()
-        .map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len) + 64)
-        .sum();
+    let state: usize = change.state.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len) + 64).sum();
     let headers = |headers: &[(String, String)]| headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
     let outbox: usize = change
         .outbox_add
         .iter()
         .map(|entry| entry.payload.len() + entry.subject.len() + entry.message_id.len() + headers(&entry.headers) + 128)
         .sum();
-    let extras = change
-        .patch
-        .extras
-        .as_ref()
-        .map_or(0, |extras| 64 + 24 * extras.given_up.len() + 9 * extras.fates.len());
+    let extras = change.patch.extras.as_ref().map_or(0, |extras| 64 + 24 * extras.given_up.len() + 9 * extras.fates.len());
     128 + state + outbox + extras + change.outbox_remove.len() * 64
 }
 

@@ -156,10 +156,7 @@ impl Committer {
             poison: poison.clone(),
             started: Instant::now(),
         };
-        let handle = Handle {
-            queue: queue.clone(),
-            poison: poison.clone(),
-        };
+        let handle = Handle { queue: queue.clone(), poison: poison.clone() };
         let run = move || {
             match catch_unwind(AssertUnwindSafe(|| worker.run())) {
                 Ok(Ok(())) => {}
@@ -175,15 +172,8 @@ impl Committer {
         let thread = std::thread::Builder::new()
             .name("seriatim-commit".into())
             .spawn(run)
-            .map_err(|error| Error::Engine {
-                doing: "start the committer's thread",
-                reason: error.to_string(),
-            })?;
-        Ok(Self {
-            handle,
-            thread: Some(thread),
-            durable,
-        })
+            .map_err(|error| Error::Engine { doing: "start the committer's thread", reason: error.to_string() })?;
+        Ok(Self { handle, thread: Some(thread), durable })
     }
 
     /// A handle to send with.
@@ -206,10 +196,7 @@ impl Committer {
         // Refused when the thread has ended already; why it has, is told below.
         self.handle.send(Entry::Stop).ok();
         self.join();
-        self.handle
-            .poison
-            .poisoned()
-            .map_or(Ok(()), |reason| Err(Error::Poisoned { reason }))
+        self.handle.poison.poisoned().map_or(Ok(()), |reason| Err(Error::Poisoned { reason }))
     }
 
     fn join(&mut self) {
@@ -288,10 +275,8 @@ impl Worker {
             }
         }
         for reply in draft.replies.drain(..) {
-            let sink = self
-                .outgoing
-                .get_mut(reply.shard)
-                .ok_or_else(|| format!("the committer was not started with shard {}", reply.shard))?;
+            let sink =
+                self.outgoing.get_mut(reply.shard).ok_or_else(|| format!("the committer was not started with shard {}", reply.shard))?;
             sink.1.push(reply);
         }
         for (sink, replies) in self.outgoing.iter_mut().filter(|(_, replies)| !replies.is_empty()) {
@@ -332,11 +317,7 @@ fn after(draft: &Draft) {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 #[cfg(test)]

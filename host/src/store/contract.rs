@@ -41,10 +41,7 @@ pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
 }
 
 fn key(pipeline: &str, entity: &str) -> EntityKey {
-    EntityKey {
-        pipeline: pipeline.into(),
-        entity: entity.into(),
-    }
+    EntityKey { pipeline: pipeline.into(), entity: entity.into() }
 }
 
 fn change(entity: &str) -> Change {
@@ -53,35 +50,15 @@ fn change(entity: &str) -> Change {
 
 fn slot(count: u64) -> Slot {
     let place = Place { epoch: 0, sequence: count };
-    Slot {
-        count,
-        position: place,
-        done_below: count + 1,
-        place,
-        id: count * 7,
-        payload: count * 11,
-    }
+    Slot { count, position: place, done_below: count + 1, place, id: count * 7, payload: count * 11 }
 }
 
 fn waiting(alarm: Option<Alarm>) -> Waiting {
-    Waiting {
-        from: 5,
-        reason: WaitReason::Gap,
-        attempts: Attempts {
-            stream_sequence: 5,
-            count: 1,
-        },
-        alarm,
-        since: 9,
-    }
+    Waiting { from: 5, reason: WaitReason::Gap, attempts: Attempts { stream_sequence: 5, count: 1 }, alarm, since: 9 }
 }
 
 fn write(key: &str, value: Option<&'static [u8]>) -> StateWrite {
-    StateWrite {
-        handler: "h".into(),
-        key: key.into(),
-        value: value.map(Bytes::from_static),
-    }
+    StateWrite { handler: "h".into(), key: key.into(), value: value.map(Bytes::from_static) }
 }
 
 fn output(number: u64) -> OutboxEntry {
@@ -91,24 +68,14 @@ fn output(number: u64) -> OutboxEntry {
         headers: vec![("A".into(), "b".into())],
         payload: Bytes::from(vec![7; 10]),
         message_id: format!("p:0:0:e:{number}:h:0"),
-        mark: Mark {
-            stream: "OUT".into(),
-            created: 3,
-            last_sequence: number,
-            sent_after: 8,
-        },
+        mark: Mark { stream: "OUT".into(), created: 3, last_sequence: number, sent_after: 8 },
         dead: number.is_multiple_of(2),
         cause: "h".into(),
     }
 }
 
 fn commit(store: &dyn Store, changes: Vec<Change>) {
-    store
-        .commit(&Batch {
-            changes,
-            ..Batch::default()
-        })
-        .unwrap();
+    store.commit(&Batch { changes, ..Batch::default() }).unwrap();
 }
 
 /// Checks now and after closing and opening.
@@ -136,10 +103,7 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
     let store = open(place);
     let extras = Extras {
         position: Some(Place { epoch: 1, sequence: 2 }),
-        given_up: vec![Range {
-            first: Place { epoch: 1, sequence: 9 },
-            last: 10,
-        }],
+        given_up: vec![Range { first: Place { epoch: 1, sequence: 9 }, last: 10 }],
         fates: vec![4, 5],
         ..Extras::default()
     };
@@ -148,22 +112,14 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
     one.patch.extras = Some(Box::new(extras.clone()));
     one.patch.waiting = Some(Some(waiting(Some(Alarm::Stream(77)))));
     one.state = vec![write("b", Some(b"2")), write("a", Some(b"")), write("", Some(b"root"))];
-    one.state.push(StateWrite {
-        handler: "g".into(),
-        key: "z".into(),
-        value: Some(Bytes::from(vec![1; 300_000])),
-    });
+    one.state.push(StateWrite { handler: "g".into(), key: "z".into(), value: Some(Bytes::from(vec![1; 300_000])) });
     one.outbox_add = vec![output(300), output(2)];
     one.owes = Some(true);
     one.generation = 3;
     commit(&*store, vec![one]);
     both(open, place, store, |store| {
         let loaded = store.load(&key("p", "e")).unwrap();
-        let snapshot = Snapshot {
-            slots: vec![slot(1)],
-            extras: extras.clone(),
-            waiting: Some(waiting(Some(Alarm::Stream(77)))),
-        };
+        let snapshot = Snapshot { slots: vec![slot(1)], extras: extras.clone(), waiting: Some(waiting(Some(Alarm::Stream(77)))) };
         assert_eq!(loaded.snapshot, snapshot);
         assert_eq!(loaded.generation, 3);
         assert_eq!(loaded.outbox, [output(2), output(300)], "ascending by number");
@@ -174,14 +130,7 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
             [("", &b"root"[..]), ("a", b""), ("b", b"2")]
         );
         assert_eq!(store.load_waiting(&key("p", "e")).unwrap(), Some(waiting(Some(Alarm::Stream(77)))));
-        assert_eq!(
-            store.owing("p", None, 10).unwrap(),
-            [Owed {
-                entity: "e".into(),
-                alarm: Some(Alarm::Stream(77)),
-                outbox: true
-            }]
-        );
+        assert_eq!(store.owing("p", None, 10).unwrap(), [Owed { entity: "e".into(), alarm: Some(Alarm::Stream(77)), outbox: true }]);
     });
 }
 
@@ -189,10 +138,7 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
     let store = open(place);
     let mut one = change("e");
     one.patch.slot = Some(slot(1));
-    one.patch.extras = Some(Box::new(Extras {
-        fates: vec![1],
-        ..Extras::default()
-    }));
+    one.patch.extras = Some(Box::new(Extras { fates: vec![1], ..Extras::default() }));
     one.patch.waiting = Some(Some(waiting(None)));
     one.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
     one.outbox_add = vec![output(1), output(2)];
@@ -211,19 +157,9 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
         assert_eq!(loaded.snapshot.slots, [slot(1)]);
         assert_eq!(loaded.snapshot.extras.fates, [1]);
         assert_eq!(loaded.snapshot.waiting, None);
-        assert_eq!(
-            loaded.state,
-            [("h".to_string(), BTreeMap::from([("b".to_string(), Bytes::from_static(b"2"))]))]
-        );
+        assert_eq!(loaded.state, [("h".to_string(), BTreeMap::from([("b".to_string(), Bytes::from_static(b"2"))]))]);
         assert_eq!(loaded.outbox, [output(2)]);
-        assert_eq!(
-            store.owing("p", None, 10).unwrap(),
-            [Owed {
-                entity: "e".into(),
-                alarm: None,
-                outbox: true
-            }]
-        );
+        assert_eq!(store.owing("p", None, 10).unwrap(), [Owed { entity: "e".into(), alarm: None, outbox: true }]);
     });
 }
 
@@ -241,37 +177,16 @@ fn the_later_write_of_a_batch_holds(open: Open<'_>, place: &Path) {
     second.owes = Some(false);
     let (mut third, mut fourth) = (change("f"), change("f"));
     (third.owes, fourth.owes) = (Some(false), Some(true));
-    let step = |watermark| {
-        (
-            "p".into(),
-            Progress {
-                watermark,
-                ..Progress::default()
-            },
-        )
-    };
+    let step = |watermark| ("p".into(), Progress { watermark, ..Progress::default() });
     let records = vec![("p".into(), PipelineRecord::default())];
-    store
-        .commit(&Batch {
-            changes: vec![first, second, third, fourth],
-            pipelines: vec![step(1), step(2)],
-            records,
-        })
-        .unwrap();
+    store.commit(&Batch { changes: vec![first, second, third, fourth], pipelines: vec![step(1), step(2)], records }).unwrap();
     both(open, place, store, |store| {
         let loaded = store.load(&key("p", "e")).unwrap();
         assert_eq!(loaded.snapshot.slots, [slot(5)], "both went into the same place of the ring");
         assert_eq!(loaded.snapshot.waiting, None);
         let state: Vec<_> = loaded.state[0].1.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
         assert_eq!(state, [("a", &b"2"[..]), ("c", b"2")]);
-        assert_eq!(
-            store.owing("p", None, 10).unwrap(),
-            [Owed {
-                entity: "f".into(),
-                alarm: None,
-                outbox: false
-            }]
-        );
+        assert_eq!(store.owing("p", None, 10).unwrap(), [Owed { entity: "f".into(), alarm: None, outbox: false }]);
         assert_eq!(store.pipelines().unwrap()[0].1.progress.watermark, 2);
     });
 }
@@ -288,20 +203,10 @@ fn the_newest_slots_stay_whatever_the_ring(open: Open<'_>, place: &Path) {
             let mut one = Change::new(key("p", "e"), ring, 0);
             one.patch.slot = Some(slot(count));
             commit(&*store, vec![one]);
-            let mut found: Vec<u64> = store
-                .load(&key("p", "e"))
-                .unwrap()
-                .snapshot
-                .slots
-                .iter()
-                .map(|slot| slot.count)
-                .collect();
+            let mut found: Vec<u64> = store.load(&key("p", "e")).unwrap().snapshot.slots.iter().map(|slot| slot.count).collect();
             found.sort_unstable();
             assert_eq!(found.last(), Some(&count));
-            assert!(
-                found.len() <= usize::try_from(ring.next_power_of_two()).unwrap(),
-                "ring {ring}, count {count}: {found:?}"
-            );
+            assert!(found.len() <= usize::try_from(ring.next_power_of_two()).unwrap(), "ring {ring}, count {count}: {found:?}");
             before += 1;
             let due = u64::try_from(before).unwrap().min(ring.into()).min(count);
             for wanted in count + 1 - due..=count {
@@ -312,14 +217,7 @@ fn the_newest_slots_stay_whatever_the_ring(open: Open<'_>, place: &Path) {
         least = usize::try_from(ring).unwrap();
     }
     both(open, place, store, |store| {
-        let counts: BTreeSet<u64> = store
-            .load(&key("p", "e"))
-            .unwrap()
-            .snapshot
-            .slots
-            .iter()
-            .map(|slot| slot.count)
-            .collect();
+        let counts: BTreeSet<u64> = store.load(&key("p", "e")).unwrap().snapshot.slots.iter().map(|slot| slot.count).collect();
         assert_eq!(counts.last(), Some(&309));
     });
 }
@@ -332,15 +230,8 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
         for entity in names {
             let mut one = Change::new(key(pipeline, entity), 4, 0);
             let handler = "h".into();
-            one.state = vec![StateWrite {
-                handler,
-                key: "who".into(),
-                value: Some(Bytes::from(format!("{pipeline}/{entity}"))),
-            }];
-            one.outbox_add = vec![OutboxEntry {
-                subject: format!("{pipeline}/{entity}"),
-                ..output(1)
-            }];
+            one.state = vec![StateWrite { handler, key: "who".into(), value: Some(Bytes::from(format!("{pipeline}/{entity}"))) }];
+            one.outbox_add = vec![OutboxEntry { subject: format!("{pipeline}/{entity}"), ..output(1) }];
             one.owes = Some(true);
             changes.push(one);
         }
@@ -351,20 +242,12 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
             for entity in names {
                 let loaded = store.load(&key(pipeline, entity)).unwrap();
                 let own = format!("{pipeline}/{entity}");
-                assert_eq!(
-                    loaded.state,
-                    [("h".to_string(), BTreeMap::from([("who".to_string(), Bytes::from(own.clone()))]))]
-                );
+                assert_eq!(loaded.state, [("h".to_string(), BTreeMap::from([("who".to_string(), Bytes::from(own.clone()))]))]);
                 assert_eq!(loaded.outbox.iter().map(|entry| entry.subject.as_str()).collect::<Vec<_>>(), [own]);
             }
             let mut sorted = names.to_vec();
             sorted.sort_unstable();
-            let owing: Vec<_> = store
-                .owing(pipeline, None, 100)
-                .unwrap()
-                .into_iter()
-                .map(|owed| owed.entity)
-                .collect();
+            let owing: Vec<_> = store.owing(pipeline, None, 100).unwrap().into_iter().map(|owed| owed.entity).collect();
             assert_eq!(owing, sorted);
         }
         assert_eq!(store.owing("", None, 100).unwrap(), []);
@@ -374,27 +257,9 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
 fn owing_is_paged_in_name_order(open: Open<'_>, place: &Path) {
     let store = open(place);
     let mut names: Vec<String> = (0..250).map(|n| format!("e{n}")).collect();
-    commit(
-        &*store,
-        names
-            .iter()
-            .map(|name| Change {
-                owes: Some(true),
-                ..change(name)
-            })
-            .collect(),
-    );
+    commit(&*store, names.iter().map(|name| Change { owes: Some(true), ..change(name) }).collect());
     let cleared = ["e7", "e249", "e100"];
-    commit(
-        &*store,
-        cleared
-            .iter()
-            .map(|name| Change {
-                owes: Some(false),
-                ..change(name)
-            })
-            .collect(),
-    );
+    commit(&*store, cleared.iter().map(|name| Change { owes: Some(false), ..change(name) }).collect());
     names.retain(|name| !cleared.contains(&name.as_str()));
     names.sort_unstable();
     both(open, place, store, |store| {
@@ -425,16 +290,8 @@ fn what_begins_to_owe_is_indexed(open: Open<'_>, place: &Path) {
         assert_eq!(
             store.owing("p", None, 9).unwrap(),
             [
-                Owed {
-                    entity: "a".into(),
-                    alarm: None,
-                    outbox: true
-                },
-                Owed {
-                    entity: "b".into(),
-                    alarm: Some(Alarm::Host(1)),
-                    outbox: false
-                },
+                Owed { entity: "a".into(), alarm: None, outbox: true },
+                Owed { entity: "b".into(), alarm: Some(Alarm::Host(1)), outbox: false },
             ]
         );
     });
@@ -444,64 +301,27 @@ fn pipelines_keep_meaning_and_progress(open: Open<'_>, place: &Path) {
     let store = open(place);
     let record = |generation| PipelineRecord {
         generation,
-        progress: Progress {
-            watermark: 9,
-            highest: 9,
-            highest_time: 1,
-            stream_time: 1,
-        },
+        progress: Progress { watermark: 9, highest: 9, highest_time: 1, stream_time: 1 },
         meaning: Meaning {
             subjects: vec!["a.>".into(), "b".into()],
             epoch: Some("header:E".into()),
             by: "sequence".into(),
             ..Meaning::default()
         },
-        stream: StreamIdentity {
-            name: "S".into(),
-            created: 12,
-        },
+        stream: StreamIdentity { name: "S".into(), created: 12 },
         generations: vec![(0, 1), (generation, 10)],
-            forgotten: false,
-        };
-    let records = vec![("zeta".into(), record(1)), ("alpha".into(), record(2))];
-    store
-        .commit(&Batch {
-            records,
-            ..Batch::default()
-        })
-        .unwrap();
-    let moved = Progress {
-        watermark: 20,
-        highest: 30,
-        highest_time: 40,
-        stream_time: 50,
+        forgotten: false,
     };
-    store
-        .commit(&Batch {
-            pipelines: vec![("zeta".into(), moved)],
-            ..Batch::default()
-        })
-        .unwrap();
+    let records = vec![("zeta".into(), record(1)), ("alpha".into(), record(2))];
+    store.commit(&Batch { records, ..Batch::default() }).unwrap();
+    let moved = Progress { watermark: 20, highest: 30, highest_time: 40, stream_time: 50 };
+    store.commit(&Batch { pipelines: vec![("zeta".into(), moved)], ..Batch::default() }).unwrap();
     let store = both(open, place, store, |store| {
-        let expected = [
-            ("alpha".to_string(), record(2)),
-            (
-                "zeta".to_string(),
-                PipelineRecord {
-                    progress: moved,
-                    ..record(1)
-                },
-            ),
-        ];
+        let expected = [("alpha".to_string(), record(2)), ("zeta".to_string(), PipelineRecord { progress: moved, ..record(1) })];
         assert_eq!(store.pipelines().unwrap(), expected);
     });
     // Progress without meaning is not a pipeline: nobody may go on from it.
-    store
-        .commit(&Batch {
-            pipelines: vec![("new".into(), moved)],
-            ..Batch::default()
-        })
-        .unwrap();
+    store.commit(&Batch { pipelines: vec![("new".into(), moved)], ..Batch::default() }).unwrap();
     assert!(matches!(store.pipelines(), Err(Error::Record { pipeline, .. }) if pipeline == "new"));
 }
 
@@ -521,54 +341,19 @@ fn run_numbers_rise_and_ids_differ(open: Open<'_>, place: &Path) {
 fn older_generations_are_rebased(open: Open<'_>, place: &Path) {
     let store = open(place);
     let mut old = change("e");
-    old.patch.slot = Some(Slot {
-        done_below: 800,
-        ..slot(1)
-    });
-    old.patch.extras = Some(Box::new(Extras {
-        fates: vec![400, 700],
-        done_below: 350,
-        ..Extras::default()
-    }));
-    old.patch.waiting = Some(Some(Waiting {
-        from: 900,
-        ..waiting(None)
-    }));
-    commit(
-        &*store,
-        vec![
-            old.clone(),
-            Change {
-                key: key("unknown", "e"),
-                ..old
-            },
-        ],
-    );
-    let record = PipelineRecord {
-        generation: 2,
-        generations: vec![(0, 1), (1, 600), (2, 500)],
-        ..PipelineRecord::default()
-    };
-    store
-        .commit(&Batch {
-            records: vec![("p".into(), record)],
-            ..Batch::default()
-        })
-        .unwrap();
+    old.patch.slot = Some(Slot { done_below: 800, ..slot(1) });
+    old.patch.extras = Some(Box::new(Extras { fates: vec![400, 700], done_below: 350, ..Extras::default() }));
+    old.patch.waiting = Some(Some(Waiting { from: 900, ..waiting(None) }));
+    commit(&*store, vec![old.clone(), Change { key: key("unknown", "e"), ..old }]);
+    let record = PipelineRecord { generation: 2, generations: vec![(0, 1), (1, 600), (2, 500)], ..PipelineRecord::default() };
+    store.commit(&Batch { records: vec![("p".into(), record)], ..Batch::default() }).unwrap();
     let new = |pipeline| {
         let mut new = Change::new(key(pipeline, "e"), 4, 2);
-        new.patch.slot = Some(Slot {
-            done_below: 1000,
-            ..slot(2)
-        });
+        new.patch.slot = Some(Slot { done_below: 1000, ..slot(2) });
         new
     };
     let untouched = store.load(&key("p", "e")).unwrap();
-    assert_eq!(
-        (untouched.generation, untouched.snapshot.slots[0].done_below),
-        (0, 800),
-        "one generation alone stays as it was written"
-    );
+    assert_eq!((untouched.generation, untouched.snapshot.slots[0].done_below), (0, 800), "one generation alone stays as it was written");
     commit(&*store, vec![new("p"), new("unknown")]);
     both(open, place, store, |store| {
         let loaded = store.load(&key("p", "e")).unwrap();
@@ -593,12 +378,7 @@ fn a_reader_sees_whole_batches(open: Open<'_>, place: &Path) {
             for count in 1..=300u64 {
                 let mut one = change("e");
                 one.patch.slot = Some(slot(count));
-                one.state = ["a", "z"]
-                    .map(|name| StateWrite {
-                        value: Some(Bytes::from(count.to_string())),
-                        ..write(name, None)
-                    })
-                    .into();
+                one.state = ["a", "z"].map(|name| StateWrite { value: Some(Bytes::from(count.to_string())), ..write(name, None) }).into();
                 commit(&*store, vec![one]);
             }
             done.store(true, Ordering::Release);
@@ -631,11 +411,7 @@ enum Step {
 fn it_agrees_with_a_model(open: Open<'_>, _: &Path) {
     let edit = (0u8..3, 0u8..6, 0u8..4, any::<u8>());
     let step = prop_oneof![8 => prop::collection::vec(edit, 1..12).prop_map(Step::Commit), 1 => Just(Step::Reopen)];
-    let config = Config {
-        cases: 24,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&prop::collection::vec(step, 1..25), |steps| {
             let place = tempfile::tempdir().unwrap();
@@ -673,10 +449,7 @@ fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u
     match kind {
         0 => {
             let bytes = Bytes::from(vec![value; usize::from(value)]);
-            one.state = vec![StateWrite {
-                value: Some(bytes.clone()),
-                ..write(&name, None)
-            }];
+            one.state = vec![StateWrite { value: Some(bytes.clone()), ..write(&name, None) }];
             model.state.insert(name, bytes);
         }
         1 => {

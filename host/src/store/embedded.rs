@@ -38,10 +38,7 @@ impl Options {
     /// The defaults for this folder.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            cache_bytes: 64 << 20,
-        }
+        Self { path: path.into(), cache_bytes: 64 << 20 }
     }
 }
 
@@ -77,13 +74,7 @@ impl Engine {
             }
             Ok(database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))?)
         };
-        Ok(Self {
-            records: keyspace(0)?,
-            outbox: keyspace(1)?,
-            owing: keyspace(2)?,
-            meta: keyspace(3)?,
-            database,
-        })
+        Ok(Self { records: keyspace(0)?, outbox: keyspace(1)?, owing: keyspace(2)?, meta: keyspace(3)?, database })
     }
 }
 
@@ -107,18 +98,10 @@ impl Embedded {
         let folder = Folder::open(&options.path)?;
         folder.make_data(|path| make(&folder, path))?;
         let engine = Engine::open(&folder.data(), options.cache_bytes, false).map_err(|error| open_fault(&folder, error))?;
-        let bytes = engine
-            .meta
-            .get(keys::STORE)
-            .map_err(|error| engine_fault("read the store's identity", &error))?;
+        let bytes = engine.meta.get(keys::STORE).map_err(|error| engine_fault("read the store's identity", &error))?;
         let bytes = bytes.ok_or_else(|| folder.damaged("it does not say which store it is"))?;
         let identity = StoreRecord::decode(&bytes).map_err(|what| folder.damaged(what))?;
-        Ok(Self {
-            engine,
-            identity: Mutex::new(identity),
-            broken: OnceLock::new(),
-            folder,
-        })
+        Ok(Self { engine, identity: Mutex::new(identity), broken: OnceLock::new(), folder })
     }
 
     /// The folder it lives in.
@@ -158,23 +141,14 @@ impl Embedded {
     }
 
     fn read_waiting(&self, view: &View, prefix: &Prefix, key: &EntityKey) -> Result<Option<Dated<Waiting>>, Error> {
-        let bytes = view
-            .get(&self.engine.records, prefix.waiting())
-            .map_err(|error| read_fault(key, &error))?;
-        bytes
-            .map(|bytes| Dated::decode(&bytes))
-            .transpose()
-            .map_err(|what| unreadable(key, what))
+        let bytes = view.get(&self.engine.records, prefix.waiting()).map_err(|error| read_fault(key, &error))?;
+        bytes.map(|bytes| Dated::decode(&bytes)).transpose().map_err(|what| unreadable(key, what))
     }
 
     /// Where each generation of the pipeline began; empty when that cannot be read.
     fn generations(&self, view: &View, pipeline: &str) -> Vec<(u64, u64)> {
-        let bytes = keys::pipeline(pipeline, About::Record)
-            .ok()
-            .and_then(|key| view.get(&self.engine.meta, key).ok().flatten());
-        bytes
-            .and_then(|bytes| PipelineRecord::decode(&bytes).ok())
-            .map_or_else(Vec::new, |record| record.generations)
+        let bytes = keys::pipeline(pipeline, About::Record).ok().and_then(|key| view.get(&self.engine.meta, key).ok().flatten());
+        bytes.and_then(|bytes| PipelineRecord::decode(&bytes).ok()).map_or_else(Vec::new, |record| record.generations)
     }
 
     fn owed(&self, view: &View, key: &EntityKey) -> Result<Owed, Error> {
@@ -185,11 +159,7 @@ impl Embedded {
             other => other?,
         };
         let outbox = view.prefix(&self.engine.outbox, prefix.bytes()).next().is_some();
-        Ok(Owed {
-            entity: key.entity.to_string(),
-            alarm: waiting.and_then(|waiting| waiting.value.alarm),
-            outbox,
-        })
+        Ok(Owed { entity: key.entity.to_string(), alarm: waiting.and_then(|waiting| waiting.value.alarm), outbox })
     }
 }
 
@@ -207,10 +177,7 @@ impl Store for Embedded {
             let (at, value) = guard.into_inner().map_err(|error| read_fault(key, &error))?;
             let entry = OutboxEntry::decode(&value).map_err(|what| unreadable(key, what))?;
             if prefix.number(&at) != Some(entry.number) {
-                return Err(unreadable(
-                    key,
-                    format!("its outbox entry {} lies in another one's place", entry.number),
-                ));
+                return Err(unreadable(key, format!("its outbox entry {} lies in another one's place", entry.number)));
             }
             loaded.outbox.push(entry);
         }
@@ -218,9 +185,7 @@ impl Store for Embedded {
     }
 
     fn load_waiting(&self, key: &EntityKey) -> Result<Option<Waiting>, Error> {
-        Ok(self
-            .read_waiting(&self.view(), &Prefix::new(key)?, key)?
-            .map(|waiting| waiting.value))
+        Ok(self.read_waiting(&self.view(), &Prefix::new(key)?, key)?.map(|waiting| waiting.value))
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), Error> {
@@ -248,21 +213,11 @@ impl Store for Embedded {
         let view = self.view();
         let mut owed = Vec::new();
         for guard in view.range::<Vec<u8>, _>(&self.engine.owing, (start, Bound::Unbounded)).take(max) {
-            let at = guard
-                .key()
-                .map_err(|error| engine_fault("read the index of entities that owe something", &error))?;
+            let at = guard.key().map_err(|error| engine_fault("read the index of entities that owe something", &error))?;
             let Some(entity) = at.strip_prefix(prefix.as_slice()) else { break };
-            let entity = std::str::from_utf8(entity).map_err(|error| {
-                self.folder
-                    .damaged(format!("an entity's name in the owing index is not text: {error}"))
-            })?;
-            owed.push(self.owed(
-                &view,
-                &EntityKey {
-                    pipeline: name.clone(),
-                    entity: entity.into(),
-                },
-            )?);
+            let entity = std::str::from_utf8(entity)
+                .map_err(|error| self.folder.damaged(format!("an entity's name in the owing index is not text: {error}")))?;
+            owed.push(self.owed(&view, &EntityKey { pipeline: name.clone(), entity: entity.into() })?);
         }
         Ok(owed)
     }
@@ -270,9 +225,7 @@ impl Store for Embedded {
     fn pipelines(&self) -> Result<Vec<(String, PipelineRecord)>, Error> {
         let mut found: BTreeMap<String, (Option<PipelineRecord>, Option<Progress>)> = BTreeMap::new();
         for guard in self.view().prefix(&self.engine.meta, keys::PIPELINES) {
-            let (at, value) = guard
-                .into_inner()
-                .map_err(|error| engine_fault("read what is known of the pipelines", &error))?;
+            let (at, value) = guard.into_inner().map_err(|error| engine_fault("read what is known of the pipelines", &error))?;
             let (name, about) =
                 keys::pipeline_of(&at).ok_or_else(|| self.folder.damaged("it has a pipeline with an unknown kind of record"))?;
             let fault = |what: Fault| Error::record(name, "", what);
@@ -292,18 +245,12 @@ impl Store for Embedded {
 
     fn identity(&self) -> Identity {
         let identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        Identity {
-            store_id: identity.store_id.clone(),
-            run: identity.run,
-        }
+        Identity { store_id: identity.store_id.clone(), run: identity.run }
     }
 
     fn raise_run(&self) -> Result<u64, Error> {
         let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        let raised = StoreRecord {
-            run: identity.run + 1,
-            ..identity.clone()
-        };
+        let raised = StoreRecord { run: identity.run + 1, ..identity.clone() };
         let mut writes = Writes::default();
         writes.put(Space::Meta, keys::STORE.to_vec(), raised.encode());
         self.write(writes)?;
@@ -315,14 +262,8 @@ impl Store for Embedded {
 /// Makes a new, complete store in an absent folder and closes it.
 fn make(folder: &Folder, path: &Path) -> Result<(), Error> {
     let engine = Engine::open(path, 1 << 20, true).map_err(|error| open_fault(folder, error))?;
-    let created = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    let identity = StoreRecord {
-        store_id: nuid::next().to_string(),
-        run: 0,
-        created,
-    };
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let identity = StoreRecord { store_id: nuid::next().to_string(), run: 0, created };
     let mut batch = engine.database.batch().durability(Some(PersistMode::SyncAll));
     batch.insert(&engine.meta, keys::STORE, identity.encode());
     batch.commit().map_err(|error| engine_fault("write the new store", &error))
@@ -333,10 +274,7 @@ fn unreadable(key: &EntityKey, what: Fault) -> Error {
 }
 
 fn engine_fault(doing: &'static str, error: &fjall::Error) -> Error {
-    Error::Engine {
-        doing,
-        reason: error.to_string(),
-    }
+    Error::Engine { doing, reason: error.to_string() }
 }
 
 /// A block that is not what was written concerns the entities in it; a disk that does not answer concerns the host.
@@ -350,10 +288,9 @@ fn read_fault(key: &EntityKey, error: &fjall::Error) -> Error {
 fn open_fault(folder: &Folder, error: EngineFault) -> Error {
     match error {
         EngineFault::Missing(name) => folder.damaged(format!("its part {name:?} is missing")),
-        EngineFault::Engine(fjall::Error::Locked) => Error::Locked {
-            path: folder.path().into(),
-            holder: "it holds the engine's own lock".into(),
-        },
+        EngineFault::Engine(fjall::Error::Locked) => {
+            Error::Locked { path: folder.path().into(), holder: "it holds the engine's own lock".into() }
+        }
         EngineFault::Engine(error @ fjall::Error::Io(_)) => engine_fault("open the store's folder", &error),
         EngineFault::Engine(error) => folder.damaged(error.to_string()),
     }

@@ -94,10 +94,6 @@ pub enum Error {
 impl Error {
     /// A record that cannot be read.
     pub(crate) fn record(pipeline: &str, entity: &str, what: impl Into<String>) -> Self {
-        Self::Record {
-            pipeline: pipeline.into(),
-            entity: entity.into(),
-            what: what.into(),
-        }
+        Self::Record { pipeline: pipeline.into(), entity: entity.into(), what: what.into() }
     }
 }

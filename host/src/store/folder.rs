@@ -38,10 +38,7 @@ impl Folder {
         }
         close_to_others(path)?;
         let lock = lock(path)?;
-        let folder = Self {
-            path: path.into(),
-            _lock: lock,
-        };
+        let folder = Self { path: path.into(), _lock: lock };
         folder.check_format()?;
         Ok(folder)
     }
@@ -90,20 +87,13 @@ impl Folder {
         let text = fs::read_to_string(&path).map_err(|source| fault(&path, "read it", source))?;
         match text.trim().parse::<u32>() {
             Ok(FORMAT) => Ok(()),
-            Ok(found) if found > FORMAT => Err(Error::NewerFormat {
-                path: self.path.clone(),
-                found,
-                known: FORMAT,
-            }),
+            Ok(found) if found > FORMAT => Err(Error::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
             _ => Err(self.damaged(format!("its `format` file says {:?}", text.chars().take(32).collect::<String>()))),
         }
     }
 
     pub(crate) fn damaged(&self, what: impl Into<String>) -> Error {
-        Error::Damaged {
-            path: self.path.clone(),
-            what: what.into(),
-        }
+        Error::Damaged { path: self.path.clone(), what: what.into() }
     }
 
     fn exists(&self, path: &Path) -> Result<bool, Error> {
@@ -112,11 +102,7 @@ impl Folder {
 }
 
 fn fault(path: &Path, doing: &'static str, source: std::io::Error) -> Error {
-    Error::Folder {
-        path: path.into(),
-        doing,
-        source,
-    }
+    Error::Folder { path: path.into(), doing, source }
 }
 
 fn create(path: &Path) -> Result<(), Error> {
@@ -132,10 +118,7 @@ fn close_to_others(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(path)
-            .map_err(|source| fault(path, "look at it", source))?
-            .permissions()
-            .mode();
+        let mode = fs::metadata(path).map_err(|source| fault(path, "look at it", source))?.permissions().mode();
         if mode & 0o777 != 0o700 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))
                 .map_err(|source| fault(path, "close it to other users", source))?;
@@ -168,10 +151,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
                 std::thread::sleep(LOCK_PAUSE);
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::Locked {
-                    path: folder.into(),
-                    holder: holder(&mut file),
-                });
+                return Err(Error::Locked { path: folder.into(), holder: holder(&mut file) });
             }
             Err(TryLockError::Error(source)) => return Err(fault(&path, "lock it", source)),
         }
@@ -194,9 +174,7 @@ fn holder(file: &mut File) -> String {
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| fault(path, "make its entries durable", source))?;
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| fault(path, "make its entries durable", source))?;
     Ok(())
 }
 
@@ -209,10 +187,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let first = Folder::open(place.path()).unwrap();
         let error = Folder::open(place.path()).unwrap_err();
-        assert!(
-            error.to_string().contains(&format!("process {}, since 20", std::process::id())),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("process {}, since 20", std::process::id())), "{error}");
         assert!(error.to_string().contains("store.path"), "{error}");
         drop(first);
         Folder::open(place.path()).unwrap();
@@ -230,18 +205,12 @@ mod tests {
     fn newer_and_unreadable_formats_are_refused_by_name() {
         let place = tempfile::tempdir().unwrap();
         let format = place.path().join("format");
-        Folder::open(place.path())
-            .unwrap()
-            .make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source)))
-            .unwrap();
+        Folder::open(place.path()).unwrap().make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source))).unwrap();
         assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
         Folder::open(place.path()).unwrap();
         fs::write(&format, "7\n").unwrap();
         let error = Folder::open(place.path()).unwrap_err();
-        assert!(
-            error.to_string().contains("has format 7; this seriatim reads up to format 1"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("has format 7; this seriatim reads up to format 1"), "{error}");
         fs::write(&format, "seven").unwrap();
         assert!(matches!(Folder::open(place.path()), Err(Error::Damaged { .. })));
         fs::remove_file(&format).unwrap();
@@ -259,9 +228,7 @@ mod tests {
         };
         folder.make_data(half).unwrap_err();
         assert!(!folder.data().exists());
-        folder
-            .make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source)))
-            .unwrap();
+        folder.make_data(|path| fs::create_dir(path).map_err(|source| fault(path, "test", source))).unwrap();
         assert!(names(&folder.data()).unwrap().is_empty());
         folder.make_data(|_| panic!("made twice")).unwrap();
     }

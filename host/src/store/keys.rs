@@ -70,11 +70,7 @@ impl Prefix {
         push_short(&mut bytes, "a handler name", handler)?;
         bytes.extend_from_slice(key.as_bytes());
         if bytes.len() > KEY_BYTES_MAX {
-            return Err(Error::TooLong {
-                what: "a state key with the names before it",
-                bytes: bytes.len(),
-                max: KEY_BYTES_MAX,
-            });
+            return Err(Error::TooLong { what: "a state key with the names before it", bytes: bytes.len(), max: KEY_BYTES_MAX });
         }
         Ok(bytes)
     }
@@ -97,10 +93,7 @@ impl Prefix {
             STATE => {
                 let (length, rest) = rest.split_first()?;
                 let (handler, key) = rest.split_at_checked(usize::from(*length))?;
-                Some(Part::State {
-                    handler: std::str::from_utf8(handler).ok()?,
-                    key: std::str::from_utf8(key).ok()?,
-                })
+                Some(Part::State { handler: std::str::from_utf8(handler).ok()?, key: std::str::from_utf8(key).ok()? })
             }
             _ => None,
         }
@@ -164,11 +157,7 @@ pub(crate) fn pipeline_of(key: &[u8]) -> Option<(&str, About)> {
 }
 
 fn push_short(bytes: &mut Vec<u8>, what: &'static str, text: &str) -> Result<(), Error> {
-    let length = u8::try_from(text.len()).map_err(|_| Error::TooLong {
-        what,
-        bytes: text.len(),
-        max: u8::MAX.into(),
-    })?;
+    let length = u8::try_from(text.len()).map_err(|_| Error::TooLong { what, bytes: text.len(), max: u8::MAX.into() })?;
     bytes.push(length);
     bytes.extend_from_slice(text.as_bytes());
     Ok(())
@@ -180,10 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(pipeline: &str, entity: &str) -> EntityKey {
-        EntityKey {
-            pipeline: pipeline.into(),
-            entity: entity.into(),
-        }
+        EntityKey { pipeline: pipeline.into(), entity: entity.into() }
     }
 
     #[test]
@@ -194,11 +180,7 @@ mod tests {
                 for (left, right) in [("p", "p"), ("p", "pa"), ("pa", "p")] {
                     let (one_prefix, other_prefix) = (Prefix::new(&key(left, one)).unwrap(), Prefix::new(&key(right, other)).unwrap());
                     let same = left == right && one == other;
-                    assert_eq!(
-                        other_prefix.bytes().starts_with(one_prefix.bytes()),
-                        same,
-                        "{left}/{one} {right}/{other}"
-                    );
+                    assert_eq!(other_prefix.bytes().starts_with(one_prefix.bytes()), same, "{left}/{one} {right}/{other}");
                 }
             }
         }
@@ -207,14 +189,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_named() {
         let long = "x".repeat(300);
-        assert!(matches!(
-            Prefix::new(&key(&long, "e")),
-            Err(Error::TooLong {
-                what: "a pipeline name",
-                bytes: 300,
-                max: 255
-            })
-        ));
+        assert!(matches!(Prefix::new(&key(&long, "e")), Err(Error::TooLong { what: "a pipeline name", bytes: 300, max: 255 })));
         assert!(Prefix::new(&key("p", &long)).is_ok());
         let prefix = Prefix::new(&key("p", "e")).unwrap();
         assert!(prefix.state("h", &"k".repeat(70_000)).is_err());

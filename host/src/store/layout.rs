@@ -49,37 +49,13 @@ impl Writes {
         let generation = change.generation;
         if let Some(slot) = change.patch.slot {
             let ring = change.ring.clamp(1, 1 << 31).next_power_of_two();
-            self.put(
-                Space::Records,
-                prefix.slot(slot.count, ring),
-                Dated {
-                    generation,
-                    value: RingSlot { slot, ring },
-                }
-                .encode(),
-            );
+            self.put(Space::Records, prefix.slot(slot.count, ring), Dated { generation, value: RingSlot { slot, ring } }.encode());
         }
         if let Some(extras) = &change.patch.extras {
-            self.put(
-                Space::Records,
-                prefix.extras(),
-                Dated {
-                    generation,
-                    value: Extras::clone(extras),
-                }
-                .encode(),
-            );
+            self.put(Space::Records, prefix.extras(), Dated { generation, value: Extras::clone(extras) }.encode());
         }
         match change.patch.waiting {
-            Some(Some(waiting)) => self.put(
-                Space::Records,
-                prefix.waiting(),
-                Dated {
-                    generation,
-                    value: waiting,
-                }
-                .encode(),
-            ),
+            Some(Some(waiting)) => self.put(Space::Records, prefix.waiting(), Dated { generation, value: waiting }.encode()),
             Some(None) => self.remove(Space::Records, prefix.waiting()),
             None => {}
         }
@@ -119,10 +95,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn add(&mut self, prefix: &Prefix, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        match prefix
-            .part(key)
-            .ok_or("it has a part of an unknown kind: a newer seriatim may have written it")?
-        {
+        match prefix.part(key).ok_or("it has a part of an unknown kind: a newer seriatim may have written it")? {
             Part::Slot => self.slots.push(Dated::decode(value)?),
             Part::Extras => self.extras = Some(Dated::decode(value)?),
             Part::Waiting => self.waiting = Some(Dated::decode(value)?),
@@ -145,8 +118,7 @@ impl Parts {
     pub(crate) fn finish(mut self, generations: impl FnOnce() -> Vec<(u64, u64)>) -> Loaded {
         let newest = self.slots.iter().map(|found| found.value).max_by_key(|found| found.slot.count);
         if let Some(newest) = newest {
-            self.slots
-                .retain(|found| found.value.slot.count.saturating_add(newest.ring.into()) > newest.slot.count);
+            self.slots.retain(|found| found.value.slot.count.saturating_add(newest.ring.into()) > newest.slot.count);
         }
         let mut dated: BTreeMap<u64, Snapshot> = BTreeMap::new();
         for part in self.slots {
@@ -159,10 +131,7 @@ impl Parts {
             dated.entry(part.generation).or_default().waiting = Some(part.value);
         }
         let Some((generation, mut snapshot)) = dated.pop_last() else {
-            return Loaded {
-                state: self.state,
-                ..Loaded::default()
-            };
+            return Loaded { state: self.state, ..Loaded::default() };
         };
         let generations = if dated.is_empty() { Vec::new() } else { generations() };
         for (older, mut part) in dated {
@@ -175,11 +144,6 @@ impl Parts {
             }
             snapshot.waiting = snapshot.waiting.or(part.waiting);
         }
-        Loaded {
-            snapshot,
-            state: self.state,
-            outbox: Vec::new(),
-            generation,
-        }
+        Loaded { snapshot, state: self.state, outbox: Vec::new(), generation }
     }
 }

@@ -25,10 +25,7 @@ impl Poison {
     /// Not poisoned.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Inner {
-            reason: OnceLock::new(),
-            set: watch::Sender::new(false),
-        }))
+        Self(Arc::new(Inner { reason: OnceLock::new(), set: watch::Sender::new(false) }))
     }
 
     /// Poisons with this reason; the first one stays. True when this call was the first.
@@ -90,10 +87,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         poison.set("a reason");
-        let reason = tokio::time::timeout(Duration::from_secs(10), waiting)
-            .await
-            .expect("in time")
-            .expect("no panic");
+        let reason = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("in time").expect("no panic");
         assert_eq!(reason, "a reason");
         assert_eq!(poison.wait().await, "a reason");
     }

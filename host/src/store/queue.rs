@@ -39,17 +39,8 @@ pub(crate) enum Patience {
 impl<T> Queue<T> {
     /// At most `max` entries (at least 1) wait in it.
     pub(crate) fn new(max: usize) -> Self {
-        let inner = Inner {
-            items: VecDeque::new(),
-            closed: false,
-        };
-        Self {
-            inner: Mutex::new(inner),
-            filled: Condvar::new(),
-            drained: Condvar::new(),
-            room: Notify::new(),
-            max: max.max(1),
-        }
+        let inner = Inner { items: VecDeque::new(), closed: false };
+        Self { inner: Mutex::new(inner), filled: Condvar::new(), drained: Condvar::new(), room: Notify::new(), max: max.max(1) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {

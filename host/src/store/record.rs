@@ -56,9 +56,9 @@ fn write<T: Serialize>(wire: &T) -> Vec<u8> {
 fn body<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => Ok(rest),
-        Some((&found, _)) if found > VERSION => Err(format!(
-            "its {what} has version {found}, this seriatim reads up to version {VERSION}: run the newer version that wrote it"
-        )),
+        Some((&found, _)) if found > VERSION => {
+            Err(format!("its {what} has version {found}, this seriatim reads up to version {VERSION}: run the newer version that wrote it"))
+        }
         Some((found, _)) => Err(format!("its {what} has the unknown version {found}")),
         None => Err(format!("its {what} is empty")),
     }
@@ -67,11 +67,7 @@ fn body<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
 fn read<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Fault> {
     let mut reader = body(what, bytes)?;
     let value = rmp_serde::decode::from_read(&mut reader).map_err(|error| format!("its {what}: {error}"))?;
-    if reader.is_empty() {
-        Ok(value)
-    } else {
-        Err(format!("its {what} is followed by {} bytes that do not belong there", reader.len()))
-    }
+    if reader.is_empty() { Ok(value) } else { Err(format!("its {what} is followed by {} bytes that do not belong there", reader.len())) }
 }
 
 type PlaceV1 = (u64, u64);
@@ -92,33 +88,15 @@ impl Value for Dated<RingSlot> {
 
     fn encode(&self) -> Vec<u8> {
         let RingSlot { slot, ring } = self.value;
-        let wire: SlotV1 = (
-            self.generation,
-            ring,
-            slot.count,
-            place(slot.position),
-            slot.done_below,
-            place(slot.place),
-            slot.id,
-            slot.payload,
-        );
+        let wire: SlotV1 =
+            (self.generation, ring, slot.count, place(slot.position), slot.done_below, place(slot.place), slot.id, slot.payload);
         write(&wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let (generation, ring, count, position, done_below, at, id, payload): SlotV1 = read(Self::WHAT, bytes)?;
-        let slot = Slot {
-            count,
-            position: unplace(position),
-            done_below,
-            place: unplace(at),
-            id,
-            payload,
-        };
-        Ok(Self {
-            generation,
-            value: RingSlot { slot, ring },
-        })
+        let slot = Slot { count, position: unplace(position), done_below, place: unplace(at), id, payload };
+        Ok(Self { generation, value: RingSlot { slot, ring } })
     }
 }
 
@@ -147,22 +125,8 @@ impl Value for Dated<Extras> {
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let (generation, position, done_below, floor, floor_through, past, given_up, fates): ExtrasV1 = read(Self::WHAT, bytes)?;
         let past = past.into_iter().map(unplace).collect();
-        let given_up = given_up
-            .into_iter()
-            .map(|(first, last)| Range {
-                first: unplace(first),
-                last,
-            })
-            .collect();
-        let value = Extras {
-            position: position.map(unplace),
-            done_below,
-            floor: unplace(floor),
-            floor_through,
-            past,
-            given_up,
-            fates,
-        };
+        let given_up = given_up.into_iter().map(|(first, last)| Range { first: unplace(first), last }).collect();
+        let value = Extras { position: position.map(unplace), done_below, floor: unplace(floor), floor_through, past, given_up, fates };
         Ok(Self { generation, value })
     }
 }
@@ -176,29 +140,13 @@ impl Value for Dated<Waiting> {
     fn encode(&self) -> Vec<u8> {
         let waiting = &self.value;
         let attempts = (waiting.attempts.stream_sequence, waiting.attempts.count);
-        let wire: WaitingV1 = (
-            self.generation,
-            waiting.from,
-            waiting.reason,
-            attempts,
-            waiting.alarm,
-            waiting.since,
-        );
+        let wire: WaitingV1 = (self.generation, waiting.from, waiting.reason, attempts, waiting.alarm, waiting.since);
         write(&wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let (generation, from, reason, (stream_sequence, count), alarm, since): WaitingV1 = read(Self::WHAT, bytes)?;
-        Ok(Self {
-            generation,
-            value: Waiting {
-                from,
-                reason,
-                attempts: Attempts { stream_sequence, count },
-                alarm,
-                since,
-            },
-        })
+        Ok(Self { generation, value: Waiting { from, reason, attempts: Attempts { stream_sequence, count }, alarm, since } })
     }
 }
 
@@ -206,27 +154,9 @@ impl Value for Dated<Waiting> {
 type MarkV1 = (String, i64, u64, u64);
 /// number, subject, headers, payload, message id, mark, dead, cause
 #[derive(Deserialize)]
-struct OutboxV1(
-    u64,
-    String,
-    Vec<(String, String)>,
-    serde_bytes::ByteBuf,
-    String,
-    MarkV1,
-    bool,
-    String,
-);
+struct OutboxV1(u64, String, Vec<(String, String)>, serde_bytes::ByteBuf, String, MarkV1, bool, String);
 #[derive(Serialize)]
-struct OutboxRefV1<'a>(
-    u64,
-    &'a str,
-    &'a [(String, String)],
-    &'a serde_bytes::Bytes,
-    &'a str,
-    (&'a str, i64, u64, u64),
-    bool,
-    &'a str,
-);
+struct OutboxRefV1<'a>(u64, &'a str, &'a [(String, String)], &'a serde_bytes::Bytes, &'a str, (&'a str, i64, u64, u64), bool, &'a str);
 
 impl Value for OutboxEntry {
     const WHAT: &'static str = "outbox";
@@ -247,22 +177,8 @@ impl Value for OutboxEntry {
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let OutboxV1(number, subject, headers, payload, message_id, (stream, created, last_sequence, sent_after), dead, cause) =
             read(Self::WHAT, bytes)?;
-        let mark = Mark {
-            stream,
-            created,
-            last_sequence,
-            sent_after,
-        };
-        Ok(Self {
-            number,
-            subject,
-            headers,
-            payload: payload.into_vec().into(),
-            message_id,
-            mark,
-            dead,
-            cause,
-        })
+        let mark = Mark { stream, created, last_sequence, sent_after };
+        Ok(Self { number, subject, headers, payload: payload.into_vec().into(), message_id, mark, dead, cause })
     }
 }
 
@@ -295,12 +211,7 @@ impl Value for Progress {
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let (watermark, highest, highest_time, stream_time): ProgressV1 = read(Self::WHAT, bytes)?;
-        Ok(Self {
-            watermark,
-            highest,
-            highest_time,
-            stream_time,
-        })
+        Ok(Self { watermark, highest, highest_time, stream_time })
     }
 }
 
@@ -315,45 +226,18 @@ impl Value for PipelineRecord {
 
     fn encode(&self) -> Vec<u8> {
         let meaning = self.meaning.clone();
-        let meaning: MeaningV1 = (
-            meaning.subjects,
-            meaning.entity,
-            meaning.sequence,
-            meaning.epoch,
-            meaning.by,
-            meaning.first_sequence,
-            meaning.stream,
-        );
-        let wire: PipelineV1 = (
-            self.generation,
-            meaning,
-            (self.stream.name.clone(), self.stream.created),
-            self.generations.clone(),
-            self.forgotten,
-        );
+        let meaning: MeaningV1 =
+            (meaning.subjects, meaning.entity, meaning.sequence, meaning.epoch, meaning.by, meaning.first_sequence, meaning.stream);
+        let wire: PipelineV1 =
+            (self.generation, meaning, (self.stream.name.clone(), self.stream.created), self.generations.clone(), self.forgotten);
         write(&wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let (generation, meaning, (name, created), generations, forgotten): PipelineV1 = read(Self::WHAT, bytes)?;
         let (subjects, entity, sequence, epoch, by, first_sequence, stream) = meaning;
-        let meaning = Meaning {
-            subjects,
-            entity,
-            sequence,
-            epoch,
-            by,
-            first_sequence,
-            stream,
-        };
-        Ok(Self {
-            generation,
-            progress: Progress::default(),
-            meaning,
-            stream: StreamIdentity { name, created },
-            generations,
-            forgotten,
-        })
+        let meaning = Meaning { subjects, entity, sequence, epoch, by, first_sequence, stream };
+        Ok(Self { generation, progress: Progress::default(), meaning, stream: StreamIdentity { name, created }, generations, forgotten })
     }
 }
 

@@ -38,13 +38,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
-        Self::Applied,
-        Self::Duplicate,
-        Self::Superseded,
-        Self::DroppedLate,
-        Self::DeadLettered,
-    ];
+    const ALL: [Self; 5] = [Self::Applied, Self::Duplicate, Self::Superseded, Self::DroppedLate, Self::DeadLettered];
 
     /// As it stands in the label.
     #[must_use]
@@ -112,12 +106,7 @@ fn series<H: Clone>(
     let series = register(metric, labels);
     cache.with(|cache| {
         let mut cache = cache.borrow_mut();
-        cache
-            .entry(metric)
-            .or_default()
-            .entry(pipeline.into())
-            .or_default()
-            .insert(value.into(), series.clone());
+        cache.entry(metric).or_default().entry(pipeline.into()).or_default().insert(value.into(), series.clone());
     });
     series
 }
@@ -125,9 +114,7 @@ fn series<H: Clone>(
 const NONE: (&str, &str) = ("", "");
 
 fn counter(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Counter {
-    series(&COUNTERS, metric, pipeline, second, |metric, labels| {
-        metrics::counter!(metric, labels)
-    })
+    series(&COUNTERS, metric, pipeline, second, |metric, labels| metrics::counter!(metric, labels))
 }
 
 fn gauge(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Gauge {
@@ -135,9 +122,7 @@ fn gauge(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> 
 }
 
 fn histogram(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Histogram {
-    series(&HISTOGRAMS, metric, pipeline, second, |metric, labels| {
-        metrics::histogram!(metric, labels)
-    })
+    series(&HISTOGRAMS, metric, pipeline, second, |metric, labels| metrics::histogram!(metric, labels))
 }
 
 /// Counts of this size lose nothing as `f64`.
@@ -163,13 +148,7 @@ pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a
         counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
         counter(names::RETRIES, pipeline, ("handler", handler)).increment(0);
     }
-    for metric in [
-        names::HELD_EVENTS,
-        names::LIVE_ENTITIES,
-        names::STREAM_LAG,
-        names::OLDEST_WAITING,
-        names::OUTBOX_ENTRIES,
-    ] {
+    for metric in [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES] {
         gauge(metric, pipeline, NONE).increment(0.0);
     }
 }
@@ -194,32 +173,15 @@ pub fn turn_came(pipeline: &str, waited: Duration) {
 pub fn gap_opened(at: EventAt<'_>, missing: u64) {
     counter(names::DISORDER, at.pipeline, ("kind", Disorder::Gap.name())).increment(1);
     histogram(names::SEQUENCE_GAP, at.pipeline, NONE).record(float(missing));
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::debug!(pipeline, entity, sequence, stream_sequence, missing, "an event came early");
 }
 
 /// An event was late or in conflict with an earlier one.
 pub fn out_of_order(at: EventAt<'_>, kind: Disorder) {
     counter(names::DISORDER, at.pipeline, ("kind", kind.name())).increment(1);
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
-    tracing::info!(
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-        kind = kind.name(),
-        "an event came out of order"
-    );
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::info!(pipeline, entity, sequence, stream_sequence, kind = kind.name(), "an event came out of order");
 }
 
 /// The number of early events in memory changed.
@@ -289,85 +251,29 @@ pub fn handler_called(pipeline: &str, handler: &str, took: Duration) {
 pub fn handler_failed(at: EventAt<'_>, handler: &str, kind: &'static str, attempt: u32, message: &str, backtrace: Option<&str>) {
     let (pipeline, handler_label) = (at.pipeline.to_owned(), handler.to_owned());
     metrics::counter!(names::HANDLER_FAILURES, "pipeline" => pipeline, "handler" => handler_label, "kind" => kind).increment(1);
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
-    tracing::warn!(
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-        handler,
-        attempt,
-        kind,
-        error = message,
-        backtrace,
-        "a handler failed"
-    );
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::warn!(pipeline, entity, sequence, stream_sequence, handler, attempt, kind, error = message, backtrace, "a handler failed");
 }
 
 /// Another attempt at an event will be made, after this delay.
 pub fn retry_set(at: EventAt<'_>, handler: &str, attempt: u32, delay: Duration) {
     counter(names::RETRIES, at.pipeline, ("handler", handler)).increment(1);
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
-    tracing::debug!(
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-        handler,
-        attempt,
-        ?delay,
-        "the next attempt is set"
-    );
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::debug!(pipeline, entity, sequence, stream_sequence, handler, attempt, ?delay, "the next attempt is set");
 }
 
 /// An event was given up, and its dead letter is durable.
 pub fn dead_lettered(at: EventAt<'_>, reason: &str, error: &str) {
     finished(at.pipeline, Outcome::DeadLettered);
     counter(names::DEAD_LETTERS, at.pipeline, ("reason", reason)).increment(1);
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
-    tracing::warn!(
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-        reason,
-        error,
-        "an event was dead-lettered"
-    );
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::warn!(pipeline, entity, sequence, stream_sequence, reason, error, "an event was dead-lettered");
 }
 
 /// An entity parked: it goes on only by an operator's word, or when the missing event comes.
 pub fn parked(at: EventAt<'_>, reason: &str, error: &str) {
-    let EventAt {
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-    } = at;
-    tracing::error!(
-        pipeline,
-        entity,
-        sequence,
-        stream_sequence,
-        reason,
-        error,
-        "an entity is parked, an operator is needed"
-    );
+    let EventAt { pipeline, entity, sequence, stream_sequence } = at;
+    tracing::error!(pipeline, entity, sequence, stream_sequence, reason, error, "an entity is parked, an operator is needed");
 }
 
 /// A pipeline stopped reading and calling.
@@ -413,12 +319,7 @@ mod tests {
     use super::super::metrics::tests::recorded;
     use super::*;
 
-    const AT: EventAt<'_> = EventAt {
-        pipeline: "p",
-        entity: "e",
-        sequence: 3,
-        stream_sequence: 30,
-    };
+    const AT: EventAt<'_> = EventAt { pipeline: "p", entity: "e", sequence: 3, stream_sequence: 30 };
 
     #[test]
     fn what_happens_is_counted_under_the_documented_names() {
@@ -485,12 +386,7 @@ mod tests {
             });
             for line in series {
                 let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').expect("labels").0);
-                let names: Vec<_> = labels
-                    .split(',')
-                    .filter_map(|l| l.split_once('='))
-                    .map(|(n, _)| n)
-                    .filter(|n| *n != "le")
-                    .collect();
+                let names: Vec<_> = labels.split(',').filter_map(|l| l.split_once('=')).map(|(n, _)| n).filter(|n| *n != "le").collect();
                 assert_eq!(names, metric.labels, "{line}");
             }
         }

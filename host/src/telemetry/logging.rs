@@ -55,13 +55,7 @@ pub fn init(filter: &str, form: Form) -> Result<(), Error> {
     if human {
         builder.with_ansi(terminal).with_target(false).try_init().map_err(Error::Installed)
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
-            .map_err(Error::Installed)
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init().map_err(Error::Installed)
     }
 }
 
@@ -70,10 +64,7 @@ fn parse(text: &str) -> Result<EnvFilter, Error> {
         Ok(ours) => format!("{},seriatim={ours}", ours.min(LevelFilter::WARN)),
         Err(_) => text.to_owned(),
     };
-    EnvFilter::builder().parse(directives).map_err(|source| Error::Filter {
-        text: text.to_owned(),
-        source,
-    })
+    EnvFilter::builder().parse(directives).map_err(|source| Error::Filter { text: text.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -85,15 +76,9 @@ mod tests {
         assert_eq!(parse("debug").expect("a level").to_string(), "seriatim=debug,warn");
         assert_eq!(parse("ERROR").expect("a level").to_string(), "seriatim=error,error");
         assert_eq!(parse("off").expect("a level").to_string(), "seriatim=off,off");
-        assert_eq!(
-            parse("async_nats=trace,info").expect("a filter").to_string(),
-            "async_nats=trace,info"
-        );
+        assert_eq!(parse("async_nats=trace,info").expect("a filter").to_string(), "async_nats=trace,info");
         assert_eq!(parse(DEFAULT_FILTER).expect("a filter").to_string(), "seriatim=info,warn");
         let error = parse("seriatim=loud").expect_err("no level");
-        assert!(
-            error.to_string().starts_with("not a log level or filter: \"seriatim=loud\": "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("not a log level or filter: \"seriatim=loud\": "), "{error}");
     }
 }

@@ -71,48 +71,29 @@ pub struct MetricDoc {
 }
 
 const GAPS: &[f64] = &[1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0];
-const WAITS: &[f64] = &[
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0,
-];
+const WAITS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0];
 /// A call on a warm instance takes about a microsecond, `time-max` is a second.
 const CALLS: &[f64] = &[
     0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
     0.2, 0.5, 1.0, 2.0, 5.0,
 ];
 /// An fsync takes between tens of microseconds and, on a disk in trouble, seconds.
-const COMMITS: &[f64] = &[
-    0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
+const COMMITS: &[f64] = &[0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 const CHANGES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 4096.0];
 
 const PIPELINE: &[&str] = &["pipeline"];
 const HANDLER: &[&str] = &["pipeline", "handler"];
 
 const fn counter(name: &'static str, labels: &'static [&'static str], doc: &'static str) -> MetricDoc {
-    MetricDoc {
-        name,
-        kind: MetricKind::Counter,
-        labels,
-        doc,
-    }
+    MetricDoc { name, kind: MetricKind::Counter, labels, doc }
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], doc: &'static str) -> MetricDoc {
-    MetricDoc {
-        name,
-        kind: MetricKind::Gauge,
-        labels,
-        doc,
-    }
+    MetricDoc { name, kind: MetricKind::Gauge, labels, doc }
 }
 
 const fn histogram(name: &'static str, labels: &'static [&'static str], buckets: &'static [f64], doc: &'static str) -> MetricDoc {
-    MetricDoc {
-        name,
-        kind: MetricKind::Histogram(buckets),
-        labels,
-        doc,
-    }
+    MetricDoc { name, kind: MetricKind::Histogram(buckets), labels, doc }
 }
 
 /// Every metric, in the order in which the documentation shows them.
@@ -143,11 +124,7 @@ pub const METRICS: &[MetricDoc] = &[
 /// Tells the recorder what each metric means.
 pub fn describe() {
     for metric in METRICS {
-        let unit = if metric.name.ends_with("_seconds") {
-            Unit::Seconds
-        } else {
-            Unit::Count
-        };
+        let unit = if metric.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
         match metric.kind {
             MetricKind::Counter => describe_counter!(metric.name, unit, metric.doc),
             MetricKind::Gauge => describe_gauge!(metric.name, unit, metric.doc),
@@ -200,12 +177,10 @@ pub fn install() -> Result<Recorded, Error> {
 }
 
 fn builder() -> Result<PrometheusBuilder, metrics_exporter_prometheus::BuildError> {
-    METRICS
-        .iter()
-        .try_fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
-            MetricKind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
-            MetricKind::Counter | MetricKind::Gauge => Ok(builder),
-        })
+    METRICS.iter().try_fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
+        MetricKind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
+        MetricKind::Counter | MetricKind::Gauge => Ok(builder),
+    })
 }
 
 #[cfg(test)]
@@ -228,12 +203,7 @@ pub(super) mod tests {
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert!(names.iter().all(|name| name.starts_with("seriatim_")));
         for metric in METRICS {
-            assert_eq!(
-                matches!(metric.kind, MetricKind::Counter),
-                metric.name.ends_with("_total"),
-                "{}",
-                metric.name
-            );
+            assert_eq!(matches!(metric.kind, MetricKind::Counter), metric.name.ends_with("_total"), "{}", metric.name);
             assert!(!metric.labels.contains(&"entity"));
         }
         names.sort_unstable();
@@ -245,10 +215,7 @@ pub(super) mod tests {
     fn histograms_have_the_buckets_of_the_table() {
         let text = recorded(|| ::metrics::histogram!(SEQUENCE_GAP, "pipeline" => "p").record(7.0));
         for line in ["le=\"5\"} 0", "le=\"10\"} 1", "le=\"1000\"} 1", "le=\"+Inf\"} 1"] {
-            assert!(
-                text.contains(&format!("seriatim_sequence_gap_bucket{{pipeline=\"p\",{line}")),
-                "{text}"
-            );
+            assert!(text.contains(&format!("seriatim_sequence_gap_bucket{{pipeline=\"p\",{line}")), "{text}");
         }
         assert!(text.contains("# HELP seriatim_sequence_gap Missing sequences"), "{text}");
     }
@@ -276,10 +243,7 @@ pub(super) mod tests {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(FILE, right).expect("docs/metrics.md can be written");
         } else {
-            assert!(
-                document == right,
-                "docs/metrics.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs"
-            );
+            assert!(document == right, "docs/metrics.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
         }
     }
 }

@@ -29,19 +29,12 @@ pub(super) fn check(repo: &Repo, bless: bool) -> Result<Option<Finding>> {
         println!("wrote {PAGE}");
         return Ok(None);
     }
-    Ok(Some(Finding::new(
-        PAGE,
-        0,
-        "is not what the program says; run `cargo xtask tidy --bless`",
-    )))
+    Ok(Some(Finding::new(PAGE, 0, "is not what the program says; run `cargo xtask tidy --bless`")))
 }
 
 fn describe(binary: &Path, command: &mut Vec<String>, page: &mut String) -> Result<()> {
     let help = process::stdout_of(Command::new(binary).args(command.iter()).arg("--help"))?;
-    let title = std::iter::once("seriatim")
-        .chain(command.iter().map(String::as_str))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let title = std::iter::once("seriatim").chain(command.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     page.push_str(&format!("\n## `{title}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
     if command.len() < DEPTH_MAX {

@@ -27,19 +27,14 @@ pub(super) fn check((example_path, example): (&str, &str), (page_path, page): (&
         let leaf = leaf_of(span);
         let looks_like_a_key = !leaf.is_empty() && leaf.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if looks_like_a_key && !keys.keys().any(|key| key.split('.').any(|part| part == leaf)) {
-            findings.push(Finding::new(
-                page_path,
-                line,
-                format!("`{span}` is not in {example_path}, not even as a comment"),
-            ));
+            findings.push(Finding::new(page_path, line, format!("`{span}` is not in {example_path}, not even as a comment")));
         }
     }
 }
 
 /// `key`, `table.key`, `key = value`, `{ key = … }` all name `key`.
 fn names(span: &str, leaf: &str) -> bool {
-    span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-        .any(|word| word == leaf)
+    span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == leaf)
 }
 
 fn leaf_of(span: &str) -> &str {
@@ -66,11 +61,7 @@ fn keys_of(example: &str) -> BTreeMap<String, usize> {
         }
         let Some((key, _)) = text.split_once('=') else { continue };
         let key = key.trim();
-        if key.is_empty()
-            || !key
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
-        {
+        if key.is_empty() || !key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.')) {
             continue;
         }
         match toml::from_str::<toml::Table>(text) {
@@ -98,11 +89,7 @@ fn flatten(table: &str, parsed: &toml::Table, line: usize, keys: &mut BTreeMap<S
 }
 
 fn join(table: &str, key: &str) -> String {
-    if table.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{table}.{key}")
-    }
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
 /// `pipelines.flights.event` → `pipelines.<name>.event`.
@@ -146,10 +133,7 @@ mod tests {
     #[test]
     fn both_sides_agree() {
         assert!(found("| `drain` | x |\n`shards` `gap.wait` `then = \"park\"` `config` `subjects`").is_empty());
-        assert_eq!(
-            found("`drain` `gap.wait` `gap.then` `config` `subjects`"),
-            ["e.toml:3: `run.shards` is not in c.md"]
-        );
+        assert_eq!(found("`drain` `gap.wait` `gap.then` `config` `subjects`"), ["e.toml:3: `run.shards` is not in c.md"]);
         let more = found("`drain` `shards` `wait` `then` `config` `subjects`\n| `colour` | x |\n");
         assert_eq!(more, ["c.md:2: `colour` is not in e.toml, not even as a comment"]);
     }

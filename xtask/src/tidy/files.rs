@@ -56,30 +56,18 @@ pub(super) fn check_rust(source: &Source, findings: &mut Vec<Finding>) {
     }
     let first = source.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     if !first.starts_with("//!") {
-        findings.push(Finding::new(
-            &source.path,
-            1,
-            "opens without `//!`: what does this file own, what does it never do?",
-        ));
+        findings.push(Finding::new(&source.path, 1, "opens without `//!`: what does this file own, what does it never do?"));
     }
     let lines = source.text.lines().count();
     if lines > LINES_MAX && !source.is_test() {
-        findings.push(Finding::new(
-            &source.path,
-            0,
-            format!("{lines} lines, more than {LINES_MAX}: it holds several jobs"),
-        ));
+        findings.push(Finding::new(&source.path, 0, format!("{lines} lines, more than {LINES_MAX}: it holds several jobs")));
     }
     let code = source.code();
     for name in UNFINISHED {
         for (at, _) in code.match_indices(name) {
             let (before, _) = code.split_at(at);
             if !before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-                findings.push(Finding::new(
-                    &source.path,
-                    line_of(&code, at),
-                    format!("`{name}` is not for committing"),
-                ));
+                findings.push(Finding::new(&source.path, line_of(&code, at), format!("`{name}` is not for committing")));
             }
         }
     }
@@ -98,13 +86,7 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let mut findings = Vec::new();
-        check_rust(
-            &Source {
-                path: path.to_owned(),
-                text: text.to_owned(),
-            },
-            &mut findings,
-        );
+        check_rust(&Source { path: path.to_owned(), text: text.to_owned() }, &mut findings);
         findings.into_iter().map(|finding| finding.what).collect()
     }
 
@@ -120,10 +102,7 @@ mod tests {
         let long = format!("//! x\n{}", "fn a() {}\n".repeat(LINES_MAX));
         assert_eq!(found("host/src/a.rs", &long).len(), 1);
         assert!(found("host/src/a/tests.rs", &long).is_empty());
-        let source = Source {
-            path: "host/src/a.rs".to_owned(),
-            text: "x\n".repeat(LINES_REMARK + 1),
-        };
+        let source = Source { path: "host/src/a.rs".to_owned(), text: "x\n".repeat(LINES_REMARK + 1) };
         assert!(remark(&source).is_some());
     }
 
@@ -136,14 +115,7 @@ mod tests {
     #[test]
     fn the_top_is_kept_clean() {
         let mut findings = Vec::new();
-        let paths = [
-            "Cargo.toml",
-            "Cargo.lock",
-            ".gitignore",
-            "notes.txt",
-            "plugins/Cargo.toml",
-            "host/src/lib.rs",
-        ];
+        let paths = ["Cargo.toml", "Cargo.lock", ".gitignore", "notes.txt", "plugins/Cargo.toml", "host/src/lib.rs"];
         check_places(paths.into_iter(), &mut findings);
         let places: Vec<_> = findings.iter().map(|finding| finding.path.as_str()).collect();
         assert_eq!(places, ["notes.txt", "plugins/Cargo.lock"]);

@@ -6,17 +6,7 @@ use super::source::Source;
 
 const GUARANTEES: std::ops::RangeInclusive<u8> = 1..=9;
 /// Code spans that begin so are paths.
-const ROOTS: [&str; 9] = [
-    "host/",
-    "tests/",
-    "guest-sdk/",
-    "plugins/",
-    "wit/",
-    "xtask/",
-    "docs/",
-    "deploy/",
-    "fuzz/",
-];
+const ROOTS: [&str; 9] = ["host/", "tests/", "guest-sdk/", "plugins/", "wit/", "xtask/", "docs/", "deploy/", "fuzz/"];
 
 pub(super) fn check(page_path: &str, page: &str, sources: &[Source], findings: &mut Vec<Finding>) {
     for number in GUARANTEES {
@@ -34,9 +24,7 @@ pub(super) fn check(page_path: &str, page: &str, sources: &[Source], findings: &
                 }
                 Some(Reference::Path(path)) => {
                     tests += usize::from(path.contains("test"));
-                    sources
-                        .iter()
-                        .any(|source| source.path == path || source.path.starts_with(&format!("{}/", path.trim_end_matches('/'))))
+                    sources.iter().any(|source| source.path == path || source.path.starts_with(&format!("{}/", path.trim_end_matches('/'))))
                 }
                 None => continue,
             };
@@ -45,11 +33,7 @@ pub(super) fn check(page_path: &str, page: &str, sources: &[Source], findings: &
             }
         }
         if tests == 0 {
-            findings.push(Finding::new(
-                page_path,
-                first,
-                format!("{name} names no test (like `e2e::order::shuffled`)"),
-            ));
+            findings.push(Finding::new(page_path, first, format!("{name} names no test (like `e2e::order::shuffled`)")));
         }
     }
 }
@@ -97,14 +81,8 @@ mod tests {
 
     fn found(page: &str) -> Vec<String> {
         let sources = [
-            Source {
-                path: "tests/e2e/order.rs".to_owned(),
-                text: "#[tokio::test]\nasync fn shuffled() {}".to_owned(),
-            },
-            Source {
-                path: "host/src/store/record.rs".to_owned(),
-                text: "mod tests { #[test] fn round_trips() {} }".to_owned(),
-            },
+            Source { path: "tests/e2e/order.rs".to_owned(), text: "#[tokio::test]\nasync fn shuffled() {}".to_owned() },
+            Source { path: "host/src/store/record.rs".to_owned(), text: "mod tests { #[test] fn round_trips() {} }".to_owned() },
         ];
         let mut findings = Vec::new();
         check("g.md", page, &sources, &mut findings);
@@ -119,16 +97,10 @@ mod tests {
     #[test]
     fn tests_exist() {
         assert!(
-            found(&page(
-                "`e2e::order::shuffled`, `store::record::tests::round_trips`, `tests/e2e/order.rs`, `late = \"drop\"`"
-            ))
-            .is_empty()
+            found(&page("`e2e::order::shuffled`, `store::record::tests::round_trips`, `tests/e2e/order.rs`, `late = \"drop\"`")).is_empty()
         );
         assert_eq!(found(&page("`e2e::order::lost`")), ["g.md:3: `e2e::order::lost` does not exist"]);
-        assert_eq!(
-            found(&page("by `Sequencer::step`")),
-            ["g.md:2: G1 names no test (like `e2e::order::shuffled`)"]
-        );
+        assert_eq!(found(&page("by `Sequencer::step`")), ["g.md:2: G1 names no test (like `e2e::order::shuffled`)"]);
         assert_eq!(found(&page("`tests/e2e/none.rs`")).len(), 1);
     }
 

@@ -10,30 +10,12 @@ struct Confined {
 }
 
 const CONFINED: &[Confined] = &[
-    Confined {
-        name: "wasmtime",
-        to: &["host/src/runtime"],
-    },
-    Confined {
-        name: "wasmtime_wasi",
-        to: &["host/src/runtime"],
-    },
-    Confined {
-        name: "async_nats",
-        to: &["host/src/nats", "host/src/source", "host/src/sink", "host/src/store/jetstream"],
-    },
-    Confined {
-        name: "axum",
-        to: &["host/src/admin"],
-    },
-    Confined {
-        name: "fjall",
-        to: &["host/src/store/embedded"],
-    },
-    Confined {
-        name: "anyhow",
-        to: &["host/src/main", "host/src/cli", "host/src/app"],
-    },
+    Confined { name: "wasmtime", to: &["host/src/runtime"] },
+    Confined { name: "wasmtime_wasi", to: &["host/src/runtime"] },
+    Confined { name: "async_nats", to: &["host/src/nats", "host/src/source", "host/src/sink", "host/src/store/jetstream"] },
+    Confined { name: "axum", to: &["host/src/admin"] },
+    Confined { name: "fjall", to: &["host/src/store/embedded"] },
+    Confined { name: "anyhow", to: &["host/src/main", "host/src/cli", "host/src/app"] },
 ];
 
 /// One of our modules and those it must not know. The way is source → router → shard → { sequencer, runtime, store } → sink.
@@ -45,52 +27,16 @@ struct Direction {
 const DIRECTIONS: &[Direction] = &[
     Direction {
         module: "config",
-        not: &[
-            "admin",
-            "app",
-            "cli",
-            "nats",
-            "router",
-            "runtime",
-            "shard",
-            "sink",
-            "source",
-            "store",
-            "telemetry",
-        ],
+        not: &["admin", "app", "cli", "nats", "router", "runtime", "shard", "sink", "source", "store", "telemetry"],
     },
-    Direction {
-        module: "nats",
-        not: &["admin", "app", "cli", "router", "runtime", "shard", "sink", "source", "store"],
-    },
-    Direction {
-        module: "source",
-        not: &["admin", "app", "cli", "runtime", "shard"],
-    },
-    Direction {
-        module: "router",
-        not: &["admin", "app", "cli", "nats", "runtime", "sink"],
-    },
-    Direction {
-        module: "shard",
-        not: &["admin", "app", "cli", "nats", "router"],
-    },
-    Direction {
-        module: "runtime",
-        not: &["admin", "app", "cli", "nats", "router", "shard", "sink", "source", "store"],
-    },
-    Direction {
-        module: "store",
-        not: &["admin", "app", "cli", "router", "runtime", "shard"],
-    },
-    Direction {
-        module: "sink",
-        not: &["admin", "app", "cli", "router", "runtime", "shard"],
-    },
-    Direction {
-        module: "admin",
-        not: &["app", "cli", "runtime"],
-    },
+    Direction { module: "nats", not: &["admin", "app", "cli", "router", "runtime", "shard", "sink", "source", "store"] },
+    Direction { module: "source", not: &["admin", "app", "cli", "runtime", "shard"] },
+    Direction { module: "router", not: &["admin", "app", "cli", "nats", "runtime", "sink"] },
+    Direction { module: "shard", not: &["admin", "app", "cli", "nats", "router"] },
+    Direction { module: "runtime", not: &["admin", "app", "cli", "nats", "router", "shard", "sink", "source", "store"] },
+    Direction { module: "store", not: &["admin", "app", "cli", "router", "runtime", "shard"] },
+    Direction { module: "sink", not: &["admin", "app", "cli", "router", "runtime", "shard"] },
+    Direction { module: "admin", not: &["app", "cli", "runtime"] },
 ];
 
 /// What `config` may take from a component: the types of its own configuration, which do nothing.
@@ -118,11 +64,7 @@ fn check_sequencer(source: &Source, findings: &mut Vec<Finding>) {
     let code = source.code();
     for name in NOT_IN_SEQUENCER {
         for line in mentions(&code, name) {
-            findings.push(Finding::new(
-                &source.path,
-                line,
-                format!("`{name}` in the pure core, which is no_std"),
-            ));
+            findings.push(Finding::new(&source.path, line, format!("`{name}` in the pure core, which is no_std")));
         }
     }
     if source.path.ends_with("src/lib.rs") && !code.contains("#![no_std]") {
@@ -136,11 +78,7 @@ fn check_confined(source: &Source, code: &str, findings: &mut Vec<Finding>) {
             continue;
         }
         for line in mentions(code, confined.name) {
-            findings.push(Finding::new(
-                &source.path,
-                line,
-                format!("`{}` is only for {}", confined.name, confined.to.join(", ")),
-            ));
+            findings.push(Finding::new(&source.path, line, format!("`{}` is only for {}", confined.name, confined.to.join(", "))));
         }
     }
 }
@@ -151,17 +89,10 @@ fn check_direction(source: &Source, code: &str, module: &str, findings: &mut Vec
             head != "telemetry"
         } else {
             let allowed = module == "config" && CONFIG_TYPES.contains(&(head.as_str(), next.as_str()));
-            !allowed
-                && DIRECTIONS
-                    .iter()
-                    .any(|direction| direction.module == module && direction.not.contains(&head.as_str()))
+            !allowed && DIRECTIONS.iter().any(|direction| direction.module == module && direction.not.contains(&head.as_str()))
         };
         if wrong {
-            findings.push(Finding::new(
-                &source.path,
-                line,
-                format!("`{module}` must not import `crate::{head}`"),
-            ));
+            findings.push(Finding::new(&source.path, line, format!("`{module}` must not import `crate::{head}`")));
         }
     }
 }
@@ -211,10 +142,7 @@ fn own_imports(code: &str) -> Vec<(usize, String, String)> {
         let after = rest.strip_prefix(root).unwrap_or(rest);
         let items = after.strip_prefix('{').map_or_else(|| vec![after.to_owned()], group_items);
         for item in items {
-            let mut words = item
-                .trim()
-                .splitn(3, "::")
-                .map(|part| part.chars().take_while(|c| is_word(*c)).collect::<String>());
+            let mut words = item.trim().splitn(3, "::").map(|part| part.chars().take_while(|c| is_word(*c)).collect::<String>());
             let head = words.next().unwrap_or_default();
             if !head.is_empty() {
                 found.push((line, head, words.next().unwrap_or_default()));
@@ -252,75 +180,42 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let mut findings = Vec::new();
-        check(
-            &Source {
-                path: path.to_owned(),
-                text: text.to_owned(),
-            },
-            &mut findings,
-        );
-        findings
-            .iter()
-            .map(|finding| format!("{}: {}", finding.line, finding.what))
-            .collect()
+        check(&Source { path: path.to_owned(), text: text.to_owned() }, &mut findings);
+        findings.iter().map(|finding| format!("{}: {}", finding.line, finding.what)).collect()
     }
 
     #[test]
     fn outside_libraries_stay_in_their_room() {
         assert!(found("host/src/runtime/engine.rs", "use wasmtime::Engine;").is_empty());
-        assert_eq!(
-            found("host/src/shard/actor.rs", "//! x\nuse wasmtime::Engine;"),
-            ["2: `wasmtime` is only for host/src/runtime"]
-        );
+        assert_eq!(found("host/src/shard/actor.rs", "//! x\nuse wasmtime::Engine;"), ["2: `wasmtime` is only for host/src/runtime"]);
         assert_eq!(found("host/src/shard/actor.rs", "fn f(e: &async_nats::Client) {}").len(), 1);
         assert_eq!(found("host/src/store/record.rs", "use fjall as f;").len(), 1);
         assert!(found("host/src/store/embedded.rs", "use fjall::Database;").is_empty());
         assert!(found("host/src/app.rs", "use anyhow::Result;").is_empty());
         assert_eq!(found("host/src/router.rs", "use anyhow::Result;").len(), 1);
-        assert!(
-            found(
-                "host/src/shard/actor.rs",
-                "// wasmtime::Engine\nlet a = \"axum::x\"; let fjall = 1;"
-            )
-            .is_empty()
-        );
+        assert!(found("host/src/shard/actor.rs", "// wasmtime::Engine\nlet a = \"axum::x\"; let fjall = 1;").is_empty());
         assert!(found("tests/harness/nats.rs", "use async_nats::Client;").is_empty());
     }
 
     #[test]
     fn imports_point_one_way() {
-        assert_eq!(
-            found("host/src/sink/publisher.rs", "use crate::shard::Handle;"),
-            ["1: `sink` must not import `crate::shard`"]
-        );
+        assert_eq!(found("host/src/sink/publisher.rs", "use crate::shard::Handle;"), ["1: `sink` must not import `crate::shard`"]);
         assert!(found("host/src/shard/actor.rs", "use crate::sink::outbox::Outbox;").is_empty());
-        assert_eq!(
-            found("host/src/store/mod.rs", "use crate::{event::Event, router::{A, B}, app};").len(),
-            2
-        );
+        assert_eq!(found("host/src/store/mod.rs", "use crate::{event::Event, router::{A, B}, app};").len(), 2);
         assert!(found("host/src/telemetry/mod.rs", "use crate::telemetry::metrics;").is_empty());
         assert_eq!(found("host/src/telemetry/mod.rs", "use crate::event::Event;").len(), 1);
         assert!(found("host/src/config/mod.rs", "use crate::source::sources::Source;").is_empty());
         assert_eq!(found("host/src/config/mod.rs", "use crate::runtime::Engine;").len(), 1);
         assert_eq!(found("host/src/config/mod.rs", "use crate::source::reader::Reader;").len(), 1);
         assert!(found("host/src/sink/tests.rs", "use crate::shard::Handle;").is_empty());
-        assert!(
-            found(
-                "host/src/sink/a.rs",
-                "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::shard::X;\n}\n"
-            )
-            .is_empty()
-        );
+        assert!(found("host/src/sink/a.rs", "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::shard::X;\n}\n").is_empty());
     }
 
     #[test]
     fn the_core_is_pure() {
         assert_eq!(found("host/sequencer/src/dedup.rs", "use std::vec::Vec;").len(), 1);
         assert!(found("host/sequencer/src/dedup.rs", "use alloc::vec::Vec;\nuse core::fmt;").is_empty());
-        assert_eq!(
-            found("host/sequencer/src/lib.rs", "//! x\nextern crate alloc;"),
-            ["0: the pure core must say `#![no_std]`"]
-        );
+        assert_eq!(found("host/sequencer/src/lib.rs", "//! x\nextern crate alloc;"), ["0: the pure core must say `#![no_std]`"]);
         assert!(found("host/sequencer/src/lib.rs", "#![no_std]\nextern crate alloc;").is_empty());
     }
 }

@@ -21,11 +21,7 @@ pub(super) fn check((code_path, code): (&str, &str), (page_path, page): (&str, &
         }
     }
     if in_code.is_empty() {
-        findings.push(Finding::new(
-            code_path,
-            0,
-            format!("no metric name (a string that begins with {PREFIX})"),
-        ));
+        findings.push(Finding::new(code_path, 0, format!("no metric name (a string that begins with {PREFIX})")));
     }
     for (name, line) in &in_code {
         if !on_page.contains_key(name) {
@@ -75,18 +71,9 @@ mod tests {
     fn both_sides_agree() {
         let code = "pub const A: &str = \"seriatim_a_total\";\npub const B: &str = \"seriatim_b_seconds\";\n\
             #[cfg(test)]\nmod tests {\n    const C: &str = \"seriatim_c\";\n}\n";
-        assert!(
-            found(
-                code,
-                "`seriatim_a_total{pipeline}` and `seriatim_b_seconds`, `seriatim_b_seconds_bucket`"
-            )
-            .is_empty()
-        );
+        assert!(found(code, "`seriatim_a_total{pipeline}` and `seriatim_b_seconds`, `seriatim_b_seconds_bucket`").is_empty());
         assert_eq!(found(code, "`seriatim_a_total`"), ["m.rs:2: `seriatim_b_seconds` is not in m.md"]);
-        assert_eq!(
-            found(code, "`seriatim_a_total` `seriatim_b_seconds`\n`seriatim_c`"),
-            ["m.md:2: `seriatim_c` is not in m.rs"]
-        );
+        assert_eq!(found(code, "`seriatim_a_total` `seriatim_b_seconds`\n`seriatim_c`"), ["m.md:2: `seriatim_c` is not in m.rs"]);
         assert_eq!(found("", "").len(), 1);
     }
 }

@@ -39,11 +39,7 @@ struct Finding {
 
 impl Finding {
     fn new(path: impl Into<String>, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.into(), line, what: what.into() }
     }
 }
 
@@ -64,11 +60,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     files::check_places(sources.iter().map(|source| source.path.as_str()), &mut findings);
     let private = fs::read_to_string(repo.tools().join("private-words.txt")).unwrap_or_default();
     for source in &sources {
-        words::check(
-            source,
-            private.lines().map(str::trim).filter(|word| !word.is_empty()),
-            &mut findings,
-        );
+        words::check(source, private.lines().map(str::trim).filter(|word| !word.is_empty()), &mut findings);
         if source.is_rust() {
             imports::check(source, &mut findings);
             files::check_rust(source, &mut findings);

@@ -7,12 +7,7 @@ use super::Finding;
 use super::source::{Source, line_of};
 
 /// Where checkouts and home folders lie on somebody's machine. (Put together here so that this file passes its own rule.)
-const MACHINE_PATHS: [&str; 4] = [
-    concat!("/", "work/"),
-    concat!("/", "root/"),
-    concat!("/", "home/"),
-    concat!("/", "Users/"),
-];
+const MACHINE_PATHS: [&str; 4] = [concat!("/", "work/"), concat!("/", "root/"), concat!("/", "home/"), concat!("/", "Users/")];
 
 /// Public pages that our files point to.
 const HOSTS: &[&str] = &[
@@ -43,11 +38,7 @@ pub(super) fn check<'a>(source: &Source, private: impl Iterator<Item = &'a str>,
         for (at, _) in text.match_indices(path) {
             let (before, _) = text.split_at(at);
             if !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '*' | '}' | '>')) {
-                findings.push(Finding::new(
-                    &source.path,
-                    line_of(text, at),
-                    format!("`{path}…` is a path of one machine"),
-                ));
+                findings.push(Finding::new(&source.path, line_of(text, at), format!("`{path}…` is a path of one machine")));
             }
         }
     }
@@ -71,9 +62,7 @@ fn hosts(text: &str) -> Vec<(usize, &str)> {
         for (at, _) in text.match_indices(scheme) {
             let (_, rest) = text.split_at(at);
             let after = rest.strip_prefix(scheme).unwrap_or(rest);
-            let end = after
-                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-')))
-                .unwrap_or(after.len());
+            let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))).unwrap_or(after.len());
             let (host, _) = after.split_at(end);
             let host = host.trim_end_matches('.');
             if host.contains('.') {
@@ -86,15 +75,7 @@ fn hosts(text: &str) -> Vec<(usize, &str)> {
 
 fn is_local(host: &str) -> bool {
     let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let reserved = [
-        ".example",
-        ".example.com",
-        ".example.org",
-        ".invalid",
-        ".test",
-        ".local",
-        ".localhost",
-    ];
+    let reserved = [".example", ".example.com", ".example.org", ".invalid", ".test", ".local", ".localhost"];
     numeric || host.starts_with("example.") || reserved.iter().any(|end| host.ends_with(end))
 }
 
@@ -104,10 +85,7 @@ mod tests {
 
     fn found(text: &str) -> usize {
         let mut findings = Vec::new();
-        let source = Source {
-            path: "docs/a.md".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source { path: "docs/a.md".to_owned(), text: text.to_owned() };
         check(&source, ["our-secret"].into_iter(), &mut findings);
         findings.len()
     }
@@ -121,14 +99,8 @@ mod tests {
 
     #[test]
     fn addresses_are_looked_at() {
-        assert_eq!(
-            found("https://github.com/seriatim/seriatim and http://127.0.0.1:9464/metrics and http://localhost:1"),
-            0
-        );
-        assert_eq!(
-            found("http://{address}/healthz, https://console.example.com/x, http://nats-1:8222"),
-            0
-        );
+        assert_eq!(found("https://github.com/seriatim/seriatim and http://127.0.0.1:9464/metrics and http://localhost:1"), 0);
+        assert_eq!(found("http://{address}/healthz, https://console.example.com/x, http://nats-1:8222"), 0);
         assert_eq!(found(concat!("https", "://packages.somewhere.dev/simple")), 1);
     }
 

@@ -32,10 +32,7 @@ impl Sysroot {
 
     pub(super) fn cargo(&self) -> Command {
         let mut cargo = debian_cargo();
-        cargo.env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            format!("--sysroot {}", self.path.display()),
-        );
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", format!("--sysroot {}", self.path.display()));
         cargo
     }
 }
@@ -44,14 +41,7 @@ fn debian_cargo() -> Command {
     let mut cargo = Command::new(CARGO);
     cargo.env("RUSTC", RUSTC).env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER);
     // Set by the cargo that runs us, for its own toolchain.
-    for inherited in [
-        "CARGO",
-        "RUSTUP_TOOLCHAIN",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-    ] {
+    for inherited in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         cargo.env_remove(inherited);
     }
     cargo
@@ -135,9 +125,7 @@ fn build(repo: &Repo, sysroot: &Path) -> Result<()> {
     fs::write(crate_folder.join("src/lib.rs"), "")?;
     let target = scratch.join("target");
     let mut cargo = debian_cargo();
-    cargo
-        .args(["build", "--release", "--target", CORE_TARGET])
-        .current_dir(&crate_folder);
+    cargo.args(["build", "--release", "--target", CORE_TARGET]).current_dir(&crate_folder);
     cargo.env("CARGO_TARGET_DIR", &target);
     cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
     cargo.env("RUSTFLAGS", "-Cembed-bitcode=yes");

@@ -28,23 +28,12 @@ impl Tools {
     pub(crate) fn describe(&self) {
         println!("nats-server: {}", self.nats_server.display());
         println!("{}: {}", wasm::CORE_TARGET, self.wasm.origin());
-        println!(
-            "{}: {}",
-            wasm::WASI_TARGET,
-            if self.wasm.has_wasi() {
-                "the toolchain's own"
-            } else {
-                "not here: its guest is skipped"
-            }
-        );
+        println!("{}: {}", wasm::WASI_TARGET, if self.wasm.has_wasi() { "the toolchain's own" } else { "not here: its guest is skipped" });
     }
 }
 
 /// Finds every tool, and installs what is missing.
 pub(crate) fn ensure(repo: &Repo) -> Result<Tools> {
     let _lock = repo.lock("tools")?;
-    Ok(Tools {
-        nats_server: nats::ensure(repo)?,
-        wasm: wasm::ensure(repo)?,
-    })
+    Ok(Tools { nats_server: nats::ensure(repo)?, wasm: wasm::ensure(repo)? })
 }

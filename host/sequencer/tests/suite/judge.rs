@@ -68,12 +68,7 @@ pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Resul
         return Err(format!("a message ended twice: {fates:?}"));
     }
     // Order: strictly increasing, but for what is flagged late. Effectively once: one application per place.
-    let order: Vec<Spot> = fates
-        .applied
-        .iter()
-        .filter(|(_, late)| !late)
-        .map(|(ticket, _)| by_ticket[ticket].place)
-        .collect();
+    let order: Vec<Spot> = fates.applied.iter().filter(|(_, late)| !late).map(|(ticket, _)| by_ticket[ticket].place).collect();
     if order.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(format!("out of order: {order:?}"));
     }
@@ -88,17 +83,10 @@ pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Resul
         (false, Some(Fate::DroppedLate)) => Some("dropped late"),
         (false, None) => None,
     };
-    let known_id = |seen: &Seen| {
-        input
-            .iter()
-            .any(|other| other.ticket != seen.ticket && seen.id != 0 && other.id == seen.id && end(other).is_some())
-    };
-    let is_event = |seen: &Seen| {
-        matches!(
-            end(seen),
-            Some("applied" | "gap" | "rejected" | "retries-exhausted" | "trap" | "timeout" | "skipped")
-        )
-    };
+    let known_id =
+        |seen: &Seen| input.iter().any(|other| other.ticket != seen.ticket && seen.id != 0 && other.id == seen.id && end(other).is_some());
+    let is_event =
+        |seen: &Seen| matches!(end(seen), Some("applied" | "gap" | "rejected" | "retries-exhausted" | "trap" | "timeout" | "skipped"));
     // Every message ends exactly once, in a way that its neighbours justify.
     for group in input.chunk_by(|left, right| left.place == right.place) {
         for seen in group {
@@ -158,14 +146,6 @@ pub(crate) fn judge(rules: &Rules, mut input: Vec<Seen>, fates: &Fates) -> Resul
         }
     }
     // Behind early events that were dead-lettered an operator may have let the rest go on.
-    let fits = if behind == Behind::Dies {
-        order.starts_with(&predicted)
-    } else {
-        order == predicted
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("applied {order:?}, but had to be {predicted:?}"))
-    }
+    let fits = if behind == Behind::Dies { order.starts_with(&predicted) } else { order == predicted };
+    if fits { Ok(()) } else { Err(format!("applied {order:?}, but had to be {predicted:?}")) }
 }

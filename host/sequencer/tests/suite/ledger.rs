@@ -27,40 +27,21 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            slots: self.slots.values().copied().collect(),
-            extras: self.extras.clone(),
-            waiting: self.waiting,
-        }
+        Snapshot { slots: self.slots.values().copied().collect(), extras: self.extras.clone(), waiting: self.waiting }
     }
 
     /// One change becomes durable.
     pub(crate) fn write(&mut self, plan: &Plan, change: &Change<u64>, late: bool) {
         if let Some(applied) = &change.applied {
             let message = message(plan, applied.ticket);
-            assert!(
-                !self.dead.contains_key(&applied.ticket),
-                "applied {applied:?} after its dead letter"
-            );
+            assert!(!self.dead.contains_key(&applied.ticket), "applied {applied:?} after its dead letter");
             for (before, _) in &self.applied {
                 let before = self::message(plan, *before);
-                assert!(
-                    before.place != message.place,
-                    "{:?} applied twice: {before:?} and {message:?}",
-                    message.place
-                );
+                assert!(before.place != message.place, "{:?} applied twice: {before:?} and {message:?}", message.place);
             }
             if !late {
-                let last = self
-                    .applied
-                    .iter()
-                    .rev()
-                    .find(|(_, late)| !late)
-                    .map(|(ticket, _)| self::message(plan, *ticket));
-                assert!(
-                    last.is_none_or(|last| last.place < message.place),
-                    "out of order: {message:?} after {last:?}"
-                );
+                let last = self.applied.iter().rev().find(|(_, late)| !late).map(|(ticket, _)| self::message(plan, *ticket));
+                assert!(last.is_none_or(|last| last.place < message.place), "out of order: {message:?} after {last:?}");
             }
             self.applied.push((applied.ticket, late));
         }
@@ -103,17 +84,8 @@ impl Ledger {
         if let Some(waiting) = change.patch.waiting {
             self.waiting = waiting;
         }
-        let position = self
-            .slots
-            .values()
-            .max_by_key(|slot| slot.count)
-            .map(|slot| slot.position)
-            .max(self.extras.position);
-        assert!(
-            position >= self.position,
-            "the position fell from {:?} to {position:?}",
-            self.position
-        );
+        let position = self.slots.values().max_by_key(|slot| slot.count).map(|slot| slot.position).max(self.extras.position);
+        assert!(position >= self.position, "the position fell from {:?} to {position:?}", self.position);
         self.position = position;
     }
 
@@ -137,16 +109,12 @@ impl Ledger {
     /// What the floor no longer tells (design §5.2: at or below it an unknown id is late): only while something is dropped can a message that
     /// was decided be read again and stand there.
     fn below_floor(&self, place: Place, stream_sequence: u64) -> bool {
-        let unknown = place <= self.extras.floor && stream_sequence > self.extras.floor_through;
-        unknown
+        place <= self.extras.floor && stream_sequence > self.extras.floor_through
     }
 
     /// In one life of the host a message is counted once. (Retention can take the original of what was counted as its copy.)
     fn count(&mut self, plan: &Plan, stream_sequence: u64, outcome: Outcome) {
-        let before = self
-            .counted
-            .insert(stream_sequence, outcome)
-            .filter(|before| *before != Outcome::Duplicate);
+        let before = self.counted.insert(stream_sequence, outcome).filter(|before| *before != Outcome::Duplicate);
         let place = message(plan, stream_sequence).place.unwrap_or_default();
         assert!(
             before.is_none() || self.below_floor(place, stream_sequence),
@@ -187,24 +155,14 @@ impl Ledger {
             let same_id = |other: &&Message| other.stream_sequence != message.stream_sequence && message.id != 0 && other.id == message.id;
             let fine = self.covered(message)
                 || plan.messages.iter().filter(copies).any(|other| told || self.covered(other))
-                || plan
-                    .messages
-                    .iter()
-                    .filter(same_id)
-                    .any(|other| (told || Some(place) <= self.position) && self.covered(other));
-            assert!(
-                fine,
-                "forgotten: {message:?}; watermark {}, waiting {:?}",
-                self.watermark, self.waiting
-            );
+                || plan.messages.iter().filter(same_id).any(|other| (told || Some(place) <= self.position) && self.covered(other));
+            assert!(fine, "forgotten: {message:?}; watermark {}, waiting {:?}", self.watermark, self.waiting);
         }
     }
 }
 
 pub(crate) fn message(plan: &Plan, stream_sequence: u64) -> &Message {
-    let at = plan
-        .messages
-        .binary_search_by_key(&stream_sequence, |message| message.stream_sequence);
+    let at = plan.messages.binary_search_by_key(&stream_sequence, |message| message.stream_sequence);
     &plan.messages[at.expect("no such message")]
 }
 

@@ -76,13 +76,7 @@ impl Plan {
             policy.gap_wait = longest_gap(&messages) + dice.pick(&[1, 100, 5_000]);
         }
         let faults = draw_faults(&mut dice, mode);
-        Self {
-            seed,
-            mode,
-            policy,
-            messages,
-            faults,
-        }
+        Self { seed, mode, policy, messages, faults }
     }
 }
 
@@ -90,16 +84,8 @@ fn draw_policy(dice: &mut Dice, mode: Mode) -> Policy {
     let retries = dice.size(0, 3);
     let gap_then = dice.pick(&[GapThen::Skip, GapThen::DeadLetter, GapThen::Park, GapThen::Stop]);
     Policy {
-        first: if mode != Mode::Exact && dice.once_in(3) {
-            First::Any
-        } else {
-            First::At(1)
-        },
-        gap_wait: if mode == Mode::Exact {
-            NEVER
-        } else {
-            dice.pick(&[50, 1_000, 20_000])
-        },
+        first: if mode != Mode::Exact && dice.once_in(3) { First::Any } else { First::At(1) },
+        gap_wait: if mode == Mode::Exact { NEVER } else { dice.pick(&[50, 1_000, 20_000]) },
         gap_then,
         held_max: dice.size(2, 5),
         queue_max: dice.size(1, 4),
@@ -115,12 +101,8 @@ fn draw_policy(dice: &mut Dice, mode: Mode) -> Policy {
 }
 
 fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
-    let (holes, copies, conflicts, same_ids) = (
-        dice.pick(&[0, 0, 8, 3]),
-        dice.pick(&[0, 5, 2]),
-        dice.pick(&[0, 0, 6]),
-        dice.pick(&[0, 0, 0, 9]),
-    );
+    let (holes, copies, conflicts, same_ids) =
+        (dice.pick(&[0, 0, 8, 3]), dice.pick(&[0, 5, 2]), dice.pick(&[0, 0, 6]), dice.pick(&[0, 0, 0, 9]));
     let (window, foreign, failing) = (dice.size(1, 20), dice.pick(&[0, 3, 1]), dice.pick(&[0, 0, 6, 2]));
     let mut list: Vec<(u64, Message)> = Vec::new();
     let mut epochs = dice.pick(&[1, 1, 1, 2, 3]);
@@ -172,10 +154,7 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
             }
         }
         if dice.once_in(6) {
-            let place = Place {
-                epoch,
-                sequence: 50_000 + epoch,
-            };
+            let place = Place { epoch, sequence: 50_000 + epoch };
             let far = Message {
                 stream_sequence: 0,
                 place: Some(place),
@@ -191,11 +170,7 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
             }
         }
         // But for chaos an epoch begins when all of the one before has been published.
-        base += if mode != Mode::Chaos {
-            (count + 4 * window as u64 + 4) * 10
-        } else {
-            count * dice.range(5, 12)
-        };
+        base += if mode != Mode::Chaos { (count + 4 * window as u64 + 4) * 10 } else { count * dice.range(5, 12) };
     }
     if dice.once_in(2) {
         // Conflicts come near their place instead.
@@ -207,16 +182,8 @@ fn draw_messages(dice: &mut Dice, mode: Mode, policy: &Policy) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut time = 1_000;
     let pace = dice.pick(&[0, 5, 100, 2_000]);
-    let blank = Message {
-        stream_sequence: 0,
-        place: None,
-        id: 0,
-        payload: 0,
-        time: 0,
-        fails: 0,
-        reject: false,
-        fail_with: DeadReason::Trap,
-    };
+    let blank =
+        Message { stream_sequence: 0, place: None, id: 0, payload: 0, time: 0, fails: 0, reject: false, fail_with: DeadReason::Trap };
     for (_, message) in list {
         for _ in 0..if foreign == 0 { 0 } else { dice.range(0, foreign) } {
             messages.push(blank);
@@ -239,9 +206,7 @@ fn longest_gap(messages: &[Message]) -> u64 {
     let late = |message: &Message| {
         let place = message.place?;
         let comes = first(place)?;
-        let behind = messages
-            .iter()
-            .find(|other| other.place.is_some_and(|other| other > place && other.sequence < 10_000))?;
+        let behind = messages.iter().find(|other| other.place.is_some_and(|other| other > place && other.sequence < 10_000))?;
         comes.time.checked_sub(behind.time)
     };
     messages.iter().filter_map(late).max().unwrap_or(0)

@@ -45,10 +45,7 @@ fn finish(world: &mut World) {
     for _ in 0..12 {
         rest(world);
         match world.ledger.waiting.filter(|_| world.stopped.is_none()) {
-            Some(Waiting {
-                reason: WaitReason::Operator | WaitReason::OutputUndeliverable | WaitReason::OutputUnavailable,
-                ..
-            }) => {
+            Some(Waiting { reason: WaitReason::Operator | WaitReason::OutputUndeliverable | WaitReason::OutputUnavailable, .. }) => {
                 let place = world.head();
                 world.say(Operator::Resume { place });
             }
@@ -87,44 +84,22 @@ fn check(world: &World, skipped: bool) {
     if world.stopped.is_none() {
         assert!(!world.unread(), "messages are left unread");
         let last = world.plan.messages.last().map_or(0, |message| message.stream_sequence);
-        assert!(
-            world.ledger.watermark >= last,
-            "the watermark stands still at {}",
-            world.ledger.watermark
-        );
+        assert!(world.ledger.watermark >= last, "the watermark stands still at {}", world.ledger.watermark);
         let waiting = world.ledger.waiting;
-        assert!(
-            waiting.is_none_or(|waiting| waiting.parked()),
-            "at rest but not parked: {waiting:?}"
-        );
+        assert!(waiting.is_none_or(|waiting| waiting.parked()), "at rest but not parked: {waiting:?}");
     }
     let policy = &world.plan.policy;
-    let mut fates = Fates {
-        applied: world.ledger.applied.clone(),
-        watermark: world.ledger.watermark,
-        ..Fates::default()
-    };
+    let mut fates = Fates { applied: world.ledger.applied.clone(), watermark: world.ledger.watermark, ..Fates::default() };
     fates.waits_from = world.ledger.waiting.map(|waiting| waiting.from);
-    fates.of.extend(
-        world
-            .ledger
-            .dead
-            .iter()
-            .map(|(ticket, reason)| (*ticket, Fate::Dead(reason.name()))),
-    );
+    fates.of.extend(world.ledger.dead.iter().map(|(ticket, reason)| (*ticket, Fate::Dead(reason.name()))));
     for ticket in &world.ledger.dropped_late {
         fates.of.entry(*ticket).or_insert(Fate::DroppedLate);
     }
     for (first, last) in &world.ledger.lost {
         assert!(*last < world.first, "named lost but still there: {first} to {last}");
-        fates.lost.extend(
-            world
-                .plan
-                .messages
-                .iter()
-                .map(|message| message.stream_sequence)
-                .filter(|ticket| (first..=last).contains(&ticket)),
-        );
+        fates
+            .lost
+            .extend(world.plan.messages.iter().map(|message| message.stream_sequence).filter(|ticket| (first..=last).contains(&ticket)));
     }
     let input = world.plan.messages.iter().filter_map(|message| {
         let place = message.place?;
@@ -147,11 +122,7 @@ fn check(world: &World, skipped: bool) {
             GapThen::DeadLetter => Behind::Dies,
             GapThen::Park | GapThen::Stop => Behind::Waits,
         },
-        poison: if skipped || policy.failure_then == FailureThen::DeadLetter {
-            Behind::GoesOn
-        } else {
-            Behind::Waits
-        },
+        poison: if skipped || policy.failure_then == FailureThen::DeadLetter { Behind::GoesOn } else { Behind::Waits },
         first: match policy.first {
             First::At(first) => Some(first),
             First::Any => None,
@@ -174,7 +145,7 @@ fn sweep(mode: Mode, seeds: std::ops::Range<u64>, rounds: u64) -> u64 {
             Ok((taken, _)) => steps += taken,
             Err(cause) => {
                 println!("seed {seed} of {mode:?} failed; again, with its log:");
-                let _ = catch_unwind(AssertUnwindSafe(|| run(plan, rounds, true, None)));
+                drop(catch_unwind(AssertUnwindSafe(|| run(plan, rounds, true, None))));
                 println!("FAILED: ({mode:?}, {seed})");
                 std::panic::resume_unwind(cause);
             }
@@ -220,7 +191,7 @@ fn crash_at_every_boundary() {
             for at in 1..=boundaries {
                 let one = catch_unwind(AssertUnwindSafe(|| run(plan.clone(), 120, false, Some(at))));
                 if let Err(cause) = one {
-                    let _ = catch_unwind(AssertUnwindSafe(|| run(plan, 120, true, Some(at))));
+                    drop(catch_unwind(AssertUnwindSafe(|| run(plan, 120, true, Some(at)))));
                     println!("FAILED: ({mode:?}, {seed}) with a crash at boundary {at}");
                     std::panic::resume_unwind(cause);
                 }
@@ -236,9 +207,7 @@ fn survey() {
     let mut groups: std::collections::BTreeMap<String, (u64, Mode, u64, Vec<String>)> = std::collections::BTreeMap::new();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let many = std::env::args()
-        .find_map(|arg| arg.strip_prefix("n=").and_then(|n| n.parse().ok()))
-        .unwrap_or(3_000);
+    let many = std::env::args().find_map(|arg| arg.strip_prefix("n=").and_then(|n| n.parse().ok())).unwrap_or(3_000);
     let mut steps = 0;
     for seed in 0..many {
         for mode in [Mode::Exact, Mode::InTime, Mode::Chaos] {
@@ -257,10 +226,7 @@ fn survey() {
                     .cloned()
                     .or_else(|| cause.downcast_ref::<&str>().map(ToString::to_string))
                     .unwrap_or_default();
-                let key: String = format!(
-                    "{mode:?} {}",
-                    text.chars().filter(|c| !c.is_ascii_digit()).take(60).collect::<String>()
-                );
+                let key: String = format!("{mode:?} {}", text.chars().filter(|c| !c.is_ascii_digit()).take(60).collect::<String>());
                 let mut log = world.log.take().unwrap_or_default();
                 log.push(format!("{:?}", world.plan.policy));
                 log.push(format!("{:?}", world.ledger));

@@ -4,13 +4,7 @@ use crate::scene::Scene;
 use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Input, Late, Policy};
 
 fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
-    let mut policy = Policy {
-        gap_wait: 30_000,
-        settle: 1_000,
-        retry: vec![100, 1_000],
-        ids: 8,
-        ..Policy::default()
-    };
+    let mut policy = Policy { gap_wait: 30_000, settle: 1_000, retry: vec![100, 1_000], ids: 8, ..Policy::default() };
     change(&mut policy);
     policy
 }
@@ -31,10 +25,7 @@ fn in_order_events_are_delivered_one_after_another() {
 #[test]
 fn work_goes_on_while_earlier_commits_are_in_flight_up_to_a_bound() {
     let mut scene = scene(|policy| policy.commits_max = 2).slow_store(true);
-    assert_eq!(
-        (scene.comes(1), scene.comes(2)),
-        ("deliver 1; commit applied 1".into(), "deliver 2; commit applied 2".into())
-    );
+    assert_eq!((scene.comes(1), scene.comes(2)), ("deliver 1; commit applied 1".into(), "deliver 2; commit applied 2".into()));
     assert_eq!(scene.comes(3), "");
     assert_eq!(scene.committed(), "deliver 3; commit applied 3");
 }
@@ -53,10 +44,7 @@ fn a_failed_attempt_commits_waiting_with_its_alarm_and_closes_what_is_in_memory(
     let mut scene = scene(|_| {}).slow_handlers();
     scene.comes(1);
     scene.comes(2);
-    assert_eq!(
-        scene.fails(DeadReason::Trap),
-        "commit waits for retry from #1 until host 100; close #1; close #2"
-    );
+    assert_eq!(scene.fails(DeadReason::Trap), "commit waits for retry from #1 until host 100; close #1; close #2");
     assert_eq!(scene.after_host(99), "");
     assert_eq!(scene.after_host(1), "deliver 1 attempt 2");
     assert_eq!(scene.fails(DeadReason::Trap), "commit waits for retry from #1 until host 1100");
@@ -79,10 +67,7 @@ fn a_full_queue_commits_waiting_and_drops() {
     let mut scene = scene(|policy| policy.queue_max = 1).slow_handlers();
     scene.comes(1);
     scene.comes(2);
-    assert_eq!(
-        scene.comes(3),
-        "commit waits for overflow from #1 until host 0; close #1; close #2; close #3"
-    );
+    assert_eq!(scene.comes(3), "commit waits for overflow from #1 until host 0; close #1; close #2; close #3");
     assert_eq!(scene.ok(), "commit applied 1 waits for resuming from #2 until host 0; deliver 2");
     assert_eq!(scene.ok(), "commit applied 2; read #3 to #3");
     assert_eq!(scene.reads(3, 3), "deliver 3");
@@ -94,10 +79,7 @@ fn held_events_past_their_bound_make_the_entity_wait_and_the_highest_is_dropped(
     let mut scene = scene(|policy| policy.held_max = 2);
     scene.comes(5);
     scene.comes(4);
-    assert_eq!(
-        scene.comes(3),
-        "commit waits for gap from #1 until stream 30000; close #3; close #2; close #1"
-    );
+    assert_eq!(scene.comes(3), "commit waits for gap from #1 until stream 30000; close #3; close #2; close #1");
     let held = scene.sequencer.status(Default::default()).held.unwrap();
     assert_eq!((held.1.sequence, held.2.sequence), (3, 4));
 }
@@ -108,10 +90,7 @@ fn s_is_one_above_the_last_message_taken_when_nothing_is_unfinished() {
     scene.comes(1);
     assert_eq!(scene.park(), "commit waits for operator from #2 parked; done");
     assert_eq!(scene.comes(2), "close #2");
-    assert_eq!(
-        scene.resume(2),
-        "commit waits for resuming from #2 until host 0; done; deliver 2; commit applied 2 free"
-    );
+    assert_eq!(scene.resume(2), "commit waits for resuming from #2 until host 0; done; deliver 2; commit applied 2 free");
 }
 
 #[test]
@@ -128,10 +107,7 @@ fn what_waited_for_the_missing_event_is_owed_through_a_crash_as_soon_as_it_came(
     let mut scene = scene(|policy| policy.gap_wait = 1_000).slow_handlers();
     scene.comes(2);
     assert_eq!(scene.after(1_000), "commit waits for gap from #1 parked; close #1");
-    assert_eq!(
-        scene.comes(1),
-        "commit waits for resuming from #1 until host 1000; close #2; deliver 1"
-    );
+    assert_eq!(scene.comes(1), "commit waits for resuming from #1 until host 1000; close #2; deliver 1");
     scene.restart(2);
     assert_eq!(scene.step(Input::Tick), "read #1 to #2");
     assert_eq!(scene.reads(1, 2), "deliver 1");
@@ -153,10 +129,7 @@ fn from_its_first_drop_on_an_entity_drops_arrivals_too_except_the_missing_one() 
     scene.after(1_000);
     scene.reload();
     assert_eq!(scene.comes(2), "close #2");
-    assert_eq!(
-        scene.comes(1),
-        "commit waits for resuming from #1 until host 1000; close #3; deliver 1"
-    );
+    assert_eq!(scene.comes(1), "commit waits for resuming from #1 until host 1000; close #3; deliver 1");
     assert_eq!(scene.ok(), "commit applied 1; read #1 to #2");
 }
 
@@ -167,10 +140,7 @@ fn the_commit_that_starts_a_catch_up_sets_the_alarm_to_now() {
     scene.after(1_000);
     scene.reload();
     scene.comes(2);
-    assert_eq!(
-        scene.after(29_000),
-        "commit waits for resuming from #1 until host 30000; read #1 to #2"
-    );
+    assert_eq!(scene.after(29_000), "commit waits for resuming from #1 until host 30000; read #1 to #2");
 }
 
 #[test]
@@ -180,10 +150,7 @@ fn an_operator_starts_a_catch_up_too() {
     scene.park();
     scene.comes(2);
     scene.reload();
-    assert_eq!(
-        scene.resume(2),
-        "commit waits for resuming from #2 until host 0; done; read #2 to #2"
-    );
+    assert_eq!(scene.resume(2), "commit waits for resuming from #2 until host 0; done; read #2 to #2");
 }
 
 #[test]
@@ -196,10 +163,7 @@ fn after_a_start_the_catch_up_reads_up_to_the_watermark_and_arrivals_raise_its_e
     scene.restart(3);
     scene.resume(2);
     assert_eq!(scene.comes(4), "close #4");
-    assert_eq!(
-        scene.reads(2, 3),
-        "deliver 2; commit applied 2; deliver 3; commit applied 3; read on to #4"
-    );
+    assert_eq!(scene.reads(2, 3), "deliver 2; commit applied 2; deliver 3; commit applied 3; read on to #4");
 }
 
 #[test]
@@ -226,10 +190,7 @@ fn a_pass_that_moved_the_position_and_left_something_is_followed_by_another() {
     scene.reload();
     scene.resume(2);
     let told = scene.reads(2, 6);
-    assert!(
-        told.ends_with("deliver 4; commit applied 4; deliver 5; commit applied 5; read #2 to #6"),
-        "{told}"
-    );
+    assert!(told.ends_with("deliver 4; commit applied 4; deliver 5; commit applied 5; read #2 to #6"), "{told}");
     assert_eq!(scene.reads(2, 6), "deliver 6; commit applied 6; commit free");
 }
 
@@ -239,15 +200,9 @@ fn with_something_dropped_a_gap_gives_up_only_after_a_pass_that_did_not_bring_th
     for sequence in [9, 5, 4, 3] {
         scene.comes(sequence);
     }
-    assert_eq!(
-        scene.after(30_000),
-        "commit waits for resuming from #1 until host 30000; read #1 to #4"
-    );
+    assert_eq!(scene.after(30_000), "commit waits for resuming from #1 until host 30000; read #1 to #4");
     let told = scene.reads(1, 4);
-    assert!(
-        told.ends_with("deliver 3; commit applied 3; deliver 4; commit applied 4; read #1 to #4"),
-        "{told}"
-    );
+    assert!(told.ends_with("deliver 3; commit applied 3; deliver 4; commit applied 4; read #1 to #4"), "{told}");
     assert_eq!(scene.position(), 4);
 }
 
@@ -287,10 +242,7 @@ fn what_retention_took_is_named_in_the_commit_that_moves_s_past_it() {
     scene.after(1_000);
     scene.reload();
     scene.after(29_000);
-    assert_eq!(
-        scene.step(Input::PassStarted { gone_below: 2 }),
-        "commit lost Some((1, 1)) waits for resuming from #2 until host 30000"
-    );
+    assert_eq!(scene.step(Input::PassStarted { gone_below: 2 }), "commit lost Some((1, 1)) waits for resuming from #2 until host 30000");
 }
 
 // §5.2: the policies.
@@ -311,10 +263,7 @@ fn held_bytes_past_their_bound_shed_the_entity_that_holds_most() {
     let mut scene = scene(|_| {});
     scene.comes(2);
     scene.comes(3);
-    assert_eq!(
-        scene.step(Input::Shed),
-        "commit waits for gap from #1 until stream 30000; close #1; close #2"
-    );
+    assert_eq!(scene.step(Input::Shed), "commit waits for gap from #1 until stream 30000; close #1; close #2");
     assert_eq!(scene.sequencer.held(), (0, 0));
     let told = "commit waits for resuming from #1 until host 0; close #3; deliver 1; commit applied 1; read #1 to #2";
     assert_eq!(scene.comes(1), told);
@@ -324,10 +273,7 @@ fn held_bytes_past_their_bound_shed_the_entity_that_holds_most() {
 fn a_gap_never_gives_up_because_the_host_was_behind() {
     let mut scene = scene(|policy| policy.gap_then = GapThen::Skip);
     scene.comes(2);
-    assert_eq!(
-        scene.after_host(1_000_000),
-        "commit waits for gap from #1 until stream 30000; close #1"
-    );
+    assert_eq!(scene.after_host(1_000_000), "commit waits for gap from #1 until stream 30000; close #1");
     assert_eq!(scene.position(), 0);
 }
 
@@ -369,10 +315,7 @@ fn more_late_events_than_fit_wait_and_are_not_given_up() {
     for sequence in 1..4 {
         scene.comes(sequence);
     }
-    assert_eq!(
-        scene.comes(4),
-        "commit waits for overflow from #2 until host 30000; close #2; close #3; close #4; close #5"
-    );
+    assert_eq!(scene.comes(4), "commit waits for overflow from #2 until host 30000; close #2; close #3; close #4; close #5");
 }
 
 #[test]
@@ -415,10 +358,7 @@ fn ranges_above_the_position_never_fold_and_when_full_the_entity_parks() {
     let mut scene = scene(|policy| (policy.gap_then, policy.ranges_max) = (GapThen::DeadLetter, 1));
     scene.comes(3);
     scene.comes(5);
-    assert_eq!(
-        scene.after(30_000),
-        "commit dead 3 gap; commit waits for ranges-full from #2 parked; close #2"
-    );
+    assert_eq!(scene.after(30_000), "commit dead 3 gap; commit waits for ranges-full from #2 parked; close #2");
 }
 
 #[test]
@@ -427,27 +367,17 @@ fn a_parked_gap_goes_on_when_the_missing_event_comes() {
     scene.comes(2);
     assert_eq!(scene.after(30_000), "commit waits for gap from #1 parked; close #1");
     assert_eq!(scene.after(1_000_000), "");
-    assert!(
-        scene
-            .comes(1)
-            .ends_with("deliver 1; commit applied 1; deliver 2; commit applied 2 free")
-    );
+    assert!(scene.comes(1).ends_with("deliver 1; commit applied 1; deliver 2; commit applied 2 free"));
 }
 
 #[test]
 fn stop_by_gap_leaves_the_entity_waiting_with_its_alarm_so_that_a_restart_tries_again() {
     let mut scene = scene(|policy| policy.gap_then = GapThen::Stop);
     scene.comes(2);
-    assert_eq!(
-        scene.after(30_000),
-        "commit waits for gap from #1 until stream 30000; close #1; stop"
-    );
+    assert_eq!(scene.after(30_000), "commit waits for gap from #1 until stream 30000; close #1; stop");
     assert_eq!(scene.comes(3), "");
     scene.restart(1);
-    assert_eq!(
-        scene.step(Input::Tick),
-        "commit waits for resuming from #1 until host 30000; read #1 to #1"
-    );
+    assert_eq!(scene.step(Input::Tick), "commit waits for resuming from #1 until host 30000; read #1 to #1");
     assert!(scene.reads(1, 1).ends_with("stop"));
 }
 
@@ -472,10 +402,7 @@ fn first_any_is_a_gap_that_gives_up_at_the_lowest_seen_whatever_then_says() {
 #[test]
 fn no_arrival_fills_the_gap_below_the_first_event_seen_before_the_wait_is_over() {
     let mut scene = scene(|policy| policy.first = First::Any);
-    assert_eq!(
-        (scene.comes(1), scene.after(29_999)),
-        (String::new(), "commit waits for gap from #1 until stream 30000; close #1".into())
-    );
+    assert_eq!((scene.comes(1), scene.after(29_999)), (String::new(), "commit waits for gap from #1 until stream 30000; close #1".into()));
     assert_eq!(scene.after(1), "deliver 1; commit applied 1 free");
 }
 
@@ -516,10 +443,7 @@ fn the_first_event_of_a_higher_epoch_is_held_until_the_lower_ones_gap_closes() {
     scene.epoch(1);
     assert_eq!(scene.comes(1), "");
     scene.epoch(0);
-    assert_eq!(
-        scene.comes(2),
-        "deliver 2; commit applied 2; deliver 3; commit applied 3; deliver 1/1; commit applied 1/1"
-    );
+    assert_eq!(scene.comes(2), "deliver 2; commit applied 2; deliver 3; commit applied 3; deliver 1/1; commit applied 1/1");
     assert_eq!(scene.comes(4), "late; commit dead 4 late");
     assert_eq!(scene.comes(3), "close #6 duplicate");
 }
@@ -593,10 +517,7 @@ fn exhausted_retries_park_and_an_operator_resumes_or_skips() {
     assert_eq!(scene.resume(2), "elsewhere 1");
     assert_eq!(scene.resume(1), "commit waits for resuming from #1 until host 0; done; deliver 1");
     scene.fails(DeadReason::Trap);
-    assert_eq!(
-        scene.skip(1),
-        "commit waits for resuming from #1 until host 0; commit dead 1 skipped; done; deliver 2"
-    );
+    assert_eq!(scene.skip(1), "commit waits for resuming from #1 until host 0; commit dead 1 skipped; done; deliver 2");
 }
 
 #[test]
@@ -639,10 +560,7 @@ fn an_operator_gives_up_what_is_missing() {
     let mut scene = scene(|_| {});
     scene.comes(3);
     scene.after(1_000);
-    assert_eq!(
-        scene.skip(1),
-        "commit waits for resuming from #1 until host 1000; commit; done; deliver 3; commit applied 3 free"
-    );
+    assert_eq!(scene.skip(1), "commit waits for resuming from #1 until host 1000; commit; done; deliver 3; commit applied 3 free");
 }
 
 #[test]
@@ -661,10 +579,7 @@ fn a_catch_up_that_breaks_off_does_not_unpark() {
 fn outputs_that_cannot_be_published_make_the_entity_wait_and_let_its_messages_close() {
     let mut scene = scene(|_| {});
     scene.comes(1);
-    assert_eq!(
-        scene.step(Input::OutputsBlocked),
-        "commit waits for output-unavailable from #2 until host 0"
-    );
+    assert_eq!(scene.step(Input::OutputsBlocked), "commit waits for output-unavailable from #2 until host 0");
     assert_eq!(scene.comes(2), "close #2");
     assert_eq!(scene.step(Input::OutputsFree), "deliver 2; commit applied 2 free");
 }
@@ -673,9 +588,6 @@ fn outputs_that_cannot_be_published_make_the_entity_wait_and_let_its_messages_cl
 fn an_output_refused_for_good_parks() {
     let mut scene = scene(|_| {});
     scene.comes(1);
-    assert_eq!(
-        scene.step(Input::OutputsRefused),
-        "commit waits for output-undeliverable from #2 parked"
-    );
+    assert_eq!(scene.step(Input::OutputsRefused), "commit waits for output-undeliverable from #2 parked");
     assert_eq!(scene.comes(2), "close #2");
 }

@@ -63,19 +63,8 @@ impl Scene {
     pub(crate) fn comes_as(&mut self, sequence: u64, id: u64, payload: u64) -> String {
         let stream_sequence = self.next;
         self.next += 1;
-        let place = Place {
-            epoch: self.epoch,
-            sequence,
-        };
-        let arrival = Arrival {
-            ticket: stream_sequence,
-            place,
-            stream_sequence,
-            id,
-            payload,
-            time: self.now.stream,
-            bytes: 1,
-        };
+        let place = Place { epoch: self.epoch, sequence };
+        let arrival = Arrival { ticket: stream_sequence, place, stream_sequence, id, payload, time: self.now.stream, bytes: 1 };
         self.events.insert(stream_sequence, arrival.clone());
         self.step(Input::Arrived(arrival))
     }
@@ -120,10 +109,7 @@ impl Scene {
     }
 
     pub(crate) fn fails(&mut self, reason: DeadReason) -> String {
-        self.step(Input::Failed(Failure {
-            reason,
-            error: String::from("no"),
-        }))
+        self.step(Input::Failed(Failure { reason, error: String::from("no") }))
     }
 
     pub(crate) fn committed(&mut self) -> String {
@@ -164,21 +150,11 @@ impl Scene {
     }
 
     pub(crate) fn resume(&mut self, sequence: u64) -> String {
-        self.step(Input::Operator(Operator::Resume {
-            place: Place {
-                epoch: self.epoch,
-                sequence,
-            },
-        }))
+        self.step(Input::Operator(Operator::Resume { place: Place { epoch: self.epoch, sequence } }))
     }
 
     pub(crate) fn skip(&mut self, sequence: u64) -> String {
-        self.step(Input::Operator(Operator::Skip {
-            place: Place {
-                epoch: self.epoch,
-                sequence,
-            },
-        }))
+        self.step(Input::Operator(Operator::Skip { place: Place { epoch: self.epoch, sequence } }))
     }
 
     /// The entity leaves memory (or the host stops with everything closed) and is loaded again.
@@ -204,21 +180,13 @@ impl Scene {
 
     fn sequence(&self, ticket: u64) -> String {
         let place = self.events[&ticket].place;
-        if place.epoch == 0 {
-            place.sequence.to_string()
-        } else {
-            format!("{}/{}", place.epoch, place.sequence)
-        }
+        if place.epoch == 0 { place.sequence.to_string() } else { format!("{}/{}", place.epoch, place.sequence) }
     }
 
     fn tell(&self, effect: &Effect<u64>) -> String {
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
-                let attempt = if *attempt > 1 {
-                    format!(" attempt {attempt}")
-                } else {
-                    String::new()
-                };
+                let attempt = if *attempt > 1 { format!(" attempt {attempt}") } else { String::new() };
                 format!("deliver {}{attempt}{}", self.sequence(*ticket), if *late { " late" } else { "" })
             }
             Effect::Commit(change) => self.tell_change(change),

@@ -102,10 +102,7 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now {
-            host: self.host,
-            stream: self.stream_time,
-        }
+        Now { host: self.host, stream: self.stream_time }
     }
 
     /// The last message the shard has taken.
@@ -146,24 +143,14 @@ impl World {
         assert!(!status.sentence().is_empty());
         assert!(sequencer.held().0 <= self.policy.held_max, "held {}", sequencer.held().0);
         assert!(status.queued <= self.policy.queue_max, "queued {}", status.queued);
-        assert_eq!(
-            sequencer.running(),
-            matches!(status.head, Head::Running(_)) || (status.head == Head::Stopped && sequencer.running())
-        );
+        assert_eq!(sequencer.running(), matches!(status.head, Head::Running(_)) || (status.head == Head::Stopped && sequencer.running()));
         let count = effects.len();
-        assert!(
-            count <= 4 * (self.policy.held_max + self.policy.queue_max) + 20,
-            "a storm of {count} effects"
-        );
+        assert!(count <= 4 * (self.policy.held_max + self.policy.queue_max) + 20, "a storm of {count} effects");
         for effect in effects.drain(..) {
             self.perform(effect);
         }
         self.effects = effects;
-        assert_eq!(
-            self.sequencer.as_ref().unwrap().running(),
-            self.running.is_some(),
-            "what runs is what was delivered"
-        );
+        assert_eq!(self.sequencer.as_ref().unwrap().running(), self.running.is_some(), "what runs is what was delivered");
         count
     }
 
@@ -174,19 +161,11 @@ impl World {
                 assert!(self.running.is_none(), "two deliveries at once");
                 assert!(self.stopped.is_none(), "a delivery after the stop");
                 let place = message(&self.plan, ticket).place;
-                let again = self
-                    .ledger
-                    .applied
-                    .iter()
-                    .any(|(applied, _)| message(&self.plan, *applied).place == place);
+                let again = self.ledger.applied.iter().any(|(applied, _)| message(&self.plan, *applied).place == place);
                 assert!(!again, "delivered although applied: {place:?}");
                 let failed = self.fails_seen.get(&ticket).copied().unwrap_or(0);
                 assert!(attempt >= 1 && attempt <= failed + 1, "attempt {attempt} after {failed} failures");
-                assert!(
-                    attempt as usize <= self.policy.retry.len() + 1,
-                    "attempt {attempt} of {}",
-                    self.policy.retry.len() + 1
-                );
+                assert!(attempt as usize <= self.policy.retry.len() + 1, "attempt {attempt} of {}", self.policy.retry.len() + 1);
                 self.running = Some((ticket, attempt, late));
                 self.deliveries.push((ticket, attempt, late));
             }
@@ -203,11 +182,7 @@ impl World {
                 assert!(from <= to, "an empty catch-up {from}..{to}");
                 assert!(to <= self.taken(), "a catch-up beyond what was read");
                 self.catch_ups += 1;
-                self.pass = Some(PassReader {
-                    cursor: from - 1,
-                    to,
-                    started: false,
-                });
+                self.pass = Some(PassReader { cursor: from - 1, to, started: false });
             }
             Effect::ExtendCatchUp { to } => {
                 let pass = self.ended.take().expect("nothing to extend");
@@ -235,10 +210,7 @@ impl World {
 
     /// The first published message at or above a stream sequence.
     fn at_or_above(&self, stream_sequence: u64) -> Option<Message> {
-        let at = self
-            .plan
-            .messages
-            .partition_point(|message| message.stream_sequence < stream_sequence);
+        let at = self.plan.messages.partition_point(|message| message.stream_sequence < stream_sequence);
         self.plan.messages[..self.published].get(at).copied()
     }
 
@@ -297,11 +269,7 @@ impl World {
             None => {}
         }
         let watermark = self.opened.first().map_or(self.next_read - 1, |open| open - 1);
-        assert!(
-            watermark >= self.ledger.watermark,
-            "the watermark fell from {} to {watermark}",
-            self.ledger.watermark
-        );
+        assert!(watermark >= self.ledger.watermark, "the watermark fell from {} to {watermark}", self.ledger.watermark);
         self.ledger.watermark = watermark;
         self.ledger.check(&self.plan);
         true
@@ -325,19 +293,12 @@ impl World {
             return true;
         }
         let script = *message(&self.plan, ticket);
-        let failure = if attempt <= script.fails {
-            Some(script.fail_with)
-        } else {
-            script.reject.then_some(DeadReason::Rejected)
-        };
+        let failure = if attempt <= script.fails { Some(script.fail_with) } else { script.reject.then_some(DeadReason::Rejected) };
         match failure {
             Some(reason) => {
                 let seen = self.fails_seen.entry(ticket).or_insert(0);
                 *seen = attempt.max(*seen);
-                self.step(Input::Failed(Failure {
-                    reason,
-                    error: String::from("scripted"),
-                }))
+                self.step(Input::Failed(Failure { reason, error: String::from("scripted") }))
             }
             None => self.step(Input::Applied),
         };
@@ -395,11 +356,7 @@ impl World {
     pub(crate) fn tick(&mut self) -> bool {
         let now = self.now();
         if self.sequencer.is_none() {
-            let rings = self
-                .ledger
-                .waiting
-                .and_then(|waiting| waiting.alarm)
-                .is_some_and(|alarm| alarm.rung(now));
+            let rings = self.ledger.waiting.and_then(|waiting| waiting.alarm).is_some_and(|alarm| alarm.rung(now));
             if !rings {
                 return false;
             }
@@ -444,10 +401,7 @@ impl World {
             return false;
         }
         assert!(self.running.is_none() && self.pass.is_none() && self.acks == 0);
-        assert!(
-            !self.store.iter().any(|item| matches!(item, Item::Commit(..))),
-            "left with a commit in flight"
-        );
+        assert!(!self.store.iter().any(|item| matches!(item, Item::Commit(..))), "left with a commit in flight");
         self.note(|| String::from("leave"));
         self.sequencer = None;
         self.blocked = false;
@@ -496,10 +450,7 @@ impl World {
             Head::Running(place) | Head::Missing(place) | Head::Retrying { place, .. } => place,
             _ => {
                 // Ask with a wrong place: the answer names the right one.
-                let nowhere = Place {
-                    epoch: u64::MAX,
-                    sequence: u64::MAX,
-                };
+                let nowhere = Place { epoch: u64::MAX, sequence: u64::MAX };
                 self.step(Input::Operator(Operator::Resume { place: nowhere }));
                 match self.answers.last() {
                     Some(Answer::Elsewhere { head }) => *head,
@@ -557,11 +508,7 @@ impl World {
             self.step(Input::Shed);
         }
         if self.dice.once_in(faults.outputs) {
-            let input = if self.blocked || self.dice.once_in(3) {
-                Input::OutputsFree
-            } else {
-                Input::OutputsBlocked
-            };
+            let input = if self.blocked || self.dice.once_in(3) { Input::OutputsFree } else { Input::OutputsBlocked };
             self.outputs(input);
         }
         if self.dice.once_in(faults.refused) {
@@ -619,11 +566,7 @@ impl World {
             idle += 1;
             if idle > 40 {
                 let storm = self.catch_ups - catch_ups;
-                assert!(
-                    storm <= 20 + 4 * self.plan.messages.len() as u64,
-                    "{storm} catch-ups for {} messages",
-                    self.plan.messages.len()
-                );
+                assert!(storm <= 20 + 4 * self.plan.messages.len() as u64, "{storm} catch-ups for {} messages", self.plan.messages.len());
                 return true;
             }
             self.pass_time(100_000);

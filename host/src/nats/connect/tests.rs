@@ -59,7 +59,10 @@ async fn a_broker_that_is_away_is_waited_for_and_secrets_are_read_again() {
     server.kill();
     server.up_with(&["--user", "u", "--pass", "second"]);
     let mut again = connection.watch();
-    tokio::time::timeout(Duration::from_secs(20), again.wait_for(|generation| *generation == 2)).await.expect("reconnects in time").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), again.wait_for(|generation| *generation == 2))
+        .await
+        .expect("reconnects in time")
+        .unwrap();
     testing::stream(&connection, "S", &["s.>"], serde_json::json!({})).await;
 
     std::fs::write(&password, "wrong\n").unwrap();

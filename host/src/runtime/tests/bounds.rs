@@ -16,16 +16,8 @@ async fn memory_is_bounded_and_named() {
     assert_eq!(told(&handler, r#"{"do": "ask-for-memory", "mib": 1}"#).await, "granted");
     // Nor is an earlier refusal the reason of a later trap.
     let mut instance = handler.instantiate().await.unwrap();
-    instance
-        .call(call("e", 1, r#"{"do": "ask-for-memory", "mib": 8}"#, State::new()))
-        .await
-        .result
-        .unwrap();
-    let trap = instance
-        .call(call("e", 2, r#"{"do": "trap"}"#, State::new()))
-        .await
-        .result
-        .unwrap_err();
+    instance.call(call("e", 1, r#"{"do": "ask-for-memory", "mib": 8}"#, State::new())).await.result.unwrap();
+    let trap = instance.call(call("e", 2, r#"{"do": "trap"}"#, State::new())).await.result.unwrap_err();
     assert_eq!(trap.kind, FailureKind::Trap);
 }
 
@@ -51,20 +43,8 @@ async fn outputs_are_checked_as_they_are_emitted() {
         assert!(refused.backtrace.is_some(), "it says where in the component");
     }
     let effects = once(&misbehave(), emit("out.e", "A", "b")).await.result.unwrap();
-    assert_eq!(
-        effects.outputs[0].headers,
-        vec![Header {
-            name: "A".into(),
-            value: "b".into()
-        }]
-    );
-    let silent = load(
-        "misbehave",
-        HandlerConfig {
-            outputs: Vec::new(),
-            ..config()
-        },
-    );
+    assert_eq!(effects.outputs[0].headers, vec![Header { name: "A".into(), value: "b".into() }]);
+    let silent = load("misbehave", HandlerConfig { outputs: Vec::new(), ..config() });
     assert_eq!(failure(&silent, "echo").await.kind, FailureKind::OutputRefused);
 }
 
@@ -83,48 +63,28 @@ async fn amounts_are_bounded_and_named() {
         (r#"{"do": "fill", "keys": 10, "bytes": 900}"#, "state-max = 5000"),
         // More than the host takes over in one call at all.
         (r#"{"do": "set", "key": "k", "bytes": 8000000}"#, "to the host in one call"),
-        (
-            r#"{"do": "emit", "subject": "out.e", "headers": [], "bytes": 8000000}"#,
-            "to the host in one call",
-        ),
+        (r#"{"do": "emit", "subject": "out.e", "headers": [], "bytes": 8000000}"#, "to the host in one call"),
     ] {
         let large = failure(&small, payload).await;
         assert_eq!(large.kind, FailureKind::TooLarge, "{large}");
         assert!(large.message.contains(name), "{large}");
     }
-    assert_eq!(
-        once(&small, r#"{"do": "flood", "count": 10, "bytes": 1000}"#)
-            .await
-            .result
-            .unwrap()
-            .outputs
-            .len(),
-        10
-    );
+    assert_eq!(once(&small, r#"{"do": "flood", "count": 10, "bytes": 1000}"#).await.result.unwrap().outputs.len(), 10);
 }
 
 #[tokio::test]
 async fn state_is_read_as_it_was_written() {
     let handler = misbehave();
     let mut instance = handler.instantiate().await.unwrap();
-    let state: State = ["a", "b1", "b2", "b3", "c"]
-        .into_iter()
-        .map(|key| (key.to_owned(), bytes("xyz")))
-        .collect();
+    let state: State = ["a", "b1", "b2", "b3", "c"].into_iter().map(|key| (key.to_owned(), bytes("xyz"))).collect();
     let mut run = async |payload: &str| {
         let effects = instance.call(call("e", 1, payload, state.clone())).await.result.unwrap();
         (effects.writes, String::from_utf8(effects.outputs[0].payload.to_vec()).unwrap())
     };
     assert_eq!(run(r#"{"do": "get", "key": "a"}"#).await, (vec![], "3".into()));
     assert_eq!(run(r#"{"do": "get", "key": "z"}"#).await, (vec![], "null".into()));
-    assert_eq!(
-        run(r#"{"do": "keys", "prefix": "b", "after": "b1", "max": 5}"#).await.1,
-        r#"["b2","b3"]"#
-    );
-    assert_eq!(
-        run(r#"{"do": "keys", "prefix": "", "after": null, "max": 2}"#).await.1,
-        r#"["a","b1"]"#
-    );
+    assert_eq!(run(r#"{"do": "keys", "prefix": "b", "after": "b1", "max": 5}"#).await.1, r#"["b2","b3"]"#);
+    assert_eq!(run(r#"{"do": "keys", "prefix": "", "after": null, "max": 2}"#).await.1, r#"["a","b1"]"#);
     let deleted = run(r#"{"do": "delete", "key": "b2"}"#).await.0;
     assert_eq!(deleted, vec![("b2".to_owned(), None), ("count".to_owned(), Some(bytes("1")))]);
 }

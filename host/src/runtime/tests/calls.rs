@@ -5,29 +5,16 @@ use super::*;
 #[tokio::test]
 async fn echo_sends_on_and_counts() {
     let echo = load("echo", config());
-    assert_eq!(
-        (echo.digest().len(), &**echo.name(), echo.isolation()),
-        (64, "test", Isolation::Shared)
-    );
+    assert_eq!((echo.digest().len(), &**echo.name(), echo.isolation()), (64, "test", Isolation::Shared));
     let mut instance = echo.instantiate().await.unwrap();
     let mut state = State::new();
     for sequence in 1..=3 {
         let returned = instance.call(call("N-1.x", sequence, "payload", state)).await;
         let effects = returned.result.unwrap();
         assert_eq!(effects.writes, vec![("count".to_owned(), Some(bytes(&sequence.to_string())))]);
-        let header = |name: &str| Header {
-            name: name.into(),
-            value: sequence.to_string(),
-        };
+        let header = |name: &str| Header { name: name.into(), value: sequence.to_string() };
         let headers = vec![header("Echo-Sequence"), header("Echo-Count")];
-        assert_eq!(
-            effects.outputs,
-            vec![Emitted {
-                subject: "out.N-1=2Ex".into(),
-                headers,
-                payload: bytes("payload")
-            }]
-        );
+        assert_eq!(effects.outputs, vec![Emitted { subject: "out.N-1=2Ex".into(), headers, payload: bytes("payload") }]);
         state = effects.writes.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     }
     assert_eq!(instance.calls(), 3);
@@ -43,10 +30,7 @@ async fn the_event_arrives_whole() {
     });
     assert_eq!(seen, expected);
     assert_eq!(told(&misbehave(), r#"{"do": "config", "key": "to"}"#).await, "out");
-    assert_eq!(
-        told(&misbehave(), r#"{"do": "config", "key": "from"}"#).await,
-        serde_json::Value::Null
-    );
+    assert_eq!(told(&misbehave(), r#"{"do": "config", "key": "from"}"#).await, serde_json::Value::Null);
     let mut later = call("e", 1, r#"{"do": "delivery"}"#, State::new());
     (later.attempt, later.late, later.replay) = (3, true, true);
     let effects = misbehave().instantiate().await.unwrap().call(later).await.result.unwrap();
@@ -120,10 +104,7 @@ async fn time_set_aside_does_not_count() {
         }
     };
     assert_eq!(result.unwrap().outputs.len(), 1);
-    assert!(
-        aside > Duration::from_millis(500),
-        "the guest was too fast to show anything: {aside:?}"
-    );
+    assert!(aside > Duration::from_millis(500), "the guest was too fast to show anything: {aside:?}");
 }
 
 #[tokio::test]
@@ -146,11 +127,9 @@ async fn isolation_decides_what_an_instance_remembers() {
         let seen: serde_json::Value = serde_json::from_slice(&returned.result.ok()?.outputs[0].payload).unwrap();
         Some((seen["calls"].as_u64().unwrap(), seen["zero"].as_bool().unwrap()))
     };
-    for (isolation, second_of_same, first_of_other) in [
-        (Isolation::Run, Some((2, true)), None),
-        (Isolation::Event, None, None),
-        (Isolation::Shared, Some((2, true)), Some((3, true))),
-    ] {
+    for (isolation, second_of_same, first_of_other) in
+        [(Isolation::Run, Some((2, true)), None), (Isolation::Event, None, None), (Isolation::Shared, Some((2, true)), Some((3, true)))]
+    {
         let handler = load("misbehave", HandlerConfig { isolation, ..config() });
         let mut instance = handler.instantiate().await.unwrap();
         assert_eq!(spy(&mut instance, "a").await, Some((1, true)), "{isolation:?}");
@@ -166,11 +145,7 @@ async fn isolation_decides_what_an_instance_remembers() {
 
 #[tokio::test]
 async fn no_room_is_the_hosts_fault() {
-    let engine = Engine::new(&EngineConfig {
-        calls_max: 0,
-        ..EngineConfig::default()
-    })
-    .unwrap();
+    let engine = Engine::new(&EngineConfig { calls_max: 0, ..EngineConfig::default() }).unwrap();
     assert_eq!(engine.allocator(), "pooling");
     let handler = engine.load(&guest("echo"), config()).unwrap();
     let mut instances = Vec::new();
@@ -187,11 +162,7 @@ async fn no_room_is_the_hosts_fault() {
 
 #[tokio::test]
 async fn without_room_for_a_pool_instances_are_made_on_demand() {
-    let engine = Engine::new(&EngineConfig {
-        calls_max: 1 << 22,
-        ..EngineConfig::default()
-    })
-    .unwrap();
+    let engine = Engine::new(&EngineConfig { calls_max: 1 << 22, ..EngineConfig::default() }).unwrap();
     assert_eq!(engine.allocator(), "on-demand");
     let handler = engine.load(&guest("echo"), config()).unwrap();
     assert_eq!(once(&handler, "x").await.result.unwrap().outputs.len(), 1);
@@ -200,15 +171,10 @@ async fn without_room_for_a_pool_instances_are_made_on_demand() {
 #[tokio::test]
 async fn a_panic_of_the_host_is_contained() {
     let mut instance = misbehave().instantiate().await.unwrap();
-    let returned = instance
-        .call(call("e", 1, "host-panic", State::from([("a".to_owned(), bytes("b"))])))
-        .await;
+    let returned = instance.call(call("e", 1, "host-panic", State::from([("a".to_owned(), bytes("b"))]))).await;
     assert_eq!(returned.state.len(), 1);
     let failure = returned.result.unwrap_err();
-    assert_eq!(
-        (failure.kind, failure.message.as_str()),
-        (FailureKind::Trap, "host panicked in call")
-    );
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Trap, "host panicked in call"));
     assert!(!instance.usable());
     drop(instance);
     once(&misbehave(), "x").await.result.unwrap();
@@ -226,12 +192,7 @@ async fn the_same_events_give_the_same_bytes_whatever_shares_an_instance() {
         let mut instance = handler.instantiate().await.unwrap();
         let mut state = State::new();
         let mut all = Vec::new();
-        let payloads = [
-            "x",
-            r#"{"do": "fill", "keys": 5, "bytes": 3}"#,
-            r#"{"do": "delete", "key": "k00002"}"#,
-            r#"{"do": "event"}"#,
-        ];
+        let payloads = ["x", r#"{"do": "fill", "keys": 5, "bytes": 3}"#, r#"{"do": "delete", "key": "k00002"}"#, r#"{"do": "event"}"#];
         for (payload, sequence) in payloads.iter().cycle().zip(1..20) {
             let call = call("e", sequence, payload, state);
             if !instance.serves(&call.event.key) {

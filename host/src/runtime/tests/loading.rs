@@ -6,10 +6,7 @@ use super::*;
 fn what_cannot_be_run_is_refused_at_load() {
     let refused = |bytes: &[u8]| engine().load(bytes, config()).unwrap_err().to_string();
     let stranger = refused(&guest("stranger"));
-    assert!(
-        stranger.contains("stranger:network/sockets@0.1.0") && stranger.contains("`test`"),
-        "{stranger}"
-    );
+    assert!(stranger.contains("stranger:network/sockets@0.1.0") && stranger.contains("`test`"), "{stranger}");
     assert!(refused(b"hello").contains("not a WebAssembly module"));
     assert!(refused(b"").contains("not a WebAssembly module"));
     assert!(refused(b"\0asm\x01\0\0\0").contains("without a component type section"));
@@ -21,42 +18,22 @@ fn what_cannot_be_run_is_refused_at_load() {
     http.extend_from_slice(&[10, 26, 1, 0, 21]);
     http.extend_from_slice(b"wasi:http/types@0.2.0");
     http.extend_from_slice(&[5, 0]);
-    assert!(
-        refused(&http).contains("does not have: wasi:http/types@0.2.0"),
-        "{}",
-        refused(&http)
-    );
+    assert!(refused(&http).contains("does not have: wasi:http/types@0.2.0"), "{}", refused(&http));
     // A core module that imports `wasi_snapshot_preview1.fd_write`.
     let mut preview1 = b"\0asm\x01\0\0\0".to_vec();
     preview1.extend_from_slice(&[1, 4, 1, 0x60, 0, 0, 2, 35, 1, 22]);
     preview1.extend_from_slice(b"wasi_snapshot_preview1\x08fd_write\0\0");
-    assert!(
-        refused(&preview1).contains("preview 1 imports (wasi_snapshot_preview1)"),
-        "{}",
-        refused(&preview1)
-    );
+    assert!(refused(&preview1).contains("preview 1 imports (wasi_snapshot_preview1)"), "{}", refused(&preview1));
     let mut truncated = guest("echo");
     truncated.truncate(truncated.len() / 2);
     assert!(refused(&truncated).contains("not a WebAssembly module"));
 
     let mut small = config();
     small.limits.memory_max = 64 << 10;
-    assert!(
-        engine()
-            .load(&guest("echo"), small)
-            .unwrap_err()
-            .to_string()
-            .contains("memory-max = 65536")
-    );
+    assert!(engine().load(&guest("echo"), small).unwrap_err().to_string().contains("memory-max = 65536"));
     let mut big = config();
     big.limits.memory_max = 1 << 40;
-    assert!(
-        engine()
-            .load(&guest("echo"), big)
-            .unwrap_err()
-            .to_string()
-            .contains("memory-max is 1099511627776 bytes")
-    );
+    assert!(engine().load(&guest("echo"), big).unwrap_err().to_string().contains("memory-max is 1099511627776 bytes"));
 }
 
 #[tokio::test]
@@ -64,14 +41,7 @@ async fn the_cache_is_used_and_never_trusted() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("compiled");
-    let open = || {
-        Engine::new(&EngineConfig {
-            cache_dir: Some(dir.clone()),
-            calls_max: 1,
-            ..EngineConfig::default()
-        })
-        .unwrap()
-    };
+    let open = || Engine::new(&EngineConfig { cache_dir: Some(dir.clone()), calls_max: 1, ..EngineConfig::default() }).unwrap();
     let works = async |engine: &Engine| {
         let handler = engine.load(&guest("echo"), config()).unwrap();
         assert_eq!(once(&handler, "x").await.result.unwrap().outputs.len(), 1);

@@ -38,10 +38,7 @@ async fn wasi_guests_cannot_end_or_flood_the_host() {
     let logged = Logged::new();
     let handler = load("preview2", config());
     let exit = failure(&handler, "exit").await;
-    assert_eq!(
-        (exit.kind, exit.message.as_str()),
-        (FailureKind::Trap, "the component called exit(1)")
-    );
+    assert_eq!((exit.kind, exit.message.as_str()), (FailureKind::Trap, "the component called exit(1)"));
     let panic = failure(&handler, "panic").await;
     assert_eq!(panic.kind, FailureKind::Trap);
     assert!(logged.messages().iter().any(|line| line.contains("told to")));

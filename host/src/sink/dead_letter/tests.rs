@@ -114,7 +114,12 @@ fn no_nats_header_survives_under_its_own_name() {
 
 #[test]
 fn a_dead_letter_of_a_dead_letter_keeps_both_stories() {
-    let headers = [("Seriatim-Dead-Reason", "gap"), ("Seriatim-Dead-Nats-Msg-Id", "x"), ("Seriatim-Dead-Input-Reason", "trap"), ("seriatim-dead-error", "e")];
+    let headers = [
+        ("Seriatim-Dead-Reason", "gap"),
+        ("Seriatim-Dead-Nats-Msg-Id", "x"),
+        ("Seriatim-Dead-Input-Reason", "trap"),
+        ("seriatim-dead-error", "e"),
+    ];
     let message = message(&headers, b"");
     let built = build(&letter(Some(&message)), 1 << 20);
     assert_eq!(value(&built, "Seriatim-Dead-Reason"), Some("rejected"));
@@ -151,7 +156,9 @@ fn text_is_one_line_and_bounded() {
     let message = message(&[("X", "a\rb"), ("bad name", "1"), ("naïve", "2")], b"");
     let error = "first\nNats-Msg-Id: forged";
     let built = build(&DeadLetter { error, ..letter(Some(&message)) }, 1 << 20);
-    assert!(built.headers.iter().all(|(name, value)| !value.contains(['\r', '\n']) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')));
+    assert!(
+        built.headers.iter().all(|(name, value)| !value.contains(['\r', '\n']) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'))
+    );
     assert_eq!(value(&built, "Seriatim-Dead-Error"), Some("first\\nNats-Msg-Id: forged"));
     assert_eq!((value(&built, "X"), value(&built, "bad_name"), value(&built, "na_ve")), (Some("a\\rb"), Some("1"), Some("2")));
 }
@@ -184,5 +191,8 @@ fn a_loss_is_named_without_a_message() {
 #[test]
 fn reasons_are_the_documented_ones() {
     let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
-    assert_eq!(names.join(" "), "malformed gap late conflict rejected retries-exhausted trap timeout memory output-refused too-large lost skipped");
+    assert_eq!(
+        names.join(" "),
+        "malformed gap late conflict rejected retries-exhausted trap timeout memory output-refused too-large lost skipped"
+    );
 }

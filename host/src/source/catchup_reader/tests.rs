@@ -64,7 +64,8 @@ impl Running {
     async fn reached(&mut self) -> (Vec<u64>, u64) {
         let (mut sequences, mut first) = (Vec::new(), 0);
         loop {
-            let item = tokio::time::timeout(Duration::from_secs(20), self.items.recv()).await.expect("an item in time").expect("the pass runs");
+            let item =
+                tokio::time::timeout(Duration::from_secs(20), self.items.recv()).await.expect("an item in time").expect("the pass runs");
             match item {
                 CatchupItem::Opened { first_sequence } => first = first_sequence,
                 CatchupItem::Messages(messages) => sequences.extend(messages.iter().map(|message| message.stream_sequence)),

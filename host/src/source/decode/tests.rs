@@ -27,7 +27,13 @@ const SEQUENCE: (&str, &str) = ("Seriatim-Sequence", "7");
 
 #[test]
 fn a_full_message_gives_all_parts() {
-    let headers = [SEQUENCE, ("Seriatim-Id", "i-1"), ("Seriatim-Type", "departed"), ("Seriatim-Time", "2026-01-01T01:00:00.5+01:00"), ("Nats-Msg-Id", "other")];
+    let headers = [
+        SEQUENCE,
+        ("Seriatim-Id", "i-1"),
+        ("Seriatim-Type", "departed"),
+        ("Seriatim-Time", "2026-01-01T01:00:00.5+01:00"),
+        ("Nats-Msg-Id", "other"),
+    ];
     let event = decoder(|_| ()).decode(message("flights.N1", &headers, b"x")).unwrap();
     assert_eq!((&*event.key.pipeline, &*event.key.entity, event.epoch, event.sequence), ("flights", "N1", 0, 7));
     assert_eq!((event.id.as_str(), event.has_id, event.kind.as_str(), event.time), ("i-1", true, "departed", 1_767_225_600_500));
@@ -128,7 +134,10 @@ fn malformed_ids_and_times() {
     let broken = message("flights.N1", &[SEQUENCE, ("Seriatim-Id", "a\nb")], b"");
     assert!(refused(&plain, broken).reason.contains("control characters"));
     for time in ["yesterday", "2026-01-01", "2026-13-01T00:00:00Z", "1767225600"] {
-        assert!(refused(&plain, message("flights.N1", &[SEQUENCE, ("Seriatim-Time", time)], b"")).reason.contains("not RFC 3339"), "{time}");
+        assert!(
+            refused(&plain, message("flights.N1", &[SEQUENCE, ("Seriatim-Time", time)], b"")).reason.contains("not RFC 3339"),
+            "{time}"
+        );
     }
 }
 

@@ -155,7 +155,8 @@ async fn what_retention_removed_unread_is_named_once() {
     let purge = |keep_from: u64| {
         let connection = connection.clone();
         async move {
-            let _: serde_json::Value = api::call(&connection.client(), "STREAM.PURGE.S", &serde_json::json!({ "seq": keep_from })).await.unwrap();
+            let _: serde_json::Value =
+                api::call(&connection.client(), "STREAM.PURGE.S", &serde_json::json!({ "seq": keep_from })).await.unwrap();
         }
     };
     purge(11).await;
@@ -211,7 +212,12 @@ async fn messages_that_break_the_client_library_are_read_all_the_same() {
     let connection = server.connect().await;
     testing::stream(&connection, "S", &["s.>"], serde_json::json!({})).await;
     testing::publish(&connection, "s.a", "1").await;
-    let blocks = [&b"NATS/1.0\r\nA: \xff\r\n\r\n"[..], b"NATS/1.0\r\nA: x\ry\r\n\r\n", b"NATS/1.0\r\nbad name: 1\r\n\r\n", b"NATS/1.0\r\nnocolon\r\n\r\n"];
+    let blocks = [
+        &b"NATS/1.0\r\nA: \xff\r\n\r\n"[..],
+        b"NATS/1.0\r\nA: x\ry\r\n\r\n",
+        b"NATS/1.0\r\nbad name: 1\r\n\r\n",
+        b"NATS/1.0\r\nnocolon\r\n\r\n",
+    ];
     for block in blocks {
         testing::publish_raw(&server, "s.a", block, b"bad").await;
     }
@@ -302,7 +308,13 @@ async fn an_older_state_of_the_stream_ends_the_reader() {
     }
     let now = known(&connection, "S").await;
     let later = KnownStream { highest: 9, highest_time: 1, ..now.clone() };
-    assert!(matches!(start(&connection, config(later, &[], 10)).end().await, ReadError::Identity(identity::IdentityError::WentBack { .. })));
+    assert!(matches!(
+        start(&connection, config(later, &[], 10)).end().await,
+        ReadError::Identity(identity::IdentityError::WentBack { .. })
+    ));
     let other = KnownStream { highest: 3, highest_time: 1, ..now };
-    assert!(matches!(start(&connection, config(other, &[], 4)).end().await, ReadError::Identity(identity::IdentityError::OtherMessage { .. })));
+    assert!(matches!(
+        start(&connection, config(other, &[], 4)).end().await,
+        ReadError::Identity(identity::IdentityError::OtherMessage { .. })
+    ));
 }

@@ -12,41 +12,22 @@ fn batcher() -> Batcher {
 }
 
 fn change(pipeline: &str, entity: &str, closes: &[u64]) -> Box<Change> {
-    let key = EntityKey {
-        pipeline: pipeline.into(),
-        entity: entity.into(),
-    };
-    Box::new(Change {
-        closes: closes.to_vec(),
-        ..Change::new(key, 1, 0)
-    })
+    let key = EntityKey { pipeline: pipeline.into(), entity: entity.into() };
+    Box::new(Change { closes: closes.to_vec(), ..Change::new(key, 1, 0) })
 }
 
 fn reply(number: u64) -> Reply {
-    Reply {
-        shard: 0,
-        entity: 0,
-        number,
-    }
+    Reply { shard: 0, entity: 0, number }
 }
 
 fn opened(pipeline: usize, sequences: impl IntoIterator<Item = u64>) -> Entry {
     let messages: Vec<_> = sequences.into_iter().map(|sequence| (sequence, sequence * 10)).collect();
     let stream_time = messages.last().map_or(0, |message| message.1);
-    Entry::Opened {
-        pipeline,
-        messages,
-        stream_time,
-    }
+    Entry::Opened { pipeline, messages, stream_time }
 }
 
 fn watermarks(draft: &Draft) -> Vec<(&str, u64)> {
-    draft
-        .batch
-        .pipelines
-        .iter()
-        .map(|(name, progress)| (&**name, progress.watermark))
-        .collect()
+    draft.batch.pipelines.iter().map(|(name, progress)| (&**name, progress.watermark)).collect()
 }
 
 #[test]
@@ -57,12 +38,7 @@ fn opened_messages_are_no_reason_to_commit_but_are_written_along() {
     batcher.push(Entry::Change(change("q", "e", &[]), reply(1))).unwrap();
     assert_eq!(batcher.due(0), Due::Now);
     let draft = batcher.take(0);
-    let progress = Progress {
-        watermark: 0,
-        highest: 3,
-        highest_time: 30,
-        stream_time: 30,
-    };
+    let progress = Progress { watermark: 0, highest: 3, highest_time: 30, stream_time: 30 };
     assert_eq!(draft.progress, [(0, progress)]);
     assert_eq!(&*draft.batch.pipelines[0].0, "p");
 }
@@ -72,12 +48,7 @@ fn the_watermark_counts_the_closes_of_the_same_commit() {
     let mut batcher = batcher();
     batcher.push(opened(0, 1..=4)).unwrap();
     batcher.push(Entry::Change(change("p", "e", &[1, 3]), reply(1))).unwrap();
-    batcher
-        .push(Entry::Close {
-            pipeline: 0,
-            stream_sequence: 2,
-        })
-        .unwrap();
+    batcher.push(Entry::Close { pipeline: 0, stream_sequence: 2 }).unwrap();
     assert_eq!(watermarks(&batcher.take(0)), [("p", 3)]);
     batcher.push(Entry::Change(change("p", "e", &[4]), reply(2))).unwrap();
     assert_eq!(watermarks(&batcher.take(0)), [("p", 4)]);
@@ -87,28 +58,13 @@ fn the_watermark_counts_the_closes_of_the_same_commit() {
 fn closes_alone_are_written_once_a_second() {
     let mut batcher = batcher();
     batcher.push(opened(0, 1..=9)).unwrap();
-    batcher
-        .push(Entry::Close {
-            pipeline: 0,
-            stream_sequence: 1,
-        })
-        .unwrap();
+    batcher.push(Entry::Close { pipeline: 0, stream_sequence: 1 }).unwrap();
     assert_eq!(batcher.due(5), Due::Now, "nothing was written before");
     assert_eq!(watermarks(&batcher.take(5)), [("p", 1)]);
     assert_eq!(batcher.due(5), Due::Never);
-    batcher
-        .push(Entry::Close {
-            pipeline: 0,
-            stream_sequence: 3,
-        })
-        .unwrap();
+    batcher.push(Entry::Close { pipeline: 0, stream_sequence: 3 }).unwrap();
     assert_eq!(batcher.due(6), Due::Never, "the watermark did not move");
-    batcher
-        .push(Entry::Close {
-            pipeline: 0,
-            stream_sequence: 2,
-        })
-        .unwrap();
+    batcher.push(Entry::Close { pipeline: 0, stream_sequence: 2 }).unwrap();
     assert_eq!(batcher.due(6), Due::At(1005));
     assert_eq!(batcher.due(1004), Due::At(1005));
     assert_eq!(batcher.due(1005), Due::Now);
@@ -126,10 +82,7 @@ fn a_flush_or_a_stop_writes_everything_at_once() {
         batcher.push(if stop { Entry::Stop } else { Entry::Flush(answer) }).unwrap();
         assert_eq!((batcher.due(0), batcher.full()), (Due::Now, stop));
         let draft = batcher.take(0);
-        assert_eq!(
-            (watermarks(&draft), draft.ends(), draft.flushes.len()),
-            (vec![("q", 6)], stop, usize::from(!stop))
-        );
+        assert_eq!((watermarks(&draft), draft.ends(), draft.flushes.len()), (vec![("q", 6)], stop, usize::from(!stop)));
         let (answer, _answered) = oneshot::channel();
         batcher.push(Entry::Flush(answer)).unwrap();
         assert_eq!(batcher.due(0), Due::Now);
@@ -148,23 +101,13 @@ fn confirmations_are_written_at_once_and_marked() {
     assert_eq!((draft.prunes, draft.catches_up), (true, false));
     batcher.recycle(draft);
     let mut resuming = change("p", "e", &[]);
-    let waiting = Waiting {
-        from: 1,
-        reason: WaitReason::Resuming,
-        attempts: Attempts::default(),
-        alarm: None,
-        since: 0,
-    };
+    let waiting = Waiting { from: 1, reason: WaitReason::Resuming, attempts: Attempts::default(), alarm: None, since: 0 };
     resuming.patch.waiting = Some(Some(waiting));
     batcher.push(Entry::Change(resuming, reply(2))).unwrap();
     batcher.take(0);
     batcher.push(Entry::Change(change("p", "e", &[]), reply(3))).unwrap();
     let draft = batcher.take(0);
-    assert_eq!(
-        (draft.prunes, draft.catches_up, draft.replies),
-        (false, false, vec![reply(3)]),
-        "used memory carries nothing over"
-    );
+    assert_eq!((draft.prunes, draft.catches_up, draft.replies), (false, false, vec![reply(3)]), "used memory carries nothing over");
 }
 
 #[test]
@@ -179,91 +122,41 @@ fn a_draft_is_bounded_by_changes_and_by_bytes() {
     assert!(!batcher.full());
     let mut big = change("p", "e", &[]);
     let value = Some(Bytes::from(vec![0; COMMIT_BYTES_MAX]));
-    big.state.push(super::super::StateWrite {
-        handler: "h".into(),
-        key: "k".into(),
-        value,
-    });
+    big.state.push(super::super::StateWrite { handler: "h".into(), key: "k".into(), value });
     batcher.push(Entry::Change(big, reply(0))).unwrap();
     assert!(batcher.full());
 }
 
 #[test]
 fn what_was_read_before_a_restart_stays_the_highest() {
-    let durable = Progress {
-        watermark: 10,
-        highest: 50,
-        highest_time: 500,
-        stream_time: 700,
-    };
+    let durable = Progress { watermark: 10, highest: 50, highest_time: 500, stream_time: 700 };
     let mut batcher = Batcher::new(vec![("p".into(), durable)]);
     batcher.push(opened(0, [11, 12])).unwrap();
-    batcher
-        .push(Entry::Close {
-            pipeline: 0,
-            stream_sequence: 11,
-        })
-        .unwrap();
+    batcher.push(Entry::Close { pipeline: 0, stream_sequence: 11 }).unwrap();
     assert_eq!(batcher.take(0).progress, [(0, Progress { watermark: 11, ..durable })]);
     batcher.push(opened(0, [51])).unwrap();
     batcher.push(Entry::Stop).unwrap();
-    assert_eq!(
-        batcher.take(0).progress,
-        [(
-            0,
-            Progress {
-                watermark: 11,
-                highest: 51,
-                highest_time: 510,
-                stream_time: 700
-            }
-        )]
-    );
+    assert_eq!(batcher.take(0).progress, [(0, Progress { watermark: 11, highest: 51, highest_time: 510, stream_time: 700 })]);
 }
 
 #[test]
 fn a_record_takes_the_progress_of_its_commit() {
     let mut batcher = batcher();
     batcher.push(opened(0, [1])).unwrap();
-    let record = PipelineRecord {
-        generation: 4,
-        progress: Progress {
-            watermark: 99,
-            ..Progress::default()
-        },
-        ..PipelineRecord::default()
-    };
-    batcher
-        .push(Entry::PipelineRecord {
-            pipeline: 0,
-            record: Box::new(record),
-        })
-        .unwrap();
+    let record = PipelineRecord { generation: 4, progress: Progress { watermark: 99, ..Progress::default() }, ..PipelineRecord::default() };
+    batcher.push(Entry::PipelineRecord { pipeline: 0, record: Box::new(record) }).unwrap();
     assert_eq!(batcher.due(0), Due::Now);
     let draft = batcher.take(0);
     let (name, record) = &draft.batch.records[0];
-    assert_eq!(
-        (&**name, record.generation, record.progress.watermark, record.progress.highest),
-        ("p", 4, 0, 1)
-    );
+    assert_eq!((&**name, record.generation, record.progress.watermark, record.progress.highest), ("p", 4, 0, 1));
 }
 
 #[test]
 fn unknown_pipelines_are_an_error() {
     let mut batcher = batcher();
-    assert!(
-        batcher
-            .push(Entry::Close {
-                pipeline: 2,
-                stream_sequence: 1
-            })
-            .is_err()
-    );
+    assert!(batcher.push(Entry::Close { pipeline: 2, stream_sequence: 1 }).is_err());
     assert!(batcher.push(opened(9, [1])).is_err());
-    assert_eq!(
-        batcher.push(Entry::Change(change("r", "e", &[1]), reply(1))),
-        Err(UnknownPipeline("r".into()))
-    );
+    assert_eq!(batcher.push(Entry::Change(change("r", "e", &[1]), reply(1))), Err(UnknownPipeline("r".into())));
 }
 
 #[derive(Clone, Debug)]

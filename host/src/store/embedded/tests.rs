@@ -8,44 +8,21 @@ use seriatim_sequencer::{Attempts, Place, Slot, WaitReason};
 use std::fs;
 
 fn open(path: &Path) -> Result<Embedded, Error> {
-    Embedded::open(&Options {
-        path: path.into(),
-        cache_bytes: 1 << 20,
-    })
+    Embedded::open(&Options { path: path.into(), cache_bytes: 1 << 20 })
 }
 
 fn key(entity: &str) -> EntityKey {
-    EntityKey {
-        pipeline: "p".into(),
-        entity: entity.into(),
-    }
+    EntityKey { pipeline: "p".into(), entity: entity.into() }
 }
 
 fn full_change(entity: &str, count: u64) -> Change {
     let mut change = Change::new(key(entity), 8, 0);
     let place = Place { epoch: 0, sequence: count };
-    change.patch.slot = Some(Slot {
-        count,
-        position: place,
-        done_below: 0,
-        place,
-        id: 0,
-        payload: 0,
-    });
+    change.patch.slot = Some(Slot { count, position: place, done_below: 0, place, id: 0, payload: 0 });
     change.patch.extras = Some(Box::default());
-    let waiting = Waiting {
-        from: 3,
-        reason: WaitReason::Operator,
-        attempts: Attempts::default(),
-        alarm: None,
-        since: 0,
-    };
+    let waiting = Waiting { from: 3, reason: WaitReason::Operator, attempts: Attempts::default(), alarm: None, since: 0 };
     change.patch.waiting = Some(Some(waiting));
-    change.state = vec![StateWrite {
-        handler: "h".into(),
-        key: "count".into(),
-        value: Some(count.to_string().into()),
-    }];
+    change.state = vec![StateWrite { handler: "h".into(), key: "count".into(), value: Some(count.to_string().into()) }];
     change.outbox_add = vec![OutboxEntry {
         number: count,
         subject: "s".into(),
@@ -61,12 +38,7 @@ fn full_change(entity: &str, count: u64) -> Change {
 }
 
 fn commit(store: &Embedded, change: Change) {
-    store
-        .commit(&Batch {
-            changes: vec![change],
-            ..Batch::default()
-        })
-        .unwrap();
+    store.commit(&Batch { changes: vec![change], ..Batch::default() }).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -113,27 +85,15 @@ fn a_batch_that_was_cut_off_is_absent_as_a_whole() {
     let store = open(place.path()).unwrap();
     commit(&store, full_change("e", 1));
     let journal = |path: &Path| {
-        let mut journals: Vec<_> = fs::read_dir(path.join("data"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut journals: Vec<_> = fs::read_dir(path.join("data")).unwrap().map(|entry| entry.unwrap().path()).collect();
         journals.retain(|path| path.extension().is_some_and(|extension| extension == "jnl"));
         assert_eq!(journals.len(), 1);
         journals.remove(0)
     };
     let length = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let before = length(&fs::read(journal(place.path())).unwrap());
-    let mut batch = Batch {
-        changes: vec![full_change("e", 2), full_change("f", 1)],
-        ..Batch::default()
-    };
-    batch.pipelines.push((
-        "p".into(),
-        Progress {
-            watermark: 9,
-            ..Progress::default()
-        },
-    ));
+    let mut batch = Batch { changes: vec![full_change("e", 2), full_change("f", 1)], ..Batch::default() };
+    batch.pipelines.push(("p".into(), Progress { watermark: 9, ..Progress::default() }));
     batch.records.push(("p".into(), PipelineRecord::default()));
     store.commit(&batch).unwrap();
     let after = length(&fs::read(journal(place.path())).unwrap());
@@ -187,9 +147,7 @@ fn a_record_that_cannot_be_read_is_not_a_new_one() {
         for bytes in [vec![], vec![9, 1, 2], vec![0, 0xc1]] {
             keyspace.insert(at.clone(), bytes).unwrap();
             let error = store.load(&key("e")).unwrap_err();
-            let Error::Record { pipeline, entity, what } = &error else {
-                panic!("{error}")
-            };
+            let Error::Record { pipeline, entity, what } = &error else { panic!("{error}") };
             assert_eq!((pipeline.as_str(), entity.as_str()), ("p", "e"));
             assert!(what.contains(part), "{what}");
             assert_eq!(store.load_waiting(&key("e")).unwrap().map(|waiting| waiting.from), Some(3));
@@ -201,18 +159,9 @@ fn a_record_that_cannot_be_read_is_not_a_new_one() {
     store.load(&key("e")).unwrap();
     store.engine.records.insert(prefix.waiting(), [7]).unwrap();
     let error = store.load_waiting(&key("e")).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("waiting has version 7, this seriatim reads up to version 1"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("waiting has version 7, this seriatim reads up to version 1"), "{error}");
     assert!(matches!(store.load(&key("e")), Err(Error::Record { .. })));
-    assert_eq!(
-        store.owing("p", None, 9).unwrap().len(),
-        2,
-        "it is still woken, so that it parks and is seen"
-    );
+    assert_eq!(store.owing("p", None, 9).unwrap().len(), 2, "it is still woken, so that it parks and is seen");
     let strange = [prefix.bytes(), &[99]].concat();
     commit(&store, full_change("e", 1));
     store.engine.records.insert(strange, "x").unwrap();
@@ -242,15 +191,8 @@ fn names_that_do_not_fit_are_refused_before_anything_is_written() {
     let place = tempfile::tempdir().unwrap();
     let store = open(place.path()).unwrap();
     let mut bad = full_change("f", 1);
-    bad.state.push(StateWrite {
-        handler: "h".into(),
-        key: "k".repeat(70_000),
-        value: None,
-    });
-    let batch = Batch {
-        changes: vec![full_change("e", 1), bad],
-        ..Batch::default()
-    };
+    bad.state.push(StateWrite { handler: "h".into(), key: "k".repeat(70_000), value: None });
+    let batch = Batch { changes: vec![full_change("e", 1), bad], ..Batch::default() };
     assert!(matches!(store.commit(&batch), Err(Error::TooLong { .. })));
     assert_eq!(store.load(&key("e")).unwrap(), Loaded::default());
     commit(&store, full_change("e", 1));
@@ -262,16 +204,8 @@ fn after_a_failed_write_nothing_is_written() {
     let store = open(place.path()).unwrap();
     commit(&store, full_change("e", 1));
     store.broken.set("the disk is gone".into()).unwrap();
-    let error = store
-        .commit(&Batch {
-            changes: vec![full_change("e", 2)],
-            ..Batch::default()
-        })
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Poisoned { reason } if reason == "the disk is gone"),
-        "{error}"
-    );
+    let error = store.commit(&Batch { changes: vec![full_change("e", 2)], ..Batch::default() }).unwrap_err();
+    assert!(matches!(&error, Error::Poisoned { reason } if reason == "the disk is gone"), "{error}");
     assert!(matches!(store.raise_run(), Err(Error::Poisoned { .. })));
     assert_eq!(store.load(&key("e")).unwrap().outbox.len(), 1);
 }

@@ -15,10 +15,7 @@ fn slot() -> Dated<RingSlot> {
         id: u64::MAX,
         payload: 0x0123_4567_89ab_cdef,
     };
-    Dated {
-        generation: 2,
-        value: RingSlot { slot, ring: 64 },
-    }
+    Dated { generation: 2, value: RingSlot { slot, ring: 64 } }
 }
 
 fn extras() -> Dated<Extras> {
@@ -28,27 +25,16 @@ fn extras() -> Dated<Extras> {
         floor: Place { epoch: 0, sequence: 4 },
         floor_through: 16,
         past: vec![Place { epoch: 0, sequence: 3 }],
-        given_up: vec![Range {
-            first: Place { epoch: 0, sequence: 11 },
-            last: 12,
-        }],
+        given_up: vec![Range { first: Place { epoch: 0, sequence: 11 }, last: 12 }],
         fates: vec![18, 300],
     };
     Dated { generation: 0, value }
 }
 
 fn waiting() -> Dated<Waiting> {
-    let attempts = Attempts {
-        stream_sequence: 99,
-        count: 3,
-    };
-    let value = Waiting {
-        from: 98,
-        reason: WaitReason::Retry,
-        attempts,
-        alarm: Some(Alarm::Host(1_700_000_000_000)),
-        since: 1_699_999_999_000,
-    };
+    let attempts = Attempts { stream_sequence: 99, count: 3 };
+    let value =
+        Waiting { from: 98, reason: WaitReason::Retry, attempts, alarm: Some(Alarm::Host(1_700_000_000_000)), since: 1_699_999_999_000 };
     Dated { generation: 1, value }
 }
 
@@ -59,12 +45,7 @@ fn outbox() -> OutboxEntry {
         headers: vec![("Seriatim-Entity".into(), "N1".into())],
         payload: Bytes::from_static(&[0, 255, 1]),
         message_id: "flights:0:0:N1:12:rotation:0".into(),
-        mark: Mark {
-            stream: "ROTATION".into(),
-            created: -1,
-            last_sequence: 77,
-            sent_after: 1_700_000_000_000,
-        },
+        mark: Mark { stream: "ROTATION".into(), created: -1, last_sequence: 77, sent_after: 1_700_000_000_000 },
         dead: true,
         cause: "rotation".into(),
     }
@@ -80,18 +61,8 @@ fn pipeline() -> PipelineRecord {
         first_sequence: "1".into(),
         stream: "FLIGHTS".into(),
     };
-    let stream = StreamIdentity {
-        name: "FLIGHTS".into(),
-        created: 1_700_000_000_123_456_789,
-    };
-    PipelineRecord {
-        generation: 1,
-        progress: Progress::default(),
-        meaning,
-        stream,
-        generations: vec![(0, 1), (1, 500)],
-            forgotten: false,
-        }
+    let stream = StreamIdentity { name: "FLIGHTS".into(), created: 1_700_000_000_123_456_789 };
+    PipelineRecord { generation: 1, progress: Progress::default(), meaning, stream, generations: vec![(0, 1), (1, 500)], forgotten: false }
 }
 
 /// All of them. A new reason does not compile until it stands in `is_listed`; then add it here and to the fixture.
@@ -146,76 +117,28 @@ fn values() -> Vec<(String, Vec<u8>)> {
     let mut values = vec![
         ("slot".to_string(), slot().encode()),
         ("extras".into(), extras().encode()),
-        (
-            "extras-empty".into(),
-            Dated {
-                generation: 0,
-                value: Extras::default(),
-            }
-            .encode(),
-        ),
+        ("extras-empty".into(), Dated { generation: 0, value: Extras::default() }.encode()),
         ("waiting".into(), waiting().encode()),
         ("outbox".into(), outbox().encode()),
         ("state".into(), Bytes::from_static(b"\x00{}").encode()),
-        (
-            "progress".into(),
-            Progress {
-                watermark: 1,
-                highest: 2,
-                highest_time: 3,
-                stream_time: 4,
-            }
-            .encode(),
-        ),
+        ("progress".into(), Progress { watermark: 1, highest: 2, highest_time: 3, stream_time: 4 }.encode()),
         ("pipeline".into(), pipeline().encode()),
-        (
-            "store".into(),
-            StoreRecord {
-                store_id: "k3Jx0".into(),
-                run: 4,
-                created: 1_700_000_000_000,
-            }
-            .encode(),
-        ),
+        ("store".into(), StoreRecord { store_id: "k3Jx0".into(), run: 4, created: 1_700_000_000_000 }.encode()),
     ];
     for reason in REASONS {
-        let value = Waiting {
-            reason,
-            alarm: None,
-            ..waiting().value
-        };
-        let name = if let WaitReason::Failed(reason) = reason {
-            format!("failed-{}", reason.name())
-        } else {
-            reason.name().into()
-        };
+        let value = Waiting { reason, alarm: None, ..waiting().value };
+        let name = if let WaitReason::Failed(reason) = reason { format!("failed-{}", reason.name()) } else { reason.name().into() };
         values.push((format!("waiting-{name}"), Dated { generation: 1, value }.encode()));
     }
-    let stream = Waiting {
-        alarm: Some(Alarm::Stream(5)),
-        ..waiting().value
-    };
-    values.push((
-        "waiting-stream-alarm".into(),
-        Dated {
-            generation: 1,
-            value: stream,
-        }
-        .encode(),
-    ));
+    let stream = Waiting { alarm: Some(Alarm::Stream(5)), ..waiting().value };
+    values.push(("waiting-stream-alarm".into(), Dated { generation: 1, value: stream }.encode()));
     values
 }
 
 fn fixture() -> BTreeMap<String, Vec<u8>> {
     let text = include_str!("../../../../tests/fixtures/records-v1.hex");
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| {
-            line.split_once(": ")
-                .map(|(name, bytes)| (name.into(), hex::decode(bytes).unwrap()))
-                .unwrap()
-        })
-        .collect()
+    lines.map(|line| line.split_once(": ").map(|(name, bytes)| (name.into(), hex::decode(bytes).unwrap())).unwrap()).collect()
 }
 
 #[test]
@@ -238,46 +161,21 @@ fn version_1_is_read() {
     let bytes = |name: &str| frozen[name].as_slice();
     assert_eq!(Dated::decode(bytes("slot")), Ok(slot()));
     assert_eq!(Dated::decode(bytes("extras")), Ok(extras()));
-    assert_eq!(
-        Dated::decode(bytes("extras-empty")),
-        Ok(Dated {
-            generation: 0,
-            value: Extras::default()
-        })
-    );
+    assert_eq!(Dated::decode(bytes("extras-empty")), Ok(Dated { generation: 0, value: Extras::default() }));
     assert_eq!(Dated::decode(bytes("waiting")), Ok(waiting()));
     assert_eq!(OutboxEntry::decode(bytes("outbox")), Ok(outbox()));
     assert_eq!(Bytes::decode(bytes("state")), Ok(Bytes::from_static(b"\x00{}")));
-    assert_eq!(
-        Progress::decode(bytes("progress")),
-        Ok(Progress {
-            watermark: 1,
-            highest: 2,
-            highest_time: 3,
-            stream_time: 4
-        })
-    );
+    assert_eq!(Progress::decode(bytes("progress")), Ok(Progress { watermark: 1, highest: 2, highest_time: 3, stream_time: 4 }));
     assert_eq!(PipelineRecord::decode(bytes("pipeline")), Ok(pipeline()));
-    let store = StoreRecord {
-        store_id: "k3Jx0".into(),
-        run: 4,
-        created: 1_700_000_000_000,
-    };
+    let store = StoreRecord { store_id: "k3Jx0".into(), run: 4, created: 1_700_000_000_000 };
     assert_eq!(StoreRecord::decode(bytes("store")), Ok(store));
     for reason in REASONS {
-        let name = if let WaitReason::Failed(reason) = reason {
-            format!("failed-{}", reason.name())
-        } else {
-            reason.name().into()
-        };
+        let name = if let WaitReason::Failed(reason) = reason { format!("failed-{}", reason.name()) } else { reason.name().into() };
         let read = Dated::<Waiting>::decode(bytes(&format!("waiting-{name}"))).unwrap();
         assert_eq!((read.value.reason, read.value.alarm), (reason, None));
         assert!(is_listed(read.value.reason));
     }
-    assert_eq!(
-        Dated::<Waiting>::decode(bytes("waiting-stream-alarm")).unwrap().value.alarm,
-        Some(Alarm::Stream(5))
-    );
+    assert_eq!(Dated::<Waiting>::decode(bytes("waiting-stream-alarm")).unwrap().value.alarm, Some(Alarm::Stream(5)));
 }
 
 #[test]
@@ -285,18 +183,11 @@ fn what_cannot_be_read_is_named() {
     let good = slot().encode();
     let newer = [&[9], &good[1..]].concat();
     let fault = Dated::<RingSlot>::decode(&newer).unwrap_err();
-    assert!(
-        fault.contains("slot has version 9") && fault.contains("reads up to version 1"),
-        "{fault}"
-    );
+    assert!(fault.contains("slot has version 9") && fault.contains("reads up to version 1"), "{fault}");
     assert!(Dated::<RingSlot>::decode(&[0]).unwrap_err().contains("unknown version 0"));
     assert!(Dated::<RingSlot>::decode(&[]).unwrap_err().contains("is empty"));
     assert!(Dated::<RingSlot>::decode(&good[..good.len() - 1]).is_err());
-    assert!(
-        Dated::<RingSlot>::decode(&[&good[..], &[0]].concat())
-            .unwrap_err()
-            .contains("1 bytes that do not belong")
-    );
+    assert!(Dated::<RingSlot>::decode(&[&good[..], &[0]].concat()).unwrap_err().contains("1 bytes that do not belong"));
     assert!(Bytes::decode(&[2, 1]).unwrap_err().contains("handler state has version 2"));
 }
 
@@ -309,11 +200,7 @@ fn reasons() -> impl Strategy<Value = WaitReason> {
 }
 
 fn alarms() -> impl Strategy<Value = Option<Alarm>> {
-    prop_oneof![
-        Just(None),
-        any::<u64>().prop_map(|at| Some(Alarm::Host(at))),
-        any::<u64>().prop_map(|at| Some(Alarm::Stream(at)))
-    ]
+    prop_oneof![Just(None), any::<u64>().prop_map(|at| Some(Alarm::Host(at))), any::<u64>().prop_map(|at| Some(Alarm::Stream(at)))]
 }
 
 proptest! {

@@ -89,10 +89,7 @@ impl World {
             sequencer: Sequencer::restore(Arc::clone(&policy), Snapshot::default(), 0),
             policy,
             random,
-            now: Now {
-                host: 1_000_000,
-                stream: 1_000_000,
-            },
+            now: Now { host: 1_000_000, stream: 1_000_000 },
             stream: Vec::new(),
             top: Place::default(),
             running: false,
@@ -140,11 +137,7 @@ impl World {
                 }
                 Effect::CatchUp { from, to } => {
                     self.tally.caught_up += 1;
-                    self.pass = Some(Pass {
-                        next: from.max(1),
-                        to,
-                        started: false,
-                    });
+                    self.pass = Some(Pass { next: from.max(1), to, started: false });
                 }
                 Effect::ExtendCatchUp { to } => {
                     if let Some(pass) = &mut self.pass {
@@ -165,33 +158,15 @@ impl World {
             7 => self.top.sequence + 1 + self.random.below(4),
             _ => self.top.sequence.saturating_sub(behind).max(1),
         };
-        let mut place = Place {
-            epoch: self.top.epoch,
-            sequence,
-        };
+        let mut place = Place { epoch: self.top.epoch, sequence };
         if self.random.one_in(300) {
-            place = Place {
-                epoch: place.epoch + 1,
-                sequence: 1,
-            };
+            place = Place { epoch: place.epoch + 1, sequence: 1 };
         }
         self.top = self.top.max(place);
         let number = self.stream.len() as u64 + 1;
         let payload = if self.random.one_in(30) { number } else { sequence };
-        let id = if self.random.one_in(3) {
-            0
-        } else {
-            sequence * 7 + self.random.below(2)
-        };
-        let arrival = Arrival {
-            ticket: number,
-            place,
-            stream_sequence: number,
-            id,
-            payload,
-            time: self.now.stream,
-            bytes: 100,
-        };
+        let id = if self.random.one_in(3) { 0 } else { sequence * 7 + self.random.below(2) };
+        let arrival = Arrival { ticket: number, place, stream_sequence: number, id, payload, time: self.now.stream, bytes: 100 };
         self.stream.push(arrival.clone());
         self.input(Input::Arrived(arrival));
     }
@@ -207,10 +182,7 @@ impl World {
             5 => return self.input(Input::Undelivered),
             _ => return self.input(Input::Applied),
         };
-        self.input(Input::Failed(Failure {
-            reason,
-            error: "as the driver wished".to_owned(),
-        }));
+        self.input(Input::Failed(Failure { reason, error: "as the driver wished".to_owned() }));
     }
 
     fn answer_commit(&mut self) {
@@ -242,19 +214,8 @@ impl World {
             return self.input(Input::PassEnded { to: pass.to });
         }
         let from = pass.next.saturating_sub(1) as usize;
-        let some: Vec<_> = self
-            .stream
-            .iter()
-            .skip(from)
-            .take(8)
-            .filter(|arrival| arrival.stream_sequence <= pass.to)
-            .cloned()
-            .collect();
-        pass.next = if some.is_empty() {
-            pass.to + 1
-        } else {
-            pass.next + some.len() as u64
-        };
+        let some: Vec<_> = self.stream.iter().skip(from).take(8).filter(|arrival| arrival.stream_sequence <= pass.to).cloned().collect();
+        pass.next = if some.is_empty() { pass.to + 1 } else { pass.next + some.len() as u64 };
         self.pass = Some(pass);
         for arrival in some {
             self.input(Input::PassArrived(arrival));
@@ -262,14 +223,8 @@ impl World {
     }
 
     fn interfere(&mut self) {
-        let place = Place {
-            epoch: self.top.epoch,
-            sequence: self.top.sequence.saturating_sub(self.random.below(6)).max(1),
-        };
-        let head = self.sequencer.position().map_or(place, |position| Place {
-            sequence: position.sequence + 1,
-            ..position
-        });
+        let place = Place { epoch: self.top.epoch, sequence: self.top.sequence.saturating_sub(self.random.below(6)).max(1) };
+        let head = self.sequencer.position().map_or(place, |position| Place { sequence: position.sequence + 1, ..position });
         let input = match self.random.below(24) {
             0 => Input::Operator(Operator::Park),
             1..=4 => Input::Operator(Operator::Resume { place: head }),
@@ -315,10 +270,7 @@ impl Durable {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            slots: self.slots.values().copied().collect(),
-            ..self.rest.clone()
-        }
+        Snapshot { slots: self.slots.values().copied().collect(), ..self.rest.clone() }
     }
 }
 
