@@ -92,11 +92,7 @@ mod tests {
     }
 
     fn stop(order: &[u32]) -> Stop {
-        Stop {
-            name: "Reykjavík".into(),
-            at: u64::MAX,
-            tags: order.iter().map(|n| (format!("tag-{n}"), *n)).collect(),
-        }
+        Stop { name: "Reykjavík".into(), at: u64::MAX, tags: order.iter().map(|n| (format!("tag-{n}"), *n)).collect() }
     }
 
     #[test]

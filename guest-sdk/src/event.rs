@@ -23,10 +23,7 @@ impl Event {
     /// The value of the first header with this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value.as_str())
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
     }
 }
 
@@ -72,10 +69,7 @@ mod tests {
             subject: "orders.42".into(),
             time: 0,
             stream_sequence: 1,
-            headers: vec![Header {
-                name: "Trace".into(),
-                value: "on".into(),
-            }],
+            headers: vec![Header { name: "Trace".into(), value: "on".into() }],
             payload: payload.to_vec(),
         }
     }
@@ -83,9 +77,7 @@ mod tests {
     #[test]
     fn a_payload_that_does_not_decode_is_rejected_by_name() {
         assert_eq!(event(b"7").json::<u64>().unwrap(), 7);
-        let Err(Failure::Reject(reason)) = event(b"seven").json::<u64>() else {
-            panic!("not rejected")
-        };
+        let Err(Failure::Reject(reason)) = event(b"seven").json::<u64>() else { panic!("not rejected") };
         assert!(reason.starts_with("payload is not the expected JSON"), "{reason}");
     }
 

@@ -71,16 +71,11 @@ mod native {
 
         let host = Rc::new(RefCell::new(host));
         let shared: Rc<RefCell<dyn Host>> = host.clone();
-        assert!(
-            HOST.with_borrow_mut(|slot| slot.replace(shared)).is_none(),
-            "a host is in place already on this thread"
-        );
+        assert!(HOST.with_borrow_mut(|slot| slot.replace(shared)).is_none(), "a host is in place already on this thread");
         let clear = Clear;
         let result = body();
         drop(clear);
-        let Ok(host) = Rc::try_unwrap(host) else {
-            unreachable!("the thread's slot was cleared, and nobody else can hold it")
-        };
+        let Ok(host) = Rc::try_unwrap(host) else { unreachable!("the thread's slot was cleared, and nobody else can hold it") };
         (result, host.into_inner())
     }
 

@@ -7,13 +7,7 @@ pub use crate::bindings::seriatim::handler::log::{Field, Level};
 
 /// Writes a line with named values beside it.
 pub fn write(level: Level, message: &str, fields: &[(&str, &str)]) {
-    let fields: Vec<Field> = fields
-        .iter()
-        .map(|(name, value)| Field {
-            name: (*name).into(),
-            value: (*value).into(),
-        })
-        .collect();
+    let fields: Vec<Field> = fields.iter().map(|(name, value)| Field { name: (*name).into(), value: (*value).into() }).collect();
     host::log(level, message, &fields);
 }
 

@@ -16,19 +16,12 @@ impl Output {
     /// An empty message to this subject, which must match one of the handler's `outputs`. Write entities with
     /// [`subject_token`](crate::subject_token).
     pub fn to(subject: impl Into<String>) -> Self {
-        Self {
-            subject: subject.into(),
-            headers: Vec::new(),
-            payload: Vec::new(),
-        }
+        Self { subject: subject.into(), headers: Vec::new(), payload: Vec::new() }
     }
 
     /// Adds a header. `Nats-*` and `Seriatim-*` belong to the host and are refused.
     pub fn header(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.headers.push(Header {
-            name: name.into(),
-            value: value.to_string(),
-        });
+        self.headers.push(Header { name: name.into(), value: value.to_string() });
         self
     }
 

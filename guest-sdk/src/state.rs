@@ -25,9 +25,7 @@ pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure::Reject`] if what is stored is not a `T`.
 pub fn get_as<C: Codec, T: DeserializeOwned>(key: &str) -> Result<Option<T>, Failure> {
-    get_bytes(key)
-        .map(|bytes| C::decode(&bytes).map_err(|failure| failure.about(&format!("state `{key}`"))))
-        .transpose()
+    get_bytes(key).map(|bytes| C::decode(&bytes).map_err(|failure| failure.about(&format!("state `{key}`")))).transpose()
 }
 
 /// Puts a value under a key in the given format.

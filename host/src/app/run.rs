@@ -145,11 +145,11 @@ impl Host {
         let mut serving = JoinSet::new();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn PublishSink>).collect();
         let (publisher, task) = Publisher::new(publishing.clone(), streams.clone(), sinks, config.run.publish_window);
-        serving.spawn(task.run());
-        serving.spawn(streams.clone().run());
+        guard(&mut serving, poison, "publisher", task.run());
+        guard(&mut serving, poison, "stream look-up", streams.clone().run());
         let searcher = Searcher::default();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn SearchSink>).collect();
-        serving.spawn(searcher.clone().run(publishing.clone(), streams.clone(), sinks));
+        guard(&mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), streams.clone(), sinks));
         let directory = Arc::new(Directory::default());
         let catch_ups: Vec<Arc<Inbox<Ask>>> = pipelines.iter().map(|_| Arc::default()).collect();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
@@ -241,7 +241,7 @@ impl Host {
         };
         let (batches, received) = mpsc::channel(BATCHES_MAX);
         let (stopping, reads) = (pipeline.clone(), Reader::new(connection.clone(), reader).run(batches));
-        self.reading.spawn(async move {
+        guard(&mut self.reading, poison, "reader", async move {
             if let Err(error) = reads.await {
                 events::pipeline_stopped(&stopping.name, &error.to_string());
                 stopping.control.stop(error.to_string());
@@ -249,7 +249,7 @@ impl Host {
         });
         let (routes, poisoned) =
             (router::run(pipeline.clone(), decoder.clone(), received, self.shards.clone(), self.committer.handle()), poison.clone());
-        self.reading.spawn(async move {
+        guard(&mut self.reading, poison, "router", async move {
             if let Err(error) = routes.await {
                 poisoned.set(error.to_string());
             }
@@ -268,9 +268,9 @@ impl Host {
             port: Arc::new(Port(self.shards.clone())),
             max: config.run.catch_ups_max,
         };
-        self.reading.spawn(catchup_service::run(service, asks));
-        let poison = poison.clone();
-        self.serving.spawn(async move {
+        guard(&mut self.reading, poison, "catch-up service", catchup_service::run(service, asks, poison.clone()));
+        let superseded = poison.clone();
+        guard(&mut self.serving, poison, "heartbeat", async move {
             let mut record = record;
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
@@ -278,7 +278,7 @@ impl Host {
                 match claim.heartbeat(&start::claim_facts(&record)).await {
                     Ok(()) => {}
                     Err(error @ HeartbeatError::Superseded { .. }) => {
-                        poison.set(error.to_string());
+                        superseded.set(error.to_string());
                         return;
                     }
                     Err(error) => tracing::debug!(pipeline = %pipeline.name, "the broker did not take our heartbeat: {error}"),
@@ -318,6 +318,11 @@ impl Host {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Runs a task whose panic poisons the host (design §3.6): a host that limps on without its reader would look ready and do nothing.
+fn guard(tasks: &mut JoinSet<()>, poison: &Poison, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(poison.clone().guards(name, task));
 }
 
 struct Wire {

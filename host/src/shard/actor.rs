@@ -8,7 +8,7 @@ use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
-use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Sequencer, Waiting};
+use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Place, Sequencer, Waiting};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ pub(super) struct Actor {
     pub(super) passes: u64,
     /// Stream sequences it waited for that are gone with the stream as it was.
     pub(super) gone: Option<(u64, u64)>,
+    /// Given-up sequences up to here were named in the log.
+    pub(super) named: Place,
     /// What the directory says.
     pub(super) shown: Option<Waiting>,
 }
@@ -84,9 +86,15 @@ impl Actor {
             at.map(|at| loaded.state.swap_remove(at).1).unwrap_or_default()
         });
         let states = states.collect();
+        let named = loaded
+            .snapshot
+            .extras
+            .given_up
+            .last()
+            .map_or(Place::default(), |range| Place { epoch: range.first.epoch, sequence: range.last });
         let owes = !loaded.outbox.is_empty() || loaded.snapshot.waiting.is_some();
         let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
-        Self { states, outbox: Outbox::restore(loaded.outbox), owes, gone, ..Self::around(key, pipeline, sequencer) }
+        Self { states, outbox: Outbox::restore(loaded.outbox), owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -118,6 +126,7 @@ impl Actor {
             outbox_entries: 0,
             passes: 0,
             gone: None,
+            named: Place::default(),
             shown: None,
         }
     }

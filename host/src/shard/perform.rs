@@ -12,7 +12,7 @@ use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
 use crate::sink::search::{Found, SearchReply, SearchRequest};
 use crate::store::{Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
-use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, StopReason};
+use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, Place, StopReason};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ impl Shard {
             }
             Effect::Commit(change) => {
                 self.tell(token, &change);
+                self.tell_given_up(token, &change);
                 let streams = self.parts.streams.clone();
                 let max_payload = self.parts.max_payload;
                 let actor = self.actors.get_mut(token)?;
@@ -117,6 +118,21 @@ impl Shard {
                 dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.0)), |e| (e.place.sequence, e.stream_sequence));
             let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence };
             events::dead_lettered(at, dead.reason.name(), &dead.error);
+        }
+    }
+
+    /// Names what never came, once it is decided (G2). The ranges above the position are early events that were dead-lettered.
+    fn tell_given_up(&mut self, token: usize, change: &Change<Ticket>) {
+        let (Some(actor), Some(extras)) = (self.actors.get_mut(token), &change.patch.extras) else { return };
+        let position = extras.position.unwrap_or_default();
+        for range in &extras.given_up {
+            let last = Place { epoch: range.first.epoch, sequence: range.last };
+            if last > actor.named && last <= position {
+                let sequence = range.first.sequence.max(if actor.named.epoch == last.epoch { actor.named.sequence + 1 } else { 0 });
+                let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: 0 };
+                events::given_up(at, range.last);
+                actor.named = last;
+            }
         }
     }
 

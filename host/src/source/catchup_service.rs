@@ -9,6 +9,7 @@ use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
 use crate::nats::identity::KnownStream;
 use crate::passes::{Ask, PassPort, PassStep, Request};
+use crate::store::Poison;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
@@ -64,7 +65,7 @@ impl Running {
 }
 
 /// Serves until it is dropped.
-pub async fn run(service: Service, asks: Arc<Inbox<Ask>>) {
+pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
     let service = Arc::new(service);
     let mut catch_ups = CatchUps::new(service.max, service.token.is_some());
     let mut running: HashMap<EntityKey, Arc<Running>> = HashMap::new();
@@ -100,7 +101,7 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>) {
                 Start::Own(request) => (service.filters_of(&request.key), vec![request]),
                 Start::Shared(requests) => (service.subjects.clone(), requests),
             };
-            let pass = begin(&service, filters, &requests);
+            let pass = begin(&service, filters, &requests, &poison);
             running.extend(requests.into_iter().map(|request| (request.key, pass.clone())));
         }
         asks.notified().await;
@@ -116,7 +117,7 @@ impl Service {
     }
 }
 
-fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request]) -> Arc<Running> {
+fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request], poison: &Poison) -> Arc<Running> {
     let from = requests.iter().map(|request| request.from).min().unwrap_or(1);
     let end = requests.iter().map(|request| request.to).max().unwrap_or(0);
     let (to, ends) = watch::channel(end);
@@ -127,7 +128,7 @@ fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request]) ->
     tracing::debug!(pipeline = %service.pipeline, entities = requests.len(), from, to = end, "catching up");
     let (items, received) = mpsc::channel(BATCHES_MAX);
     let reader = tokio::spawn(catchup_reader::run(service.connection.clone(), config, ends, items));
-    tokio::spawn(serve(service.clone(), pass.clone(), received, reader));
+    tokio::spawn(poison.clone().guards("catch-up", serve(service.clone(), pass.clone(), received, reader)));
     pass
 }
 

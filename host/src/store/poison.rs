@@ -2,6 +2,8 @@
 //!
 //! Set by the committer (a failed commit, a panic) and by whoever supervises a background task. Never cleared: start-up is recovery.
 
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -22,6 +24,13 @@ impl Default for Poison {
 }
 
 impl Poison {
+    /// Runs a task; its panic poisons.
+    pub async fn guards(self, name: &'static str, task: impl Future<Output = ()>) {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            self.set(format!("the {name} panicked; its last log lines say where"));
+        }
+    }
+
     /// Not poisoned.
     #[must_use]
     pub fn new() -> Self {

@@ -177,6 +177,17 @@ pub fn gap_opened(at: EventAt<'_>, missing: u64) {
     tracing::debug!(pipeline, entity, sequence, stream_sequence, missing, "an event came early");
 }
 
+/// A gap did not close: the sequences from `at.sequence` to `last` are given up, by name (G2).
+pub fn given_up(at: EventAt<'_>, last: u64) {
+    tracing::warn!(
+        pipeline = at.pipeline,
+        entity = at.entity,
+        sequence = at.sequence,
+        last,
+        "missing events were given up; should they come, they are late"
+    );
+}
+
 /// An event was late or in conflict with an earlier one.
 pub fn out_of_order(at: EventAt<'_>, kind: Disorder) {
     counter(names::DISORDER, at.pipeline, ("kind", kind.name())).increment(1);

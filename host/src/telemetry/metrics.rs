@@ -108,7 +108,7 @@ pub const METRICS: &[MetricDoc] = &[
     gauge(LIVE_ENTITIES, PIPELINE, "Entities in memory."),
     histogram(PROCESSING_LAG, PIPELINE, WAITS, "From an event's publishing (the broker's timestamp) until it is applied."),
     histogram(ENTITY_WAIT, PIPELINE, WAITS, "From an event's arrival in this host until it is its turn."),
-    gauge(STREAM_LAG, PIPELINE, "Messages of the source behind which the watermark is: 0 when everything that was read is finished or waits durably."),
+    gauge(STREAM_LAG, PIPELINE, "Messages of the source that match the pipeline's subjects and have not been read yet."),
     gauge(OLDEST_WAITING, PIPELINE, "How long the entity that waits longest has waited; 0 when none waits."),
     histogram(HANDLER_DURATION, HANDLER, CALLS, "Time of each handler call."),
     counter(HANDLER_FAILURES, &["pipeline", "handler", "kind"], "Failed calls: `retry`, `rejected`, `trap`, `timeout`, `memory`, `output-refused`, `too-large`, and `host` for this host's own faults, which count as no attempt."),

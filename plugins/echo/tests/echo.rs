@@ -57,13 +57,7 @@ fn event(entity: &str, sequence: u64) -> Event {
 #[test]
 fn every_event_is_sent_on_with_its_sequence_and_count() {
     let config = BTreeMap::from([("to".to_owned(), "echo".to_owned())]);
-    let (result, host) = with(
-        Memory {
-            config,
-            ..Memory::default()
-        },
-        || (5..8).try_for_each(|n| Echo::handle(event("N1.x", n))),
-    );
+    let (result, host) = with(Memory { config, ..Memory::default() }, || (5..8).try_for_each(|n| Echo::handle(event("N1.x", n))));
     assert_eq!(result, Ok(()));
     let header = |name: &str, value: u64| (name.to_owned(), value.to_string());
     let expected = [(5, 1), (6, 2), (7, 3)].map(|(sequence, count)| {

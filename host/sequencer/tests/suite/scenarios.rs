@@ -393,8 +393,7 @@ fn stop_by_failure_leaves_the_event_open() {
 #[test]
 fn first_any_is_a_gap_that_gives_up_at_the_lowest_seen_whatever_then_says() {
     let mut scene = scene(|policy| (policy.first, policy.gap_then) = (First::Any, GapThen::Stop));
-    scene.comes(8);
-    assert_eq!(scene.comes(7), "");
+    assert_eq!((scene.comes(8), scene.comes(7)), (String::new(), String::new()));
     assert_eq!(scene.after(30_000), "deliver 7; commit applied 7; deliver 8; commit applied 8");
     assert_eq!(scene.comes(6), "late; commit dead 6 late");
 }
@@ -590,4 +589,17 @@ fn an_output_refused_for_good_parks() {
     scene.comes(1);
     assert_eq!(scene.step(Input::OutputsRefused), "commit waits for output-undeliverable from #2 parked");
     assert_eq!(scene.comes(2), "close #2");
+}
+
+#[test]
+fn what_retention_takes_behind_the_end_of_a_pass_is_named_when_the_pass_goes_on() {
+    let mut scene = scene(|_| {});
+    scene.comes(2);
+    scene.after(1_000);
+    scene.reload();
+    scene.after(29_000);
+    scene.comes(3);
+    assert!(scene.step(Input::PassStarted { gone_below: 9 }).starts_with("commit lost Some((1, 1))"));
+    let told = scene.step(Input::PassEnded { to: 1 });
+    assert!(told.starts_with("commit lost Some((2, 2))") && told.ends_with("read on to #2"), "{told}");
 }

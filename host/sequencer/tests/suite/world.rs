@@ -316,8 +316,8 @@ impl World {
             return true;
         }
         if pass.cursor + 1 < self.first && pass.cursor < pass.to {
-            // Retention overtook the reader: begin again, so that what is gone is named.
-            return self.pass_fails();
+            // Retention overtook the reader: it starts anew or breaks off, so that what is gone is named.
+            return if self.dice.once_in(2) { self.pass_fails() } else { self.pass_reopens() };
         }
         while let Some(next) = self.at_or_above(pass.cursor + 1).filter(|next| next.stream_sequence <= pass.to) {
             pass.cursor = next.stream_sequence;
@@ -333,6 +333,14 @@ impl World {
         self.step(Input::PassEnded { to: pass.to });
         self.ended = None;
         true
+    }
+
+    /// The catch-up's reader had to start anew: it says again what the stream still has.
+    pub(crate) fn pass_reopens(&mut self) -> bool {
+        if let Some(pass) = &mut self.pass {
+            pass.started = false;
+        }
+        self.pass.is_some()
     }
 
     pub(crate) fn pass_fails(&mut self) -> bool {
@@ -503,6 +511,9 @@ impl World {
         }
         if self.dice.once_in(faults.pass_fails) {
             self.pass_fails();
+        }
+        if self.dice.once_in(faults.pass_fails) {
+            self.pass_reopens();
         }
         if self.dice.once_in(faults.shed) && self.sequencer.is_some() {
             self.step(Input::Shed);

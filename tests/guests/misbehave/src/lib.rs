@@ -27,17 +27,9 @@ enum Command {
     /// Writes this many log lines.
     LogFlood { count: u64 },
     /// Writes one log line.
-    Log {
-        level: String,
-        message: String,
-        fields: Vec<(String, String)>,
-    },
+    Log { level: String, message: String, fields: Vec<(String, String)> },
     /// Emits one message as told.
-    Emit {
-        subject: String,
-        headers: Vec<(String, String)>,
-        bytes: usize,
-    },
+    Emit { subject: String, headers: Vec<(String, String)>, bytes: usize },
     /// Sets a value of this many bytes, then echoes.
     Set { key: String, bytes: usize },
     /// Sets this many keys (`k00000`, …) of this many bytes, then echoes.
@@ -176,21 +168,13 @@ impl Handler for Misbehave {
 export!(Misbehave);
 
 fn output(event: &Event) -> Output {
-    Output::to(format!(
-        "{}.{}",
-        config("to").unwrap_or_else(|| "out".into()),
-        subject_token(&event.entity)
-    ))
+    Output::to(format!("{}.{}", config("to").unwrap_or_else(|| "out".into()), subject_token(&event.entity)))
 }
 
 fn echo(event: &Event) -> Result<(), Failure> {
     let count = state::get::<u64>("count")?.unwrap_or(0) + 1;
     state::set("count", &count)?;
-    output(event)
-        .header("Echo-Sequence", event.sequence)
-        .header("Echo-Count", count)
-        .bytes(event.payload.clone())
-        .emit();
+    output(event).header("Echo-Sequence", event.sequence).header("Echo-Count", count).bytes(event.payload.clone()).emit();
     Ok(())
 }
 
@@ -222,11 +206,7 @@ fn spy(event: &Event) -> Result<(), Failure> {
     fresh.fill(0xa5);
     let mut past = PAST.lock().map_err(|_| Failure::reject("poisoned"))?;
     past.0 += 1;
-    let spied = Spied {
-        calls: past.0,
-        seen: past.1.clone(),
-        zero,
-    };
+    let spied = Spied { calls: past.0, seen: past.1.clone(), zero };
     past.1.push(event.entity.clone());
     tell(event, &spied)
 }

@@ -12,11 +12,7 @@ struct Stranger;
 impl Handler for Stranger {
     fn handle(_event: Event) -> Result<(), Failure> {
         // SAFETY: never called: no host serves it.
-        if unsafe { connect() } == 0 {
-            Ok(())
-        } else {
-            Err(Failure::reject("connected"))
-        }
+        if unsafe { connect() } == 0 { Ok(()) } else { Err(Failure::reject("connected")) }
     }
 }
 
