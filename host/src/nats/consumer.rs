@@ -398,7 +398,7 @@ impl Consumer {
 }
 
 impl Drop for Consumer {
-    /// Deletes the consumer in the background; if that fails the server does it after [`INACTIVE_THRESHOLD`].
+    /// Deletes the consumer in the background; if that fails the server does it after `INACTIVE_THRESHOLD`.
     fn drop(&mut self) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (client, stream, name) = (self.client.clone(), self.stream.clone(), self.name.clone());
