@@ -47,6 +47,8 @@ pub(super) struct Actor {
     pub(super) withheld: u32,
     /// Changes that remove confirmed outputs, in flight.
     pub(super) prunes: u32,
+    /// `waiting` is set in the last change that was built: what a crash right behind it would find.
+    pub(super) waits: bool,
     /// What the owing index says.
     pub(super) owes: bool,
     /// The sequencer was told that outputs are blocked.
@@ -92,16 +94,17 @@ impl Actor {
             .given_up
             .last()
             .map_or(Place::default(), |range| Place { epoch: range.first.epoch, sequence: range.last });
-        let owes = !loaded.outbox.is_empty() || loaded.snapshot.waiting.is_some();
+        let waits = loaded.snapshot.waiting.is_some();
+        let owes = !loaded.outbox.is_empty() || waits;
         let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
-        Self { states, outbox: Outbox::restore(loaded.outbox), owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        Self { states, outbox: Outbox::restore(loaded.outbox), waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
     pub(super) fn unreadable(key: EntityKey, pipeline: Arc<Pipeline>, waiting: Option<Waiting>, taken: u64) -> Self {
-        let owes = true;
+        let (owes, waits) = (true, waiting.is_some());
         let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
-        Self { owes, ..Self::around(key, pipeline, sequencer) }
+        Self { owes, waits, ..Self::around(key, pipeline, sequencer) }
     }
 
     fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Ticket>) -> Self {
@@ -116,6 +119,7 @@ impl Actor {
             commits: VecDeque::new(),
             withheld: 0,
             prunes: 0,
+            waits: false,
             owes: false,
             blocked: false,
             send_at: None,
@@ -178,8 +182,11 @@ impl Actor {
     }
 
     fn settle_owing(&mut self, out: &mut Change) {
-        // Parked ones stand in the index too, so that a start can list them.
-        let owes = !self.outbox.is_empty() || self.sequencer.waiting().is_some();
+        // By the change, not by the sequencer, which may be some changes ahead. Parked ones stand in the index too, so that a start can list them.
+        if let Some(waiting) = &out.patch.waiting {
+            self.waits = waiting.is_some();
+        }
+        let owes = !self.outbox.is_empty() || self.waits;
         if owes != self.owes {
             self.owes = owes;
             out.owes = Some(owes);

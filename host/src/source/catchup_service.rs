@@ -7,7 +7,7 @@ use super::decode::Decoder;
 use crate::event::EntityKey;
 use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
-use crate::nats::identity::KnownStream;
+use crate::nats::identity::{self, KnownStream};
 use crate::passes::{Ask, PassPort, PassStep, Request};
 use crate::store::Poison;
 use std::collections::HashMap;
@@ -58,6 +58,21 @@ impl Running {
         self.wants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The entity wants more. Where the pass ends at the entity's own end it goes on; else it has skipped messages of the entity (above the end it
+    /// wanted then), and cannot: returned.
+    fn extend<'a>(self: &'a Arc<Self>, key: &EntityKey, to: u64) -> Option<(&'a Arc<Self>, Want)> {
+        let mut wants = self.wants();
+        let want = wants.get_mut(key)?;
+        if want.to != *self.to.borrow() {
+            return Some((self, *want));
+        }
+        want.to = to.max(want.to);
+        let end = want.to;
+        drop(wants);
+        self.to.send_replace(end);
+        None
+    }
+
     /// Everyone in it.
     fn all(&self) -> Vec<(EntityKey, Want)> {
         self.wants().iter().map(|(key, want)| (key.clone(), *want)).collect()
@@ -76,15 +91,10 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
             match ask {
                 Ask::Start(request) => catch_ups.request(request),
                 Ask::Extend(key, to) => {
-                    if let Some(pass) = running.get(&key) {
-                        if let Some(want) = pass.wants().get_mut(&key) {
-                            want.to = to.max(want.to);
-                        }
-                        pass.to.send_if_modified(|end| {
-                            let raised = to > *end;
-                            *end = to.max(*end);
-                            raised
-                        });
+                    if let Some((pass, want)) = running.get(&key).and_then(|pass| pass.extend(&key, to)) {
+                        // The scan had gone on for others and passed this entity's messages by: the entity asks again.
+                        tracing::debug!(pipeline = %service.pipeline, entity = %key.entity, reads_to = *pass.to.borrow(), to, "joins the next scan");
+                        service.port.step(want.shard, key, want.number, PassStep::Failed).await;
                     }
                 }
                 Ask::Done(key) => {
@@ -139,6 +149,7 @@ async fn serve(
     mut items: mpsc::Receiver<CatchupItem>,
     reader: tokio::task::JoinHandle<Result<(), crate::nats::gapless::ReadError>>,
 ) {
+    let mut opened_at = 0;
     loop {
         let item = tokio::select! {
             item = items.recv() => item,
@@ -152,6 +163,7 @@ async fn serve(
         let Some(item) = item else { break };
         match item {
             CatchupItem::Opened { first_sequence } => {
+                opened_at = first_sequence;
                 for (key, want) in pass.all() {
                     service.port.step(want.shard, key, want.number, PassStep::Started(first_sequence)).await;
                 }
@@ -171,10 +183,20 @@ async fn serve(
                 }
             }
             CatchupItem::Reached { to } => {
+                // What retention took while the pass read was not brought, and must not count as absent.
+                let first = identity::facts(&service.connection.client(), &service.known.name).await.map(|facts| facts.first_sequence);
                 for (key, want) in pass.all() {
                     // Who was extended meanwhile is told at the end it wants now.
-                    if want.to <= to {
-                        service.port.step(want.shard, key, want.number, PassStep::Ended(want.to)).await;
+                    if want.to > to {
+                        continue;
+                    }
+                    let steps = match first {
+                        Ok(first) if first > opened_at => vec![PassStep::Started(first), PassStep::Ended(want.to)],
+                        Ok(_) => vec![PassStep::Ended(want.to)],
+                        Err(_) => vec![PassStep::Failed],
+                    };
+                    for step in steps {
+                        service.port.step(want.shard, key.clone(), want.number, step).await;
                     }
                 }
             }
