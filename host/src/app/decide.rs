@@ -1,5 +1,6 @@
 //! May a pipeline go on from what the store knows of it, and from where? Pure: the store's record, the config and the broker's facts go in.
 
+use crate::nats::bucket::Entry;
 use crate::nats::identity::{IdentityError, StreamFacts};
 use crate::store::{Meaning, PipelineRecord, Progress, StreamIdentity};
 
@@ -123,6 +124,24 @@ pub(super) fn go_on(
     Ok(Decision { record, changed, gone })
 }
 
+/// A disk that lost fsynced writes, or a store put back from a copy, stands below what it told the broker. (A copy that ran since has a lower run
+/// number, and is refused by the claim.)
+pub(super) fn not_rolled_back(
+    pipeline: &str,
+    record: &PipelineRecord,
+    store_id: &str,
+    told: Option<&Entry>,
+    take_over: bool,
+) -> Result<(), Refused> {
+    let watermark = record.progress.watermark;
+    match told {
+        Some(entry) if entry.store_id == store_id && entry.generation == record.generation && entry.watermark > watermark && !take_over => {
+            Err(Refused::RolledBack { pipeline: pipeline.to_owned(), watermark, told: entry.watermark })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn differences(stored: &Meaning, now: &Meaning) -> String {
     let text = |list: &[String]| format!("[{}]", list.join(", "));
     let none = || "none".to_owned();
@@ -200,6 +219,18 @@ mod tests {
         assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
         let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), Accepts::default());
         assert_eq!(same, Ok(Decision { record: stored(), changed: false, gone: None }));
+    }
+
+    #[test]
+    fn a_store_that_stands_below_what_it_told_the_broker_is_refused() {
+        let told = |store: &str, generation, watermark| Entry { store_id: store.into(), generation, watermark, ..Entry::default() };
+        let check = |entry: &Entry, take_over| not_rolled_back("p", &stored(), "me", Some(entry), take_over);
+        assert!(matches!(check(&told("me", 2, 71), false), Err(Refused::RolledBack { watermark: 70, told: 71, .. })));
+        assert_eq!(check(&told("me", 2, 71), true), Ok(()), "an operator may insist");
+        assert_eq!(check(&told("me", 2, 70), false), Ok(()));
+        assert_eq!(check(&told("me", 1, 99), false), Ok(()), "another generation numbers other messages");
+        assert_eq!(check(&told("other", 2, 99), false), Ok(()), "that is for the claim to refuse");
+        assert_eq!(not_rolled_back("p", &stored(), "me", None, false), Ok(()));
     }
 
     #[test]

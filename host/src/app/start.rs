@@ -1,7 +1,7 @@
 //! From config, store and broker to pipelines that may run: handlers loaded, claims made, identity and meaning checked, starts resolved.
 
 use super::decide::{self, Accepts, Decision};
-use super::{Error, Flags, Refused};
+use super::{Error, Flags};
 use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
@@ -110,7 +110,8 @@ pub(super) async fn pipelines(
     let mut batch = Batch::default();
     for (index, (pipeline, Decision { record, changed, gone })) in config.pipelines.iter().zip(decided).enumerate() {
         let name: Arc<str> = pipeline.name.value.as_str().into();
-        not_rolled_back(connection, &name, &record, &identity.store_id, flags).await?;
+        let told = bucket::read(connection, &name).await?.map(|(entry, _)| entry);
+        decide::not_rolled_back(&name, &record, &identity.store_id, told.as_ref(), flags.take_over)?;
         let claimant = Claimant { store_id: identity.store_id.clone(), previous_run: identity.run, run, take_over: flags.take_over };
         let claim = bucket::claim(connection, &name, &claimant, &claim_facts(&record)).await?;
         if changed {
@@ -159,16 +160,6 @@ pub(super) async fn pipelines(
         store.commit(&batch)?;
     }
     Ok(ready)
-}
-
-/// A disk that lost fsynced writes, or a store put back from a copy, stands below what it told the broker.
-async fn not_rolled_back(connection: &Connection, name: &str, record: &PipelineRecord, store_id: &str, flags: &Flags) -> Result<(), Error> {
-    let Some((entry, _)) = bucket::read(connection, name).await? else { return Ok(()) };
-    let (told, watermark) = (entry.watermark, record.progress.watermark);
-    if entry.store_id == store_id && entry.generation == record.generation && told > watermark && !flags.take_over {
-        return Err(Refused::RolledBack { pipeline: name.to_owned(), watermark, told }.into());
-    }
-    Ok(())
 }
 
 async fn decide(
