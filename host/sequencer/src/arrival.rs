@@ -42,6 +42,11 @@ impl<T: Clone> Sequencer<T> {
             self.close(now, stream_sequence, Outcome::Duplicate, out);
             return;
         }
+        if self.in_memory(&arrival) {
+            // A catch-up read further than the live reader and brought this very message before.
+            self.kept(stream_sequence, out);
+            return;
+        }
         // An entity that has not begun begins with the first message the pass brings, not with what stands behind it.
         let begun = self.anchored || self.policy.first == First::Any;
         let joining = begun && self.pass.is_some_and(|pass| pass.joining);

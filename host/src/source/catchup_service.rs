@@ -37,7 +37,8 @@ pub struct Service {
     pub max: usize,
 }
 
-/// A pass that runs: up to where each of its entities wants it.
+/// A pass that runs. All its entities get everything up to its end, which is the highest that any of them asked for: it may be ahead of the live
+/// reader for some of them, and an arrival that a pass brought before is known to the sequencer.
 #[derive(Debug)]
 struct Running {
     wants: Mutex<HashMap<EntityKey, Want>>,
@@ -50,27 +51,11 @@ struct Running {
 struct Want {
     shard: usize,
     number: u64,
-    to: u64,
 }
 
 impl Running {
     fn wants(&self) -> MutexGuard<'_, HashMap<EntityKey, Want>> {
         self.wants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The entity wants more. Where the pass ends at the entity's own end it goes on; else it has skipped messages of the entity (above the end it
-    /// wanted then), and cannot: returned.
-    fn extend<'a>(self: &'a Arc<Self>, key: &EntityKey, to: u64) -> Option<(&'a Arc<Self>, Want)> {
-        let mut wants = self.wants();
-        let want = wants.get_mut(key)?;
-        if want.to != *self.to.borrow() {
-            return Some((self, *want));
-        }
-        want.to = to.max(want.to);
-        let end = want.to;
-        drop(wants);
-        self.to.send_replace(end);
-        None
     }
 
     /// Everyone in it.
@@ -91,10 +76,12 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
             match ask {
                 Ask::Start(request) => catch_ups.request(request),
                 Ask::Extend(key, to) => {
-                    if let Some((pass, want)) = running.get(&key).and_then(|pass| pass.extend(&key, to)) {
-                        // The scan had gone on for others and passed this entity's messages by: the entity asks again.
-                        tracing::debug!(pipeline = %service.pipeline, entity = %key.entity, reads_to = *pass.to.borrow(), to, "joins the next scan");
-                        service.port.step(want.shard, key, want.number, PassStep::Failed).await;
+                    if let Some(pass) = running.get(&key) {
+                        pass.to.send_if_modified(|end| {
+                            let raised = to > *end;
+                            *end = to.max(*end);
+                            raised
+                        });
                     }
                 }
                 Ask::Done(key) => {
@@ -131,7 +118,7 @@ fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request], po
     let from = requests.iter().map(|request| request.from).min().unwrap_or(1);
     let end = requests.iter().map(|request| request.to).max().unwrap_or(0);
     let (to, ends) = watch::channel(end);
-    let want = |request: &Request| Want { shard: request.shard, number: request.number, to: request.to };
+    let want = |request: &Request| Want { shard: request.shard, number: request.number };
     let wants = requests.iter().map(|request| (request.key.clone(), want(request))).collect();
     let pass = Arc::new(Running { wants: Mutex::new(wants), to, left: Notify::new() });
     let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known.clone(), from };
@@ -170,14 +157,11 @@ async fn serve(
             }
             CatchupItem::Messages(messages) => {
                 for message in messages {
-                    let stream_sequence = message.stream_sequence;
                     let Ok(event) = service.decoder.decode(message) else { continue };
                     let want = pass.wants().get(&event.key).copied();
                     let Some(want) = want else { continue };
                     let key = event.key.clone();
-                    if stream_sequence <= want.to
-                        && !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await
-                    {
+                    if !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await {
                         return;
                     }
                 }
@@ -186,13 +170,9 @@ async fn serve(
                 // What retention took while the pass read was not brought, and must not count as absent.
                 let first = identity::facts(&service.connection.client(), &service.known.name).await.map(|facts| facts.first_sequence);
                 for (key, want) in pass.all() {
-                    // Who was extended meanwhile is told at the end it wants now.
-                    if want.to > to {
-                        continue;
-                    }
                     let steps = match first {
-                        Ok(first) if first > opened_at => vec![PassStep::Started(first), PassStep::Ended(want.to)],
-                        Ok(_) => vec![PassStep::Ended(want.to)],
+                        Ok(first) if first > opened_at => vec![PassStep::Started(first), PassStep::Ended(to)],
+                        Ok(_) => vec![PassStep::Ended(to)],
                         Err(_) => vec![PassStep::Failed],
                     };
                     for step in steps {
