@@ -58,12 +58,13 @@ pub async fn run(
     }
 }
 
-/// Tells the committer what was read, before any shard can close it. A loss is open at its first stream sequence, so that the commit that names it is
-/// the one that lets the watermark pass.
+/// Tells the committer what was read, before any shard can close it. A loss is open at both its ends, so that the commit that names it is
+/// the one that lets the watermark pass all of it.
 async fn open(pipeline: &Pipeline, batch: &ReadBatch, committer: &store::Handle) -> Result<(), store::Error> {
     let mut messages: Vec<_> = batch.messages.iter().map(|message| (message.stream_sequence, message.time)).collect();
-    messages.extend(batch.lost.iter().map(|lost| (lost.first, 0)));
+    messages.extend(batch.lost.iter().flat_map(|lost| [(lost.first, 0), (lost.last, 0)]));
     messages.sort_unstable();
+    messages.dedup_by_key(|(stream_sequence, _)| *stream_sequence);
     let mut entries = VecDeque::from([Entry::Opened { pipeline: pipeline.index, messages, stream_time: batch.stream_time }]);
     while !committer.try_send_all(&mut entries)? {
         committer.room().await;

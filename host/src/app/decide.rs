@@ -50,6 +50,17 @@ pub enum Refused {
         /// The broker's.
         told: u64,
     },
+    /// Reading without acks would lose messages there.
+    #[error(
+        "pipeline {pipeline}: the retention of stream {stream} is not \"limits\": the broker deletes messages as it delivers them to a reader without acks. \
+         Use a stream with limits retention (read = \"durable\" is not in this release)"
+    )]
+    Retention {
+        /// The pipeline.
+        pipeline: String,
+        /// Its stream.
+        stream: String,
+    },
     /// A new pipeline would begin in the middle of its entities' histories.
     #[error(
         "pipeline {pipeline}: stream {stream} is read from {from} on, so entities may begin with a later event than order.first-sequence says; set \

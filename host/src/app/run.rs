@@ -264,6 +264,7 @@ impl Host {
             token,
             connection: connection.clone(),
             known,
+            progress: durable.clone(),
             decoder,
             port: Arc::new(Port(self.shards.clone())),
             max: config.run.catch_ups_max,

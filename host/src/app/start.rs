@@ -1,7 +1,7 @@
 //! From config, store and broker to pipelines that may run: handlers loaded, claims made, identity and meaning checked, starts resolved.
 
 use super::decide::{self, Accepts, Decision};
-use super::{Error, Flags};
+use super::{Error, Flags, Refused};
 use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
@@ -172,6 +172,9 @@ async fn decide(
     let client = connection.client();
     let stream = |error| Error::Stream { pipeline: name.clone(), error };
     let facts = identity::facts(&client, &pipeline.stream.value).await.map_err(stream)?;
+    if facts.retention != identity::Retention::Limits {
+        return Err(Refused::Retention { pipeline: name.clone(), stream: facts.name }.into());
+    }
     let accepts = Accepts {
         stream: flags.accept_stream.contains(name),
         meaning: flags.accept_meaning.contains(name),

@@ -21,6 +21,9 @@ pub struct Entry {
     pub store_id: String,
     /// The run of that store.
     pub run: u64,
+    /// Random, of the process: two copies of a store that start at the same moment have all else in common.
+    #[serde(default)]
+    pub nonce: String,
     /// The pipeline's generation.
     #[serde(default)]
     pub generation: u64,
@@ -36,6 +39,12 @@ pub struct Entry {
     /// The host's clock at the last write, ms (for people; nothing decides by it).
     #[serde(default)]
     pub heartbeat_ms: u64,
+}
+
+impl Entry {
+    fn same_claim(&self, other: &Self) -> bool {
+        self.store_id == other.store_id && self.run == other.run && self.nonce == other.nonce
+    }
 }
 
 /// Who asks.
@@ -244,6 +253,7 @@ pub async fn claim(connection: &Connection, pipeline: &str, claimant: &Claimant,
     let entry = Entry {
         store_id: claimant.store_id.clone(),
         run: claimant.run,
+        nonce: nuid::next().to_string(),
         generation: facts.generation,
         stream: facts.stream.clone(),
         stream_created: facts.stream_created,
@@ -254,7 +264,7 @@ pub async fn claim(connection: &Connection, pipeline: &str, claimant: &Claimant,
         Ok(revision) => revision,
         // Not confirmed is not the same as not written.
         Err(error) if error.is_wrong_last_sequence() || error.is_transient() => match read(connection, pipeline).await? {
-            Some((now, revision)) if now.store_id == entry.store_id && now.run == entry.run => revision,
+            Some((now, revision)) if now.same_claim(&entry) => revision,
             Some((now, _)) if error.is_wrong_last_sequence() => {
                 return Err(ClaimError::Raced { pipeline: pipeline.to_owned(), found: now.store_id, run: now.run });
             }
@@ -319,7 +329,7 @@ impl Claim {
             Err(_) => return Err(self.superseded(&Entry { store_id: "unreadable".to_owned(), ..Entry::default() })),
         };
         let (now, revision) = found.unwrap_or_default();
-        let ours = now.store_id == self.entry.store_id && now.run == self.entry.run;
+        let ours = now.same_claim(&self.entry);
         // A bucket that was emptied names nobody: the next heartbeat writes the entry again.
         if ours || now.store_id.is_empty() {
             self.revision = revision;

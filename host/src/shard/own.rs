@@ -51,9 +51,9 @@ impl Shard {
 
     /// Dead-letters what has no entity; the message closes with that commit.
     pub(super) fn own_item(&mut self, pipeline: usize, item: OwnItem) {
-        let at = match &item {
-            OwnItem::Malformed { message, .. } => message.stream_sequence,
-            OwnItem::Lost { first, .. } => *first,
+        let (at, end) = match &item {
+            OwnItem::Malformed { message, .. } => (message.stream_sequence, message.stream_sequence),
+            OwnItem::Lost { first, last } => (*first, *last),
         };
         let Some(Some(own)) = self.own.get_mut(pipeline) else { return };
         let token = own.token;
@@ -61,7 +61,9 @@ impl Shard {
             if let Some(pipeline) = self.parts.pipelines.get(pipeline) {
                 events::finished(&pipeline.name, events::Outcome::Duplicate);
             }
-            self.enter(Entry::Close { pipeline, stream_sequence: at });
+            for stream_sequence in [at, end] {
+                self.enter(Entry::Close { pipeline, stream_sequence });
+            }
             return;
         }
         let watermark = self.parts.progress.get(pipeline).map_or(0, |progress| progress.get().watermark);
@@ -102,7 +104,7 @@ impl Shard {
         let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);
         let mut change = Box::new(Change::new(actor.key.clone(), shared.ring, shared.generation));
         change.patch.extras = Some(Box::new(Extras { fates, ..Extras::default() }));
-        change.closes.push(at);
+        change.closes.extend([at, end]);
         change.outbox_add.push(entry.clone());
         change.owes = (!actor.owes).then_some(true);
         actor.owes = true;

@@ -251,7 +251,8 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let Some(head) = actor.outbox.head() else { return };
         let window = self.parts.streams.duplicate_window_ms(&head.subject).unwrap_or(0);
-        let broker = Broker { now: self.parts.streams.broker_now_ms(), window };
+        let (now, earliest) = (self.parts.streams.broker_now_ms(), self.parts.streams.broker_earliest_ms());
+        let broker = Broker { now, earliest, window };
         match actor.outbox.next(self.host_now, broker) {
             Next::Nothing => {}
             Next::At(at) => {

@@ -77,7 +77,10 @@ fn refused(refusal: Refusal) -> Verdict<'static> {
     let reason = format!("{description} (error {err_code})");
     // The store's own "message too large" comes as a failure of the store.
     let too_large = description.contains("too large") || description.contains("to large");
+    /// The account's storage or memory is used up: as a stream that is full, it passes.
+    const ACCOUNT_LIMITS: u64 = 10002;
     match code {
+        _ if err_code == ACCOUNT_LIMITS => Verdict::Unavailable { reason },
         400..=407 | 409..=428 => Verdict::Refused { reason, code: err_code },
         _ if too_large => Verdict::Refused { reason, code: err_code },
         _ => Verdict::Unavailable { reason },

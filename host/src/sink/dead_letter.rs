@@ -13,6 +13,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// Longest text that we put into a header, bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
+/// Longest header block that JetStream stores, bytes: an input at that bound leaves no room for our headers.
+const HEADERS_BYTES_MAX: usize = 65_535;
 /// Every header of ours on a dead letter begins with this.
 pub const PREFIX: &str = "Seriatim-Dead-";
 
@@ -80,11 +82,11 @@ pub fn build(letter: &DeadLetter<'_>, max_payload: usize) -> Built {
         payload: letter.message.map(|message| message.payload.clone()).unwrap_or_default(),
         truncated: false,
     };
-    if built.size() > max_payload {
+    if built.size() > max_payload || built.headers_size() > HEADERS_BYTES_MAX {
         built.truncated = true;
         built.payload = Bytes::new();
         built.headers.push((format!("{PREFIX}Truncated"), "true".to_owned()));
-        if built.size() > max_payload {
+        if built.size() > max_payload.min(HEADERS_BYTES_MAX) {
             built.headers = ours;
             built.headers.push((format!("{PREFIX}Truncated"), "true".to_owned()));
         }
@@ -93,6 +95,10 @@ pub fn build(letter: &DeadLetter<'_>, max_payload: usize) -> Built {
 }
 
 impl Built {
+    fn headers_size(&self) -> usize {
+        self.size().saturating_sub(self.payload.len())
+    }
+
     /// Bytes as the broker counts them.
     pub fn size(&self) -> usize {
         wire_size(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())), &self.message_id, self.payload.len())

@@ -60,8 +60,10 @@ pub enum Next {
 /// What is known of the broker when the head is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Broker {
-    /// Its clock, milliseconds; `None` = unknown, so nothing that may have been sent leaves blind.
+    /// Its clock, milliseconds, at the latest; `None` = unknown, so nothing that may have been sent leaves blind.
     pub now: Option<u64>,
+    /// Its clock at the earliest: what is sent now cannot be younger than this.
+    pub earliest: Option<u64>,
     /// The duplicate window of the head's stream, milliseconds.
     pub window: u64,
 }
@@ -131,7 +133,7 @@ impl Outbox {
         }
         let blind = match (head.sent_since, broker.now) {
             (None, _) => true,
-            (Some(since), Some(at)) => at.saturating_sub(since) <= broker.window / 2 && since > 0,
+            (Some(since), Some(at)) => since > 0 && at.checked_sub(since).is_some_and(|age| age <= broker.window / 2),
             (Some(_), None) => false,
         };
         self.in_air = true;
@@ -139,7 +141,7 @@ impl Outbox {
             return Next::Search { entry: head.stored.clone(), mark: head.mark.clone() };
         }
         if head.sent_since.is_none() {
-            head.sent_since = Some(broker.now.unwrap_or(head.mark.sent_after));
+            head.sent_since = Some(broker.earliest.unwrap_or(head.mark.sent_after));
         }
         Next::Send(head.stored.clone())
     }
@@ -219,7 +221,7 @@ mod tests {
         }
     }
 
-    const BROKER: Broker = Broker { now: Some(10_000), window: 2_000 };
+    const BROKER: Broker = Broker { now: Some(10_000), earliest: Some(10_000), window: 2_000 };
 
     #[test]
     fn nothing_leaves_before_its_commit_is_durable_and_one_leaves_at_a_time() {
@@ -257,14 +259,14 @@ mod tests {
         assert!(matches!(outbox.next(0, BROKER), Next::Send(_)));
         let at = outbox.unavailable(0);
         assert!(matches!(outbox.next(at - 1, BROKER), Next::At(next) if next == at));
-        let later = Broker { now: Some(11_001), window: 2_000 };
+        let later = Broker { now: Some(11_001), ..BROKER };
         assert!(matches!(outbox.next(at, later), Next::Search { .. }));
     }
 
     #[test]
     fn without_the_brokers_clock_nothing_restored_leaves_blind() {
         let mut outbox = Outbox::restore(vec![entry(1, 10_000)]);
-        assert!(matches!(outbox.next(0, Broker { now: None, window: 2_000 }), Next::Search { .. }));
+        assert!(matches!(outbox.next(0, Broker { now: None, ..BROKER }), Next::Search { .. }));
     }
 
     #[test]

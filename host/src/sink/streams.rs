@@ -77,6 +77,11 @@ impl Streams {
         self.read().clock.as_ref().map(Clock::latest)
     }
 
+    /// The broker's clock, ms since the Unix epoch; never later than it is, as far as our clocks can tell.
+    pub fn broker_earliest_ms(&self) -> Option<u64> {
+        self.read().clock.as_ref().map(Clock::earliest)
+    }
+
     /// A confirmation: the stream has come this far.
     pub fn confirmed(&self, stream: &str, sequence: u64) {
         if let Some(known) = self.write().streams.iter_mut().find(|known| known.name == stream) {

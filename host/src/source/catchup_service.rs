@@ -9,7 +9,7 @@ use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, KnownStream};
 use crate::passes::{Ask, PassPort, PassStep, Request};
-use crate::store::Poison;
+use crate::store::{DurableProgress, Poison};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
@@ -29,6 +29,8 @@ pub struct Service {
     pub connection: Connection,
     /// The stream as known at the start.
     pub known: KnownStream,
+    /// How far it has been read since.
+    pub progress: Arc<DurableProgress>,
     /// Decodes messages.
     pub decoder: Arc<Decoder>,
     /// The way back into the shards.
@@ -106,6 +108,12 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
 }
 
 impl Service {
+    /// With the highest message that is on the disk: a stream that was restored below it is not read from.
+    fn known_now(&self) -> KnownStream {
+        let progress = self.progress.get();
+        KnownStream { highest: progress.highest, highest_time: progress.highest_time, ..self.known.clone() }
+    }
+
     fn filters_of(&self, key: &EntityKey) -> Vec<String> {
         match self.token {
             Some(token) => entity_filters(&self.subjects, token, &key.entity),
@@ -121,7 +129,7 @@ fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request], po
     let want = |request: &Request| Want { shard: request.shard, number: request.number };
     let wants = requests.iter().map(|request| (request.key.clone(), want(request))).collect();
     let pass = Arc::new(Running { wants: Mutex::new(wants), to, left: Notify::new() });
-    let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known.clone(), from };
+    let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known_now(), from };
     tracing::debug!(pipeline = %service.pipeline, entities = requests.len(), from, to = end, "catching up");
     let (items, received) = mpsc::channel(BATCHES_MAX);
     let reader = tokio::spawn(catchup_reader::run(service.connection.clone(), config, ends, items));

@@ -150,7 +150,7 @@ impl Reader {
 
     /// This message and what has arrived behind it.
     async fn gather(&mut self, first: Message, pending: u64) -> Option<ReadBatch> {
-        let before = self.covered;
+        let (before, time_before) = (self.covered, self.clock.micros);
         let from = first.stream_sequence;
         let mut batch = ReadBatch { pending, ..ReadBatch::default() };
         let mut jumps = Vec::new();
@@ -178,7 +178,8 @@ impl Reader {
             Err(broken) => {
                 // Handed on without this judgement, a loss would never be named.
                 self.carried = None;
-                self.covered = before;
+                // Time must not run ahead of what was handed on.
+                (self.covered, self.clock.micros) = (before, time_before);
                 self.gapless.rewind(from, &broken);
                 self.restarted(&broken);
                 return None;
@@ -213,10 +214,15 @@ impl Reader {
             pending = fresh;
         }
         self.clock.idle(Instant::now(), pending == 0);
-        if pending == 0 {
-            self.covered = self.covered.max(examined);
+        let mut lost = Vec::new();
+        if pending == 0 && examined > self.covered {
+            // The server counts deleted messages as examined: what retention took before it was delivered is named here.
+            if let Ok(found) = self.judge_jumps(&[(self.covered, examined.saturating_add(1))]).await {
+                lost = found;
+                self.covered = examined;
+            }
         }
-        ReadBatch { stream_time: self.clock.now(), at_head: pending == 0, pending, ..ReadBatch::default() }
+        ReadBatch { stream_time: self.clock.now(), at_head: pending == 0, pending, lost, ..ReadBatch::default() }
     }
 
     fn name(&self, lost: LostRange) {
