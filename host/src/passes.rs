@@ -30,8 +30,8 @@ pub enum Ask {
     Start(Request),
     /// Go on up to here.
     Extend(EntityKey, u64),
-    /// The pass is over.
-    Done(EntityKey),
+    /// This pass of the entity is over.
+    Done(EntityKey, u64),
 }
 
 /// One thing a catch-up brings.

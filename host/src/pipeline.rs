@@ -23,8 +23,10 @@ pub struct Pipeline {
     pub generation: u64,
     /// Every generation with the stream sequence it began at.
     pub generations: Vec<(u64, u64)>,
-    /// Stream sequences of the stream as it was that are not in the one accepted at this start.
-    pub gone: Option<(u64, u64)>,
+    /// For each accepted stream: its generation, and what went with the one before it.
+    pub gone: Vec<(u64, u64, u64)>,
+    /// A stream was accepted at this start.
+    pub accepted: bool,
     /// The config no longer has it: it only sends what it owes.
     pub forgotten: bool,
     /// Recent ids kept per entity.

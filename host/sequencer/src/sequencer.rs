@@ -525,7 +525,7 @@ impl<T: Clone> Sequencer<T> {
         match self.waiting {
             Some(waiting) => match waiting.alarm {
                 Some(Alarm::Host(at)) if !idle => wakeup.host = Some(at),
-                Some(Alarm::Stream(at)) => wakeup.stream = Some(at),
+                Some(Alarm::Stream(at)) if !idle => wakeup.stream = Some(at),
                 _ => {}
             },
             None => {

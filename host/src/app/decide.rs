@@ -81,8 +81,8 @@ pub enum Refused {
 pub(super) struct Decision {
     pub(super) record: PipelineRecord,
     pub(super) changed: bool,
-    /// Stream sequences of the stream as it was that are gone with it.
-    pub(super) gone: Option<(u64, u64)>,
+    /// A stream was accepted.
+    pub(super) accepted: bool,
 }
 
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
@@ -92,8 +92,9 @@ pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start
     }
     let progress = Progress { watermark: start.saturating_sub(1), ..Progress::default() };
     let stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
-    let record = PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)], forgotten: false };
-    Ok(Decision { record, changed: true, gone: None })
+    let record =
+        PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)], forgotten: false, gone: Vec::new() };
+    Ok(Decision { record, changed: true, accepted: false })
 }
 
 /// A pipeline that the store knows. `identity`: what the check against the stream found.
@@ -113,7 +114,7 @@ pub(super) fn go_on(
     record.meaning = meaning;
     let mut changed = !differences.is_empty() || record.forgotten;
     record.forgotten = false;
-    let mut gone = None;
+    let mut accepted = false;
     if let Err(error) = identity {
         if !accepts.stream {
             return Err(Refused::Stream { pipeline: pipeline.to_owned(), error });
@@ -124,15 +125,16 @@ pub(super) fn go_on(
             IdentityError::WentBack { last, .. } => (stored.progress.watermark.min(last).saturating_add(1), last.saturating_add(1)),
             IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => (facts.first_sequence.max(1), 1),
         };
-        gone = Some((gone_from, stored.progress.highest));
+        accepted = true;
         record.generation += 1;
+        record.gone.push((record.generation, gone_from, stored.progress.highest));
         record.generations.push((record.generation, from));
         record.stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
         record.progress =
             Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
         changed = true;
     }
-    Ok(Decision { record, changed, gone })
+    Ok(Decision { record, changed, accepted })
 }
 
 /// A disk that lost fsynced writes, or a store put back from a copy, stands below what it told the broker. (A copy that ran since has a lower run
@@ -209,6 +211,7 @@ mod tests {
             stream,
             generations: vec![(0, 1), (2, 9)],
             forgotten: false,
+            gone: Vec::new(),
         }
     }
 
@@ -229,7 +232,7 @@ mod tests {
         let accepted = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts { meaning: true, ..Accepts::default() });
         assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
         let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), Accepts::default());
-        assert_eq!(same, Ok(Decision { record: stored(), changed: false, gone: None }));
+        assert_eq!(same, Ok(Decision { record: stored(), changed: false, accepted: false }));
     }
 
     #[test]

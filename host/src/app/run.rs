@@ -203,7 +203,7 @@ impl Host {
                 let waiting = if pipeline.forgotten { None } else { store.load_waiting(&key)? };
                 if let Some(part) = parts.get_mut(router::shard_of(&key, self.shards.len())) {
                     // With an accepted stream, each that waits learns at once what is gone.
-                    let wake = owed.outbox || pipeline.gone.is_some();
+                    let wake = owed.outbox || pipeline.accepted;
                     part.push(Owing { key, waiting, outbox: wake });
                 }
             }
@@ -292,9 +292,15 @@ impl Host {
     async fn down(mut self, drain: Duration) -> Result<(), Error> {
         self.reading.shutdown().await;
         let drained = async {
+            let mut answers = Vec::new();
             for shard in &self.shards {
                 let (answer, answered) = oneshot::channel();
-                if shard.send(Mail::Drain(answer)).await.is_ok() && answered.await.is_err() {
+                if shard.send(Mail::Drain(answer)).await.is_ok() {
+                    answers.push(answered);
+                }
+            }
+            for answered in answers {
+                if answered.await.is_err() {
                     tracing::debug!("a shard ended before it had drained");
                 }
             }

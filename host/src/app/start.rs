@@ -108,7 +108,7 @@ pub(super) async fn pipelines(
     let run = store.raise_run()?;
     let mut ready = Vec::new();
     let mut batch = Batch::default();
-    for (index, (pipeline, Decision { record, changed, gone })) in config.pipelines.iter().zip(decided).enumerate() {
+    for (index, (pipeline, Decision { record, changed, accepted })) in config.pipelines.iter().zip(decided).enumerate() {
         let name: Arc<str> = pipeline.name.value.as_str().into();
         let told = bucket::read(connection, &name).await?.map(|(entry, _)| entry);
         decide::not_rolled_back(&name, &record, &identity.store_id, told.as_ref(), flags.take_over)?;
@@ -125,7 +125,8 @@ pub(super) async fn pipelines(
             handlers: handlers.get_mut(index).map(std::mem::take).unwrap_or_default(),
             generation: record.generation,
             generations: record.generations.clone(),
-            gone,
+            gone: record.gone.clone(),
+            accepted,
             forgotten: false,
             ring: u32::try_from(pipeline.order.dedup_ids.max(1)).unwrap_or(u32::MAX),
             outbox_max: config.run.outbox_max,
@@ -147,7 +148,8 @@ pub(super) async fn pipelines(
             handlers: Vec::new(),
             generation: record.generation,
             generations: record.generations.clone(),
-            gone: None,
+            gone: record.gone.clone(),
+            accepted: false,
             forgotten: true,
             ring: 1,
             outbox_max: config.run.outbox_max,

@@ -78,9 +78,12 @@ impl Actor {
     pub(super) fn load(key: EntityKey, pipeline: Arc<Pipeline>, mut loaded: Loaded, taken: u64) -> Self {
         let from = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
         let mut gone = None;
+        // What the stream lost when it was accepted is named for each that waited for it, whenever it is loaded.
+        let newer = pipeline.gone.iter().filter(|(generation, ..)| *generation > loaded.generation);
+        let lost = newer.min_by_key(|(generation, ..)| *generation).map(|(_, first, last)| (*first, *last));
         if let Some(from) = from {
             let unfinished = loaded.snapshot.waiting.map(|waiting| waiting.from);
-            gone = unfinished.zip(pipeline.gone).map(|(s, (first, last))| (s.max(first), last)).filter(|(first, last)| first <= last);
+            gone = unfinished.zip(lost).map(|(s, (first, last))| (s.max(first), last)).filter(|(first, last)| first <= last);
             loaded.snapshot.rebase(from);
         }
         let states = pipeline.handlers.iter().map(|handler| {
@@ -102,7 +105,11 @@ impl Actor {
 
     /// Its record cannot be read: it parks.
     pub(super) fn unreadable(key: EntityKey, pipeline: Arc<Pipeline>, waiting: Option<Waiting>, taken: u64) -> Self {
-        let (owes, waits) = (true, waiting.is_some());
+        // Its generation is not known: S goes back as far as any accepted stream may have moved it.
+        let from = pipeline.generations.iter().filter(|(generation, _)| *generation > 0).map(|(_, from)| *from).min();
+        let waiting = waiting.map(|waiting| Waiting { from: from.map_or(waiting.from, |from| waiting.from.min(from)), ..waiting });
+        // Listed by its first change, whatever the index says now.
+        let (owes, waits) = (false, waiting.is_some());
         let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
         Self { owes, waits, ..Self::around(key, pipeline, sequencer) }
     }

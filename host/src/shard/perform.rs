@@ -39,7 +39,7 @@ impl Shard {
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
                 let delivery = Delivery { token, ticket, attempt, late };
-                if self.draining.is_some() || pipeline.control.stopped().is_some() {
+                if self.stopping || pipeline.control.stopped().is_some() {
                     return None;
                 }
                 if self.calls.len() >= self.parts.bounds.calls_max {
@@ -65,8 +65,9 @@ impl Shard {
                 self.enter(Entry::Close { pipeline: pipeline.index, stream_sequence });
             }
             Effect::CatchUp { from, to } => {
+                self.passes += 1;
                 let actor = self.actors.get_mut(token)?;
-                actor.passes += 1;
+                actor.passes = self.passes;
                 let since = actor.sequencer.waiting().map_or(self.host_now, |waiting| waiting.since);
                 let request = Request { key: actor.key.clone(), shard: self.parts.index, number: actor.passes, from, to, since };
                 if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
@@ -173,6 +174,10 @@ impl Shard {
     pub(super) fn start_deferred(&mut self) {
         while self.calls.len() < self.parts.bounds.calls_max {
             let Some(delivery) = self.deferred.pop_front() else { return };
+            let stopped = self.actors.get(delivery.token).is_none_or(|actor| actor.pipeline.control.stopped().is_some());
+            if stopped {
+                continue;
+            }
             if let Some(done) = self.deliver(delivery) {
                 let token = done.token;
                 match self.outcome(done) {
@@ -287,7 +292,10 @@ impl Shard {
                 tracing::error!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "an output was refused for good, the entity parks (output-undeliverable): {reason} (error {code})");
                 actor.outbox.refused();
                 actor.blocked = false;
-                self.drive(token, Input::OutputsRefused);
+                // The pipeline's own record has no order to keep and nothing to park.
+                if !actor.key.entity.is_empty() {
+                    self.drive(token, Input::OutputsRefused);
+                }
             }
         }
     }
@@ -295,7 +303,7 @@ impl Shard {
     fn unavailable(&mut self, token: usize, reason: &str) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         actor.send_at = Some(actor.outbox.unavailable(self.host_now));
-        if actor.outbox.tries() >= PATIENCE && !actor.blocked {
+        if actor.outbox.tries() >= PATIENCE && !actor.blocked && !actor.key.entity.is_empty() {
             actor.blocked = true;
             let subject = actor.outbox.head().map(|entry| entry.subject.clone()).unwrap_or_default();
             tracing::warn!(pipeline = %actor.key.pipeline, entity = %actor.key.entity, subject, "outputs cannot be published now, the entity waits: {reason}");

@@ -51,7 +51,12 @@ pub(super) struct Shard {
     pub(super) effects: Vec<Effect<Ticket>>,
     pub(super) changes_in_flight: usize,
     pub(super) held_bytes: u64,
-    pub(super) draining: Option<oneshot::Sender<()>>,
+    /// A stop was asked for: nothing new begins.
+    pub(super) stopping: bool,
+    /// Who waits for what is in flight.
+    drained: Option<oneshot::Sender<()>>,
+    /// Catch-ups asked for so far: their numbers are never used twice.
+    pub(super) passes: u64,
     pub(super) closed: bool,
     pub(super) host_now: u64,
     entries: VecDeque<store::Entry>,
@@ -81,7 +86,9 @@ impl Shard {
             effects: Vec::new(),
             changes_in_flight: 0,
             held_bytes: 0,
-            draining: None,
+            stopping: false,
+            drained: None,
+            passes: 0,
             closed: false,
             host_now: host_millis(),
             entries: VecDeque::new(),
@@ -105,7 +112,7 @@ impl Shard {
             }
             self.ring();
             self.hand_over();
-            if self.draining.is_some() && self.idle() {
+            if self.drained.is_some() && self.idle() {
                 self.answer_drain();
             }
             let room = self.calls.len() < self.parts.bounds.calls_max
@@ -147,11 +154,11 @@ impl Shard {
             && self.deferred.is_empty()
             && self.changes_in_flight == 0
             && self.entries.is_empty()
-            && self.actors.iter().all(|(_, actor)| actor.outbox.is_empty())
+            && self.actors.iter().all(|(_, actor)| actor.outbox.is_empty() || actor.outbox.is_refused())
     }
 
     fn answer_drain(&mut self) {
-        if let Some(answer) = self.draining.take()
+        if let Some(answer) = self.drained.take()
             && answer.send(()).is_err()
         {
             tracing::debug!("nobody waits for the drain any more");
@@ -159,7 +166,8 @@ impl Shard {
     }
 
     fn until_next(&self) -> Duration {
-        let next = self.timers.next().into_iter().chain(self.sleeping.next_host()).min();
+        let alarm = if self.stopping { None } else { self.sleeping.next_host() };
+        let next = self.timers.next().into_iter().chain(alarm).min();
         next.map_or(ROUND_MAX, |at| Duration::from_millis(at.saturating_sub(self.host_now)).min(ROUND_MAX))
     }
 
@@ -173,6 +181,10 @@ impl Shard {
             Mail::Pass { key, number, step } => self.pass(&key, number, step),
             Mail::Wake { pipeline, owed } => {
                 for Owing { key, waiting, outbox } in owed {
+                    // The pipeline's own record was loaded before.
+                    if key.entity.is_empty() {
+                        continue;
+                    }
                     if let Some(waiting) = waiting {
                         self.parts.directory.show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting) });
                         if let Some(alarm) = waiting.alarm {
@@ -185,7 +197,8 @@ impl Shard {
                 }
             }
             Mail::Drain(answer) => {
-                self.draining = Some(answer);
+                self.stopping = true;
+                self.drained = Some(answer);
                 self.deferred.clear();
             }
         }
@@ -204,7 +217,7 @@ impl Shard {
     /// Events of one batch, those of one entity back to back: that makes the runs.
     fn batch(&mut self, mut batch: Batch) {
         let pipeline = batch.pipeline;
-        if self.draining.is_some() {
+        if self.stopping {
             return;
         }
         let mut tokens = Vec::with_capacity(batch.events.len());
@@ -233,7 +246,7 @@ impl Shard {
     fn pass(&mut self, key: &EntityKey, number: u64, step: PassStep) {
         let Some(token) = self.by_key.get(key).copied() else { return };
         let current = self.actors.get(token).is_some_and(|actor| actor.passes == number);
-        if self.draining.is_some() || !current {
+        if self.stopping || !current {
             return;
         }
         let ended = matches!(step, PassStep::Ended(_) | PassStep::Failed);
@@ -249,8 +262,9 @@ impl Shard {
             && !actor.sequencer.catching_up()
             && let Some(service) = self.parts.catch_ups.get(actor.pipeline.index)
         {
-            service.push(Ask::Done(key.clone()));
+            service.push(Ask::Done(key.clone(), number));
         }
+        self.make_room();
     }
 
     /// The entity's actor, loaded if it is not in memory. `None` when the store does not answer: the host is poisoned.
@@ -357,18 +371,20 @@ impl Shard {
 
     /// Timers and alarms that have rung.
     fn ring(&mut self) {
-        if self.draining.is_some() {
-            while let Some(token) = self.timers.due(self.host_now) {
-                self.look_at(token);
-            }
-            return;
-        }
-        while let Some(token) = self.timers.due(self.host_now) {
+        // Collected first: a timer that is set again while it is looked at has its turn in the next round.
+        let mut due: Vec<_> = std::iter::from_fn(|| self.timers.due(self.host_now)).collect();
+        for token in due.drain(..) {
             self.look_at(token);
+        }
+        if self.stopping {
+            return;
         }
         for pipeline in 0..self.stream_timers.len() {
             let now = self.now(pipeline).stream;
-            while let Some(token) = self.stream_timers.get_mut(pipeline).and_then(|timers| timers.due(now)) {
+            if let Some(timers) = self.stream_timers.get_mut(pipeline) {
+                due.extend(std::iter::from_fn(|| timers.due(now)));
+            }
+            for token in due.drain(..) {
                 if let Some(actor) = self.actors.get_mut(token) {
                     actor.stream_timer = None;
                 }
@@ -397,7 +413,7 @@ impl Shard {
             actor.send_at = None;
         }
         self.send(token);
-        if self.draining.is_none() {
+        if !self.stopping {
             self.drive(token, Input::Tick);
         }
     }
@@ -422,10 +438,19 @@ impl Shard {
     }
 
     fn hand_over(&mut self) {
-        if !self.entries.is_empty()
-            && let Err(error) = self.parts.committer.try_send_all(&mut self.entries)
-        {
-            self.parts.poison.set(format!("the committer takes nothing any more: {error}"));
+        if self.entries.is_empty() {
+            return;
+        }
+        match self.parts.committer.try_send_all(&mut self.entries) {
+            Ok(_) => {}
+            // The host goes down around this shard; what is not durable is done again after the next start.
+            Err(store::Error::Stopped) if self.stopping => {
+                self.closed = true;
+                self.entries.clear();
+            }
+            Err(error) => {
+                self.parts.poison.set(format!("the committer takes nothing any more: {error}"));
+            }
         }
     }
 

@@ -176,6 +176,12 @@ impl Outbox {
         self.refused = true;
     }
 
+    /// The head was refused for good.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     /// An operator wants it tried again.
     pub fn retry(&mut self) {
         self.refused = false;

@@ -76,7 +76,12 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
         asks.take(&mut taken);
         for ask in taken.drain(..) {
             match ask {
-                Ask::Start(request) => catch_ups.request(request),
+                Ask::Start(request) => {
+                    // A pass that leads to the next one in the step that ended it has no other end.
+                    leave(&mut running, &request.key);
+                    catch_ups.ended(&request.key);
+                    catch_ups.request(request);
+                }
                 Ask::Extend(key, to) => {
                     if let Some(pass) = running.get(&key) {
                         pass.to.send_if_modified(|end| {
@@ -86,12 +91,12 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
                         });
                     }
                 }
-                Ask::Done(key) => {
-                    if let Some(pass) = running.remove(&key) {
-                        pass.wants().remove(&key);
-                        pass.left.notify_one();
+                Ask::Done(key, number) => {
+                    let current = running.get(&key).and_then(|pass| pass.wants().get(&key).copied());
+                    if current.is_some_and(|want| want.number == number) {
+                        leave(&mut running, &key);
+                        catch_ups.ended(&key);
                     }
-                    catch_ups.ended(&key);
                 }
             }
         }
@@ -104,6 +109,13 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
             running.extend(requests.into_iter().map(|request| (request.key, pass.clone())));
         }
         asks.notified().await;
+    }
+}
+
+fn leave(running: &mut HashMap<EntityKey, Arc<Running>>, key: &EntityKey) {
+    if let Some(pass) = running.remove(key) {
+        pass.wants().remove(key);
+        pass.left.notify_one();
     }
 }
 

@@ -311,6 +311,7 @@ fn pipelines_keep_meaning_and_progress(open: Open<'_>, place: &Path) {
         stream: StreamIdentity { name: "S".into(), created: 12 },
         generations: vec![(0, 1), (generation, 10)],
         forgotten: false,
+        gone: Vec::new(),
     };
     let records = vec![("zeta".into(), record(1)), ("alpha".into(), record(2))];
     store.commit(&Batch { records, ..Batch::default() }).unwrap();

@@ -218,7 +218,7 @@ impl Value for Progress {
 /// subjects, entity, sequence, epoch, by, first sequence, stream
 type MeaningV1 = (Vec<String>, String, String, Option<String>, String, String, String);
 /// generation, meaning, (stream name, created), generations (generation, from)
-type PipelineV1 = (u64, MeaningV1, (String, i64), Vec<(u64, u64)>, bool);
+type PipelineV1 = (u64, MeaningV1, (String, i64), Vec<(u64, u64)>, bool, Vec<(u64, u64, u64)>);
 
 /// Without the progress, which is a value of its own.
 impl Value for PipelineRecord {
@@ -228,16 +228,30 @@ impl Value for PipelineRecord {
         let meaning = self.meaning.clone();
         let meaning: MeaningV1 =
             (meaning.subjects, meaning.entity, meaning.sequence, meaning.epoch, meaning.by, meaning.first_sequence, meaning.stream);
-        let wire: PipelineV1 =
-            (self.generation, meaning, (self.stream.name.clone(), self.stream.created), self.generations.clone(), self.forgotten);
+        let wire: PipelineV1 = (
+            self.generation,
+            meaning,
+            (self.stream.name.clone(), self.stream.created),
+            self.generations.clone(),
+            self.forgotten,
+            self.gone.clone(),
+        );
         write(&wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (generation, meaning, (name, created), generations, forgotten): PipelineV1 = read(Self::WHAT, bytes)?;
+        let (generation, meaning, (name, created), generations, forgotten, gone): PipelineV1 = read(Self::WHAT, bytes)?;
         let (subjects, entity, sequence, epoch, by, first_sequence, stream) = meaning;
         let meaning = Meaning { subjects, entity, sequence, epoch, by, first_sequence, stream };
-        Ok(Self { generation, progress: Progress::default(), meaning, stream: StreamIdentity { name, created }, generations, forgotten })
+        Ok(Self {
+            generation,
+            progress: Progress::default(),
+            meaning,
+            stream: StreamIdentity { name, created },
+            generations,
+            forgotten,
+            gone,
+        })
     }
 }
 

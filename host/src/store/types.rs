@@ -172,6 +172,8 @@ pub struct PipelineRecord {
     pub stream: StreamIdentity,
     /// Every generation with the stream sequence it began at, ascending.
     pub generations: Vec<(u64, u64)>,
+    /// For each accepted stream: its generation, and the first and last stream sequence that went with the one before it.
+    pub gone: Vec<(u64, u64, u64)>,
     /// The config no longer has it, and an operator accepted that: it is not read, but what it owes still leaves.
     pub forgotten: bool,
 }

@@ -62,7 +62,15 @@ fn pipeline() -> PipelineRecord {
         stream: "FLIGHTS".into(),
     };
     let stream = StreamIdentity { name: "FLIGHTS".into(), created: 1_700_000_000_123_456_789 };
-    PipelineRecord { generation: 1, progress: Progress::default(), meaning, stream, generations: vec![(0, 1), (1, 500)], forgotten: false }
+    PipelineRecord {
+        generation: 1,
+        progress: Progress::default(),
+        meaning,
+        stream,
+        generations: vec![(0, 1), (1, 500)],
+        forgotten: false,
+        gone: Vec::new(),
+    }
 }
 
 /// All of them. A new reason does not compile until it stands in `is_listed`; then add it here and to the fixture.
