@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait for a shard.
-const MAIL_MAX: usize = 16;
+const MAIL_MAX: usize = 4;
 
 /// What comes in from outside the shard, in one channel: order is kept from the reader to the actors.
 #[derive(Debug)]

@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 
 /// Messages in one batch at most.
 pub const BATCH_MAX: usize = 256;
+/// Batches that can wait between the reader and the shards, about; together they hold what `prefetch-bytes` allows.
+const BATCHES_AHEAD: u64 = 8;
 /// Metric: generations that ended, by pipeline and reason.
 pub const RESTARTS: &str = "seriatim_reader_restarts_total";
 
@@ -77,6 +79,8 @@ pub struct Reader {
     pipeline: Arc<str>,
     gapless: Gapless,
     clock: StreamClock,
+    /// Bytes of one batch, about: what is read ahead waits in a few batches between here and the shards.
+    batch_bytes: u64,
     /// Everything that matches up to here was handed on or named as lost.
     covered: u64,
     /// An item that did not belong into the batch before it.
@@ -101,6 +105,7 @@ impl Reader {
             clock: StreamClock::new(config.stream_time, config.heartbeat),
             gapless: Gapless::new(connection, spec, config.known, start_at),
             covered: start_at - 1,
+            batch_bytes: config.prefetch_bytes / BATCHES_AHEAD,
             carried: None,
         }
     }
@@ -155,14 +160,16 @@ impl Reader {
         let mut batch = ReadBatch { pending, ..ReadBatch::default() };
         let mut jumps = Vec::new();
         let mut next = Some(first);
+        let mut bytes = 0;
         while let Some(message) = next.take() {
             if message.stream_sequence > self.covered.saturating_add(1) {
                 jumps.push((self.covered, message.stream_sequence));
             }
             self.covered = message.stream_sequence;
             self.clock.message(message.time);
+            bytes += (message.payload.len() + message.subject.len()) as u64;
             batch.messages.push(Arc::new(message));
-            if batch.messages.len() < BATCH_MAX {
+            if batch.messages.len() < BATCH_MAX && bytes < self.batch_bytes {
                 match self.gapless.try_next() {
                     Some(Item::Message { message, pending }) => {
                         batch.pending = pending;
