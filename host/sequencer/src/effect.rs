@@ -4,7 +4,6 @@
 use crate::snapshot::Patch;
 use crate::types::{Arrival, DeadReason, Place};
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -60,8 +59,8 @@ pub struct Change<T> {
     pub applied: Option<Applied<T>>,
     /// Events given up in this change.
     pub dead: Option<Dead<T>>,
-    /// Messages whose fate this change makes durable.
-    pub closes: Closes,
+    /// The message whose fate this change makes durable, and how it ended.
+    pub closes: Option<(u64, Option<Outcome>)>,
 }
 
 /// What was applied.
@@ -86,22 +85,6 @@ pub struct Dead<T> {
     pub attempts: u32,
     /// For `lost`: first and last stream sequence that may be gone.
     pub lost: Option<(u64, u64)>,
-}
-
-/// Messages closed by a change. Most changes close exactly one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Closes {
-    /// The first one.
-    pub one: Option<(u64, Option<Outcome>)>,
-    /// The rest.
-    pub more: Vec<(u64, Option<Outcome>)>,
-}
-
-impl Closes {
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, Option<Outcome>)> + '_ {
-        self.one.into_iter().chain(self.more.iter().copied())
-    }
 }
 
 /// How a message ended (metric `seriatim_events_total`).

@@ -36,7 +36,7 @@ mod snapshot;
 mod types;
 mod waiting;
 
-pub use effect::{Answer, Applied, Change, Closes, Dead, Disorder, Effect, Outcome, StopReason};
+pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Outcome, StopReason};
 pub use explain::{Head, Status};
 pub use input::{Input, Operator};
 pub use policy::{FailureThen, First, GapThen, Late, Policy};

@@ -9,7 +9,7 @@
 //! * `dropped` is set from the first drop until a catch-up has covered everything that was dropped.
 
 use crate::dedup::{GivenUp, Recent};
-use crate::effect::{Answer, Applied, Change, Closes, Dead, Effect, Outcome, StopReason};
+use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
 use crate::input::Input;
 use crate::policy::{FailureThen, First, Policy};
 use crate::reorder::{Held, Queue};
@@ -434,7 +434,7 @@ impl<T: Clone> Sequencer<T> {
             Slot { count: self.count, position: self.position, done_below: low.max(self.reread_below), place, id, payload }
         });
         let patch = Patch { slot, extras: self.take_extras(low), waiting };
-        self.push_change(Change { patch, applied, dead, closes: Closes { one: close, more: Vec::new() } }, out);
+        self.push_change(Change { patch, applied, dead, closes: close }, out);
     }
 
     pub(crate) fn push_change(&mut self, change: Change<T>, out: &mut Vec<Effect<T>>) {

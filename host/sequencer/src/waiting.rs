@@ -1,6 +1,6 @@
 //! The one durable way to wait (design §3.7): how `waiting` is committed, what an entity has let go of, and the catch-up that brings it back.
 
-use crate::effect::{Answer, Change, Closes, Dead, Effect};
+use crate::effect::{Answer, Change, Dead, Effect};
 use crate::input::Operator;
 use crate::sequencer::Sequencer;
 use crate::snapshot::Patch;
@@ -105,7 +105,7 @@ impl<T: Clone> Sequencer<T> {
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
         let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
-        self.push_change(Change { patch, applied: None, dead, closes: Closes::default() }, out);
+        self.push_change(Change { patch, applied: None, dead, closes: None }, out);
         if before.is_none() {
             let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
             let head = self.current.as_ref().map(|current| &current.arrival);

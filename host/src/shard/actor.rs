@@ -155,7 +155,7 @@ impl Actor {
     /// Turns the core's change into one for the store: state and outputs of the handlers, the dead letter, what it owes.
     pub(super) fn change(&mut self, change: seriatim_sequencer::Change<Ticket>, streams: &Streams, max_payload: usize) -> Box<Change> {
         let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
-        out.closes = change.closes.iter().map(|(stream_sequence, _)| stream_sequence).collect();
+        out.closes = change.closes.into_iter().map(|(stream_sequence, _)| stream_sequence).collect();
         out.patch = change.patch;
         if let Some(applied) = change.applied {
             let pipeline = self.pipeline.clone();

@@ -3,6 +3,7 @@
 
 use super::OwnItem;
 use super::actor::Actor;
+use super::perform::COMMIT;
 use super::run::Shard;
 use crate::event::EntityKey;
 use crate::sink::dead_letter::{self, DeadLetter};
@@ -10,9 +11,6 @@ use crate::store::{Change, Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
 use seriatim_sequencer::{DeadReason, Extras};
 use std::collections::BTreeSet;
-
-/// Number of a reply to a commit (as in `perform.rs`).
-const COMMIT: u64 = 1;
 
 /// See the module.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Number of a reply that is not a commit of the core (a confirmed output leaving the store).
 const PRUNE: u64 = 0;
 /// Number of a reply to a commit of the core.
-const COMMIT: u64 = 1;
+pub(super) const COMMIT: u64 = 1;
 /// Tries of an output before its entity waits for the stream.
 const PATIENCE: usize = 2;
 
@@ -107,7 +107,7 @@ impl Shard {
     fn tell(&self, token: usize, change: &Change<Ticket>) {
         let Some(actor) = self.actors.get(token) else { return };
         let key = &actor.key;
-        for (_, outcome) in change.closes.iter() {
+        for (_, outcome) in change.closes.into_iter() {
             if let (Some(Outcome::Applied), Some(applied)) = (outcome, &change.applied) {
                 events::applied(&key.pipeline, Duration::from_millis(self.host_now.saturating_sub(applied.ticket.message.time)));
             } else if let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::DeadLettered) {
@@ -179,11 +179,7 @@ impl Shard {
                 continue;
             }
             if let Some(done) = self.deliver(delivery) {
-                let token = done.token;
-                match self.outcome(done) {
-                    Some(input) => self.drive(token, input),
-                    None => self.settle(token),
-                }
+                self.call_ended(done);
             }
         }
     }

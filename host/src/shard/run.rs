@@ -418,7 +418,7 @@ impl Shard {
         }
     }
 
-    fn call_ended(&mut self, done: Done) {
+    pub(super) fn call_ended(&mut self, done: Done) {
         let token = done.token;
         match self.outcome(done) {
             Some(input) => self.drive(token, input),

@@ -9,6 +9,7 @@ use crate::nats::connect::{Connection, SUBSCRIPTION_CAPACITY};
 use crate::nats::consumer::{Broken, Reason, Spec};
 use crate::nats::gapless::{Gapless, Item, ReadError};
 use crate::nats::identity::{self, KnownStream};
+use crate::telemetry::events;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -17,8 +18,6 @@ use tokio::sync::mpsc;
 pub const BATCH_MAX: usize = 256;
 /// Batches that can wait between the reader and the shards, about; together they hold what `prefetch-bytes` allows.
 const BATCHES_AHEAD: u64 = 8;
-/// Metric: generations that ended, by pipeline and reason.
-pub const RESTARTS: &str = "seriatim_reader_restarts_total";
 
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(5);
@@ -233,17 +232,11 @@ impl Reader {
     }
 
     fn name(&self, lost: LostRange) {
-        tracing::error!(
-            pipeline = %self.pipeline,
-            first = lost.first,
-            last = lost.last,
-            "the stream no longer has messages that were not read: retention removed them first"
-        );
+        events::lost(&self.pipeline, lost.first, lost.last);
     }
 
     fn restarted(&self, broken: &Broken) {
-        metrics::counter!(RESTARTS, "pipeline" => self.pipeline.to_string(), "reason" => broken.reason.label()).increment(1);
-        tracing::info!(pipeline = %self.pipeline, reason = broken.reason.label(), detail = %broken.detail, "the reader starts a new consumer");
+        events::reader_restarted(&self.pipeline, broken.reason.label(), &broken.detail);
     }
 }
 

@@ -7,6 +7,7 @@ use super::batcher::{Batcher, Draft, Due, Entry, Reply};
 use super::queue::{Closed, Patience, Queue};
 use super::types::Progress;
 use super::{COMMIT_CHANGES_MAX, Error, Poison, Store};
+use crate::telemetry::events;
 use seriatim_sequencer::Millis;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-const COMMIT_DURATION: &str = "seriatim_commit_duration_seconds";
-const COMMIT_CHANGES: &str = "seriatim_commit_changes";
 
 /// Where a shard's replies go. Called on the committer's thread: must neither block nor call back into the committer.
 pub trait CompletionSink: Send + Sync + 'static {
@@ -264,9 +262,7 @@ impl Worker {
             before(&draft);
             let started = Instant::now();
             self.store.commit(&draft.batch).map_err(|error| error.to_string())?;
-            metrics::histogram!(COMMIT_DURATION).record(started.elapsed());
-            #[allow(clippy::cast_precision_loss, reason = "bounded by COMMIT_CHANGES_MAX")]
-            metrics::histogram!(COMMIT_CHANGES).record(draft.batch.changes.len() as f64);
+            events::committed(draft.batch.changes.len(), started.elapsed());
             after(&draft);
         }
         for (pipeline, progress) in &draft.progress {

@@ -200,42 +200,14 @@ pub fn held_changed(pipeline: &str, by: i32) {
     gauge(names::HELD_EVENTS, pipeline, NONE).increment(f64::from(by));
 }
 
-/// The number of entities in memory changed.
-pub fn live_changed(pipeline: &str, by: i32) {
-    gauge(names::LIVE_ENTITIES, pipeline, NONE).increment(f64::from(by));
-}
-
 /// The number of committed and unconfirmed outputs and dead letters changed.
 pub fn outbox_changed(pipeline: &str, by: i32) {
     gauge(names::OUTBOX_ENTRIES, pipeline, NONE).increment(f64::from(by));
 }
 
-/// An entity began to wait, waits for another reason, or goes on.
-pub fn waiting_changed(pipeline: &str, from: Option<&str>, to: Option<&str>) {
-    if from == to {
-        return;
-    }
-    if let Some(reason) = from {
-        gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).decrement(1.0);
-    }
-    if let Some(reason) = to {
-        gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).increment(1.0);
-    }
-}
-
-/// How many early events are in memory, for those who count them anew.
-pub fn held_are(pipeline: &str, count: u64) {
-    gauge(names::HELD_EVENTS, pipeline, NONE).set(float(count));
-}
-
 /// How many entities are in memory, for those who count them anew.
 pub fn live_are(pipeline: &str, count: u64) {
     gauge(names::LIVE_ENTITIES, pipeline, NONE).set(float(count));
-}
-
-/// How many outputs and dead letters are unconfirmed, for those who count them anew.
-pub fn outbox_is(pipeline: &str, count: u64) {
-    gauge(names::OUTBOX_ENTRIES, pipeline, NONE).set(float(count));
 }
 
 /// How many entities wait for this reason, for those who count them anew.
@@ -292,20 +264,9 @@ pub fn pipeline_stopped(pipeline: &str, reason: &str) {
     tracing::error!(pipeline, reason, "the pipeline stopped");
 }
 
-/// Retention deleted messages before they were done: these stream sequences, both included.
+/// Retention deleted messages before they were read: these stream sequences, both included.
 pub fn lost(pipeline: &str, first: u64, last: u64) {
-    tracing::error!(
-        pipeline,
-        first,
-        last,
-        messages = last.saturating_sub(first).saturating_add(1),
-        "messages were deleted before they were done"
-    );
-}
-
-/// The host may not go on: no further commit, no further publish.
-pub fn poisoned(reason: &str) {
-    tracing::error!(reason, "the host stops");
+    tracing::error!(pipeline, first, last, "the stream no longer has messages that were not read: retention removed them first");
 }
 
 /// A group commit is durable.
@@ -322,7 +283,7 @@ pub fn output_confirmed(pipeline: &str, handler: &str) {
 /// A reader was made anew.
 pub fn reader_restarted(pipeline: &str, reason: &str, detail: &str) {
     counter(names::READER_RESTARTS, pipeline, ("reason", reason)).increment(1);
-    tracing::warn!(pipeline, reason, detail, "the reader is made anew");
+    tracing::info!(pipeline, reason, detail, "the reader starts a new consumer");
 }
 
 #[cfg(test)]
@@ -345,11 +306,10 @@ mod tests {
             out_of_order(AT, Disorder::Late);
             held_changed("p", 5);
             held_changed("p", -2);
-            live_changed("p", 1);
+            live_are("p", 1);
             outbox_changed("p", 2);
-            waiting_changed("p", None, Some("gap"));
-            waiting_changed("p", Some("gap"), Some("retry"));
-            waiting_changed("p", Some("retry"), Some("retry"));
+            waiting_are("p", "gap", 0);
+            waiting_are("p", "retry", 1);
             stream_lag_is("p", 17);
             oldest_waiting_is("p", Duration::from_millis(1500));
             handler_called("p", "h", Duration::from_micros(3));

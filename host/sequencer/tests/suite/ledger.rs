@@ -62,7 +62,7 @@ impl Ledger {
             }
             self.lost.extend(dead.lost);
         }
-        for (stream_sequence, outcome) in change.closes.iter() {
+        for (stream_sequence, outcome) in change.closes.into_iter() {
             let fits = match outcome {
                 Some(Outcome::Applied) => change.applied.is_some(),
                 Some(Outcome::DeadLettered) => change.dead.is_some(),

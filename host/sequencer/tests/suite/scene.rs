@@ -219,7 +219,7 @@ impl Scene {
             Some(None) => words.push(String::from("free")),
             None => {}
         }
-        for (_, outcome) in change.closes.iter().filter(|(_, outcome)| *outcome == Some(Outcome::Duplicate)) {
+        for (_, outcome) in change.closes.into_iter().filter(|(_, outcome)| *outcome == Some(Outcome::Duplicate)) {
             words.push(tell_outcome(outcome).trim().to_owned());
         }
         words.join(" ")

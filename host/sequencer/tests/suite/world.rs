@@ -254,7 +254,7 @@ impl World {
             Some(Item::Commit(change, late)) => {
                 self.note(|| format!("durable: {change:?}"));
                 self.ledger.write(&self.plan, &change, late);
-                for (stream_sequence, _) in change.closes.iter() {
+                for (stream_sequence, _) in change.closes.into_iter() {
                     self.opened.remove(&stream_sequence);
                 }
                 self.acks += 1;
