@@ -2,22 +2,26 @@
 
 mod all_of_it_at_once;
 mod backlog_of_one_entity;
+mod bench_smoke;
 mod broker_away;
 mod broker_killed;
 mod changed_meaning;
 mod check_command;
 mod dead_letters_with_nats_headers;
 mod decided_once;
+mod deploy_files;
 mod duplicates;
 mod gap_fills_late;
 mod gap_never_fills;
 mod harness_itself;
+mod health_command;
 mod host_killed_at_failpoints;
 mod host_killed_at_random;
 mod idle_entity;
 mod killed_around_a_catch_up_commit;
 mod malformed_messages;
 mod misbehaving_handlers;
+mod nats_permissions;
 mod order_under_shuffle;
 mod output_streams;
 mod poison_event;

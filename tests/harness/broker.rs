@@ -6,6 +6,7 @@ use super::wait::until;
 use super::{ports, tools};
 use rustix::process::Signal;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +17,51 @@ pub struct Broker {
     port: u16,
     process: Option<Process>,
     starts: u32,
+    apart: bool,
+    users: Option<Users>,
+}
+
+/// Who may log in. A broker with users also traces what each of them does: its log is what a test of permissions reads.
+#[derive(Clone)]
+pub struct Users {
+    /// A file with the server's `authorization` block, taken in as it is.
+    pub file: PathBuf,
+    /// The variables of that file: the passwords.
+    pub passwords: Vec<(&'static str, &'static str)>,
+    /// The test's own user, and the password.
+    pub own: (&'static str, &'static str),
 }
 
 impl Broker {
     /// Writes the server's config and starts it. `max_payload` is the server's, in bytes.
     pub async fn start(folder: &Path, max_payload: u32) -> Self {
-        let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0 };
+        Self::start_for(folder, max_payload, None).await
+    }
+
+    /// The same in a process group of its own: what a terminal sends to its group (Ctrl-C) does not reach it.
+    pub async fn start_apart(folder: &Path, max_payload: u32) -> Self {
+        Self::begin(folder, max_payload, true, None).await
+    }
+
+    /// Like [`Broker::start`], for these users only.
+    pub async fn start_for(folder: &Path, max_payload: u32, users: Option<Users>) -> Self {
+        Self::begin(folder, max_payload, false, users).await
+    }
+
+    async fn begin(folder: &Path, max_payload: u32, apart: bool, users: Option<Users>) -> Self {
+        let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0, apart, users };
         fs::create_dir_all(broker.storage()).expect("a folder for the broker");
-        let config = format!(
+        let mut config = format!(
             "server_name: \"test\"\nlisten: \"127.0.0.1:{}\"\nmax_payload: {max_payload}\n\
              jetstream {{ store_dir: \"{}\", max_memory_store: 256MB, max_file_store: 2GB }}\n",
             broker.port,
             broker.storage().display()
         );
+        if let Some(users) = &broker.users {
+            // An include is found from the including file's folder.
+            fs::copy(&users.file, folder.join("users.conf")).expect("the file with the users");
+            config.push_str("trace: true\ninclude \"users.conf\"\n");
+        }
         fs::write(broker.config(), config).expect("the broker's config");
         broker.again().await;
         broker
@@ -41,22 +74,37 @@ impl Broker {
         let log = self.folder.join(format!("broker-{}.log", self.starts));
         let mut command = Command::new(tools::nats_server());
         command.arg("--config").arg(self.config());
+        command.envs(self.users.iter().flat_map(|users| users.passwords.iter().copied()));
+        if self.apart {
+            command.process_group(0);
+        }
         let mut process = Process::spawn("nats-server", command, &log);
         let url = self.url();
         until("the broker to answer", async || {
             if let Some(status) = process.status() {
                 panic!("nats-server ended ({status}):\n{}", process.log());
             }
-            let client = options().connect(&url).await.map_err(|error| error.to_string())?;
+            let client = self.options().connect(&url).await.map_err(|error| error.to_string())?;
             async_nats::jetstream::new(client).query_account().await.map_err(|error| error.to_string())
         })
         .await;
         self.process = Some(process);
     }
 
+    /// Lets the users of another file in from now on, without a restart (SIGHUP).
+    pub fn reload(&mut self, users: &Path) {
+        fs::copy(users, self.folder.join("users.conf")).expect("the file with the users");
+        self.process.as_mut().expect("a running broker").signal(Signal::HUP);
+    }
+
     /// Where it listens, whether it runs or not.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it live on after this value, and after this process; gives its process id.
+    pub fn keep(mut self) -> u32 {
+        self.process.take().expect("a running broker").keep()
     }
 
     /// SIGKILL.
@@ -96,9 +144,30 @@ impl Broker {
         copy_folder(&saved.files, &self.stream(&saved.stream));
     }
 
+    /// The system's number for its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("a running broker").id()
+    }
+
     /// A new connection that comes back by itself after an outage.
     pub async fn connect(&self) -> async_nats::Client {
-        options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
+        self.options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
+    }
+
+    /// Everything it has said since its last start.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    fn options(&self) -> async_nats::ConnectOptions {
+        let options = async_nats::ConnectOptions::new()
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(Duration::from_secs(5)))
+            .reconnect_delay_callback(|_| Duration::from_millis(50));
+        match &self.users {
+            Some(Users { own: (user, password), .. }) => options.user_and_password((*user).to_owned(), (*password).to_owned()),
+            None => options,
+        }
     }
 
     fn config(&self) -> PathBuf {
@@ -118,13 +187,6 @@ impl Broker {
 pub struct Saved {
     stream: String,
     files: PathBuf,
-}
-
-fn options() -> async_nats::ConnectOptions {
-    async_nats::ConnectOptions::new()
-        .connection_timeout(Duration::from_secs(5))
-        .request_timeout(Some(Duration::from_secs(5)))
-        .reconnect_delay_callback(|_| Duration::from_millis(50))
 }
 
 /// Copies a folder with everything in it.

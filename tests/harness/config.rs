@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// The whole file.
 #[derive(Clone)]
 pub struct Config {
+    /// `[nats] user` and `password-file`; `None`: no login.
+    pub login: Option<(&'static str, PathBuf)>,
     /// `[store] path`.
     pub store: PathBuf,
     /// `[run]`: name and TOML value.
@@ -68,7 +70,13 @@ pub struct Handler {
 impl Config {
     /// One pipeline `flights` with the echo handler.
     pub fn new(folder: &Path) -> Self {
-        Self { store: folder.join("store"), run: Vec::new(), dead_letters_max_bytes: "64MiB", pipelines: vec![Pipeline::flights()] }
+        Self {
+            login: None,
+            store: folder.join("store"),
+            run: Vec::new(),
+            dead_letters_max_bytes: "64MiB",
+            pipelines: vec![Pipeline::flights()],
+        }
     }
 
     /// The pipeline that most tests have as their only one.
@@ -78,10 +86,15 @@ impl Config {
 
     /// The file for a host that finds its broker at `url`.
     pub fn toml(&self, url: &str, telemetry: u16) -> String {
+        let login = self
+            .login
+            .iter()
+            .map(|(user, file)| format!("user = {}\npassword-file = {}\n", quoted(user), quoted(&file.display().to_string())));
         let mut text = format!(
-            "[nats]\nservers = [{}]\n\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
+            "[nats]\nservers = [{}]\n{}\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
              [dead-letters]\nmax-bytes = {}\n\n[run]\n",
             quoted(url),
+            login.collect::<String>(),
             quoted(&self.store.display().to_string()),
             quoted(self.dead_letters_max_bytes),
         );

@@ -1,4 +1,4 @@
-//! `FAILPOINTS` values: the process aborts at a named point, at the first or a later hit.
+//! `FAILPOINTS` values: the process kills itself (SIGKILL) at a named point, at the first or a later hit.
 
 /// Dies at the first hit of `point`.
 pub fn die_at(point: &str) -> String {

@@ -9,7 +9,12 @@ use std::process::{Command, ExitStatus};
 
 /// Runs `seriatim check` to its end: exit code, and everything it printed.
 pub fn check(config: &Path) -> (Option<i32>, String) {
-    let output = Command::new(tools::seriatim()).arg("check").arg("--config").arg(config).output().expect("seriatim to start");
+    command(config, &["check"])
+}
+
+/// Runs a command of `seriatim` to its end: exit code, and everything it printed.
+pub fn command(config: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(tools::seriatim()).args(args).arg("--config").arg(config).output().expect("seriatim to start");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
@@ -23,13 +28,45 @@ pub struct Host {
 impl Host {
     /// Starts `seriatim run --config <config> <args>`; waits for nothing.
     pub fn spawn(config: &Path, port: u16, args: &[&str], failpoints: &str, log: &Path) -> Self {
+        let mut command = Self::command(config, failpoints);
+        command.args(args);
+        Self::start(command, port, log)
+    }
+
+    /// `seriatim run --config <config>`, for a caller who wants to change it before [`Host::start`].
+    pub fn command(config: &Path, failpoints: &str) -> Command {
         let mut command = Command::new(tools::seriatim());
-        command.arg("run").arg("--config").arg(config).args(args);
-        command.env_remove("FAILPOINTS").env("RUST_BACKTRACE", "1");
+        command.arg("run").arg("--config").arg(config);
+        command.env_remove("FAILPOINTS").env_remove("FAILPOINTS_ARMED_BY").env("RUST_BACKTRACE", "1");
         if !failpoints.is_empty() {
             command.env("FAILPOINTS", failpoints);
         }
+        command
+    }
+
+    /// Starts what [`Host::command`] made; waits for nothing. `port` is the config's for telemetry.
+    pub fn start(command: Command, port: u16, log: &Path) -> Self {
         Self { process: Process::spawn("seriatim", command, log), port }
+    }
+
+    /// Lets it live on after this value, and after this process; gives its process id.
+    pub fn keep(self) -> u32 {
+        self.process.keep()
+    }
+
+    /// Everything it has said so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The system's number for its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where its telemetry listens.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Waits until it answers at all.
@@ -133,6 +170,11 @@ impl Host {
     /// Waits until it ends by itself (a failpoint, a poison).
     pub async fn ended(&mut self) -> ExitStatus {
         self.process.ended().await
+    }
+
+    /// How it ended, if it did.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.process.status()
     }
 
     /// Whether it has ended.

@@ -15,7 +15,7 @@ pub mod tools;
 pub mod wait;
 pub mod world;
 
-pub use broker::copy_folder;
+pub use broker::{Users, copy_folder};
 pub use config::Config;
 pub use fault::{die_after, die_at};
 pub use host::{Host, check};

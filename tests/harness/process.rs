@@ -12,6 +12,7 @@ pub struct Process {
     name: String,
     log: PathBuf,
     status: Option<ExitStatus>,
+    kept: bool,
 }
 
 impl Process {
@@ -21,7 +22,7 @@ impl Process {
         let err = out.try_clone().expect("a second handle of the log file");
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start ({command:?}): {error}"));
-        Self { child, name: name.to_owned(), log: log.to_owned(), status: None }
+        Self { child, name: name.to_owned(), log: log.to_owned(), status: None, kept: false }
     }
 
     /// Sends a signal; nothing happens if the process has ended.
@@ -41,6 +42,12 @@ impl Process {
         }
     }
 
+    /// Lets it live on after this value, and after this process; gives its process id.
+    pub fn keep(mut self) -> u32 {
+        self.kept = true;
+        self.child.id()
+    }
+
     /// How it ended, if it did.
     pub fn status(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
@@ -55,6 +62,11 @@ impl Process {
         until(&format!("{name} to end"), async || self.status().ok_or_else(|| "it runs".to_owned())).await
     }
 
+    /// The system's number for it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has said so far.
     pub fn log(&self) -> String {
         read_to_string(&self.log).unwrap_or_default()
@@ -63,7 +75,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !self.kept && matches!(self.child.try_wait(), Ok(None)) {
             // SIGKILL works on a stopped process, too. Nothing to do about an error here.
             drop(self.child.kill());
             drop(self.child.wait());

@@ -1,7 +1,7 @@
 //! One test's world: a folder, a broker, its streams, the config, and a record of everything published. At most a few worlds exist at once.
 //! When a test fails, its world prints the config and the ends of all logs.
 
-use super::broker::Broker;
+use super::broker::{Broker, Users};
 use super::config::{Config, Pipeline};
 use super::host::Host;
 use super::input::Input;
@@ -55,9 +55,23 @@ impl World {
 
     /// The same with another `max_payload` of the broker.
     pub async fn with_broker(max_payload: u32) -> Self {
+        Self::around(max_payload, None).await
+    }
+
+    /// The same with a broker that lets only these users in; `host` is the one that hosts log in as, with its password.
+    pub async fn with_users(users: Users, host: (&'static str, &'static str)) -> Self {
+        let mut world = Self::around(1024 * 1024, Some(users)).await;
+        let (user, password) = host;
+        let file = world.path("password");
+        fs::write(&file, password).expect("a file for the password");
+        world.config.login = Some((user, file));
+        world
+    }
+
+    async fn around(max_payload: u32, users: Option<Users>) -> Self {
         let permit = Permit::take();
         let folder = TempDir::with_prefix("seriatim-e2e-").expect("a temporary folder");
-        let broker = Broker::start(folder.path(), max_payload).await;
+        let broker = Broker::start_for(folder.path(), max_payload, users).await;
         let js = jetstream::new(broker.connect().await);
         let config = Config::new(folder.path());
         let world = Self { broker, config, sent: Vec::new(), js, hosts: 0, sentinels: 0, ticks: 0, folder, _permit: permit };
@@ -257,11 +271,16 @@ impl Drop for World {
         if !std::thread::panicking() {
             return;
         }
-        let mut files: Vec<_> = fs::read_dir(self.folder.path()).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "log" || kind == "toml")) {
-            print_end(file);
-        }
+        print_logs(self.folder.path());
+    }
+}
+
+/// Prints the ends of all logs and configs in a folder.
+pub fn print_logs(folder: &Path) {
+    let mut files: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "log" || kind == "toml")) {
+        print_end(file);
     }
 }
 

@@ -72,15 +72,37 @@ pub(crate) fn artifacts(cargo: &mut Command) -> Result<Vec<Artifact>> {
     Ok(artifacts)
 }
 
+/// The programs of the host's workspace, built.
+pub(crate) struct Programs(Vec<Artifact>);
+
+impl Programs {
+    /// Builds everything that the tests, the demo and the benchmark run.
+    pub(crate) fn build(repo: &Repo) -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.arg("build").args(WORKSPACE).args(["--bins", "--tests"]).current_dir(repo.root());
+        Ok(Self(artifacts(&mut cargo)?))
+    }
+
+    /// Builds the programs as they are released: optimised, without failpoints. One selection of packages here too, so that one build serves all.
+    pub(crate) fn released(repo: &Repo) -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.args(["build", "--release", "--workspace", "--bins"]).current_dir(repo.root());
+        Ok(Self(artifacts(&mut cargo)?))
+    }
+
+    /// Where the program with this name is.
+    pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
+        self.0
+            .iter()
+            .find(|artifact| artifact.target.name == name && artifact.target.kind == ["bin"] && !artifact.profile.test)
+            .and_then(|artifact| artifact.executable.clone())
+            .with_context(|| format!("cargo built no binary named {name}"))
+    }
+}
+
 /// Builds everything that the tests run, and returns the path of the `seriatim` binary.
 pub(crate) fn host(repo: &Repo) -> Result<PathBuf> {
-    let mut cargo = process::cargo();
-    cargo.arg("build").args(WORKSPACE).args(["--bins", "--tests"]).current_dir(repo.root());
-    artifacts(&mut cargo)?
-        .into_iter()
-        .find(|artifact| artifact.target.name == "seriatim" && artifact.target.kind == ["bin"] && !artifact.profile.test)
-        .and_then(|artifact| artifact.executable)
-        .context("cargo built no binary named seriatim")
+    Programs::build(repo)?.path("seriatim")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::build;
+use crate::deploy;
 use crate::guests;
 use crate::process;
 use crate::repo::Repo;
@@ -27,6 +28,7 @@ pub(crate) fn run(repo: &Repo) -> Result<()> {
     note("docs", docs(repo));
     note("tidy", tidy::run(repo, &tidy::Args::default()));
     note("dependencies", dependencies(repo));
+    note("deploy", deploy::lint(repo));
     if !failed.is_empty() {
         bail!("ci: failed: {}", failed.join(", "));
     }

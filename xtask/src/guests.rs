@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::build::{self, Artifact};
+use crate::build::{self, Artifact, Target};
 use crate::process;
 use crate::repo::Repo;
 use crate::tools::{CORE_TARGET, Tools, WASI_TARGET};
@@ -29,6 +29,7 @@ struct Metadata {
 struct Package {
     id: String,
     name: String,
+    targets: Vec<Target>,
 }
 
 /// Builds them all; prints one line for each file that changed.
@@ -69,7 +70,10 @@ fn build_workspace(
         bail!("{workspace}/Cargo.toml is not there");
     }
     let names = members(&folder).with_context(|| format!("cannot list the packages of {workspace}"))?;
-    cargo.args(["build", "--quiet", "--workspace", "--release", "--target", target]).current_dir(&folder);
+    cargo.args(["build", "--quiet", "--release", "--target", target]).current_dir(&folder);
+    for name in names.values() {
+        cargo.args(["--package", name]);
+    }
     cargo.env("CARGO_TARGET_DIR", repo.target().join("guests"));
     // Made for the host's compiler, not for wasm's.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -82,11 +86,17 @@ fn build_workspace(
     Ok(())
 }
 
-/// Package id → name, of the workspace's members.
+/// Package id → name, of the workspace's members that are guests. A library that only their tests use is not built for wasm.
 fn members(folder: &Path) -> Result<BTreeMap<String, String>> {
     let text = process::stdout_of(process::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(folder))?;
     let metadata: Metadata = serde_json::from_str(&text).context("cargo metadata printed something else")?;
-    Ok(metadata.packages.into_iter().map(|package| (package.id, package.name)).collect())
+    let guests = metadata.packages.into_iter().filter(|package| package.targets.iter().any(is_guest));
+    Ok(guests.map(|package| (package.id, package.name)).collect())
+}
+
+/// Whether a finished file comes of it.
+fn is_guest(target: &Target) -> bool {
+    target.kind.iter().any(|kind| kind == "cdylib" || kind == "bin")
 }
 
 /// The finished guest's name and file, if this is one: a cdylib goes by its package's name, a binary by its own.
@@ -125,7 +135,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::{Artifact, guest};
+    use super::{Artifact, guest, is_guest};
     use crate::build::{Profile, Target};
 
     fn artifact(kind: &str, name: &str, files: &[&str]) -> Artifact {
@@ -145,5 +155,12 @@ mod tests {
         assert_eq!(found, Some(("spin-loop".to_owned(), PathBuf::from("/t/spin_loop.wasm"))));
         assert_eq!(guest(&artifact("lib", "spin_loop", &["/t/libspin_loop.rlib"]), &members), None);
         assert_eq!(guest(&artifact("cdylib", "spin_loop", &["/t/spin_loop.wasm"]), &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn a_library_is_no_guest() {
+        let is = |kinds: &[&str]| is_guest(&Target { name: "x".to_owned(), kind: kinds.iter().map(|&kind| kind.to_owned()).collect() });
+        assert!(is(&["cdylib", "lib"]) && is(&["bin"]));
+        assert!(!is(&["lib"]) && !is(&["test"]) && !is(&["custom-build"]));
     }
 }

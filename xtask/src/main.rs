@@ -2,9 +2,13 @@
 //!
 //! Each command is one module and one line in [`Command`]. Nothing here is part of the product, and the product never calls it.
 
+mod bench;
 mod build;
 mod ci;
+mod demo;
+mod deploy;
 mod guests;
+mod page;
 mod process;
 mod repo;
 mod test;
@@ -25,8 +29,14 @@ enum Command {
     Tools,
     /// Build every example handler and test guest to `target/plugins/<name>.wasm`
     Plugins,
+    /// Kill a host six times in the middle of a month of real flights, and check every output
+    Demo(demo::Args),
+    /// Measure the host beside a raw async-nats loop, in a release build
+    Bench(bench::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
+    /// Do what a page of the docs says, block by block (part of `test`)
+    Page(page::Args),
     /// Check the rules of the house: imports, sizes, and that docs and code agree
     Tidy(tidy::Args),
     /// Everything CI checks after the tests: formatting, lints, docs, tidy, dependencies
@@ -48,7 +58,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Tools => tools::ensure(&repo)?.describe(),
         Command::Plugins => guests::build(&repo, &tools::ensure(&repo)?)?,
+        Command::Demo(args) => demo::run(&repo, &args)?,
+        Command::Bench(args) => bench::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
+        Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
         Command::Ci => ci::run(&repo)?,
     }

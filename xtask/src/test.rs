@@ -6,15 +6,16 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::build;
+use crate::build::{self, Programs};
 use crate::guests;
+use crate::page;
 use crate::process;
 use crate::repo::Repo;
 use crate::tools::{self, CORE_TARGET, Tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the end-to-end tests, the guest SDK and the builds for wasm that only prove something
+    /// Leave out the end-to-end tests, the pages of the docs, the guest SDK and the builds for wasm that only prove something
     #[arg(long)]
     fast: bool,
     /// Handed to the test programs: a filter, `--nocapture`, …
@@ -26,7 +27,8 @@ pub(crate) struct Args {
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let tools = tools::ensure(repo)?;
     guests::build(repo, &tools)?;
-    let binary = build::host(repo)?;
+    let programs = Programs::build(repo)?;
+    let binary = programs.path("seriatim")?;
 
     let mut host = process::cargo();
     host.arg("test").args(build::WORKSPACE).arg("--no-fail-fast");
@@ -40,6 +42,10 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     part("workspace", &mut host, &mut failed);
     if !args.fast {
         part("pure core for wasm", &mut pure_core(repo, &tools), &mut failed);
+        // A filter names tests, of which a page is none.
+        for page in page::PAGES.into_iter().filter(|_| args.rest.is_empty()) {
+            note(page, page::follow(repo, &tools, &programs, page), &mut failed);
+        }
         // Last, so that what closes the output is a count of tests.
         let mut sdk = process::cargo();
         sdk.args(["test", "--manifest-path", "guest-sdk/Cargo.toml", "--all-features"])
@@ -57,7 +63,11 @@ fn with<'a>(cargo: &'a mut Command, repo: &Repo, args: &Args) -> &'a mut Command
 }
 
 fn part(name: &'static str, command: &mut Command, failed: &mut Vec<&'static str>) {
-    if let Err(error) = process::step(command) {
+    note(name, process::step(command), failed);
+}
+
+fn note(name: &'static str, result: Result<()>, failed: &mut Vec<&'static str>) {
+    if let Err(error) = result {
         eprintln!("error: {error:#}");
         failed.push(name);
     }

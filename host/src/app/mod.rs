@@ -58,6 +58,14 @@ pub enum Error {
     /// Another store has the pipeline.
     #[error("{0}")]
     Claim(#[from] crate::nats::bucket::ClaimError),
+    /// Something that the broker does not permit this user.
+    #[error("{error}; {denied}")]
+    Denied {
+        /// What it kept from being done.
+        error: Box<Error>,
+        /// What is not permitted, and what to do.
+        denied: String,
+    },
     /// No place for dead letters.
     #[error("{0}")]
     DeadLetters(#[from] crate::sink::dead_letter_stream::DeadLetterStreamError),
@@ -98,6 +106,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Claim(_)
             | Self::DeadLetters(_)
+            | Self::Denied { .. }
             | Self::Forgotten { .. }
             | Self::Listen { .. }
             | Self::Thread(_)

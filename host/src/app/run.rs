@@ -122,8 +122,14 @@ impl Host {
         }
         status.phase(Some("checking streams"));
         let dead = DeadLetterOptions { max_bytes: config.dead_letters.max_bytes, max_age: config.dead_letters.max_age, replicas: 1 };
-        let dead = dead_letter_stream::ensure_stream(&publishing, &dead).await?;
-        let ready = start::pipelines(config, flags, &store, &connection, handlers).await?;
+        let checked = async {
+            let dead = dead_letter_stream::ensure_stream(&publishing, &dead).await?;
+            Ok((dead, start::pipelines(config, flags, &store, &connection, handlers).await?))
+        };
+        let (dead, ready) = checked.await.map_err(|error: Error| match publishing.denied().or_else(|| connection.denied()) {
+            Some(denied) => Error::Denied { error: Box::new(error), denied },
+            None => error,
+        })?;
         status.phase(Some("starting"));
         let streams = Streams::new(publishing.clone());
         // So that the first marks and the broker's clock are known before anything is committed.

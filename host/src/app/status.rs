@@ -71,6 +71,7 @@ impl HealthSource for Status {
                     trouble.map_or("not connected to the broker".to_owned(), |trouble| format!("not connected to the broker: {trouble}")),
                 );
             }
+            reasons.extend(parts.connections.iter().filter_map(Connection::denied));
             for pipeline in &parts.pipelines {
                 if let Some(reason) = pipeline.control.stopped() {
                     reasons.push(format!("pipeline {} stopped: {reason}", pipeline.name));

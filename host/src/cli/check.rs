@@ -2,6 +2,7 @@
 
 use crate::app;
 use crate::config::{Config, Problems};
+use crate::nats::api::ApiError;
 use crate::nats::connect::{Connection, connect_once};
 use crate::nats::identity;
 use crate::sink::streams;
@@ -66,6 +67,7 @@ async fn connect(config: &Config, problems: &mut Problems) -> Option<Connection>
 
 async fn check_streams(config: &Config, connection: &Connection, problems: &mut Problems) {
     let client = connection.client();
+    let told = |error: ApiError| connection.denied().map_or_else(|| error.to_string(), |denied| format!("{error}; {denied}"));
     for pipeline in &config.pipelines {
         match identity::facts(&client, &pipeline.stream.value).await {
             Ok(facts) if facts.retention != identity::Retention::Limits => {
@@ -86,7 +88,7 @@ async fn check_streams(config: &Config, connection: &Connection, problems: &mut 
                     }
                 }
             }
-            Err(error) => problems.push(pipeline.stream.problem(error.to_string())),
+            Err(error) => problems.push(pipeline.stream.problem(told(error))),
         }
         for output in pipeline.handlers.iter().flat_map(|handler| &handler.outputs) {
             match streams::stream_name(connection, &output.value).await {
@@ -95,10 +97,11 @@ async fn check_streams(config: &Config, connection: &Connection, problems: &mut 
                         "{}:{}: warning: stream {name} may lose messages by its limits (retention, messages per subject): outputs are once only within its duplicate window",
                         config.file, output.place.line
                     ),
-                    _ => {}
+                    Ok(_) => {}
+                    Err(error) => problems.push(output.problem(told(error))),
                 },
                 Ok(None) => problems.push(output.problem("no stream takes these subjects: an output there could never be stored")),
-                Err(error) => problems.push(output.problem(error.to_string())),
+                Err(error) => problems.push(output.problem(told(error))),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The command line (design §5.4): one file per command. Exit codes: 0 done, 1 failed, 2 usage, 78 bad config.
 
 mod check;
+mod health;
 mod run;
 
 use crate::telemetry::logging::Form;
@@ -42,6 +43,8 @@ enum Command {
     Run(run::Args),
     /// Checks the config, its handlers, streams and servers; starts nothing.
     Check(check::Args),
+    /// Asks a running host whether it works (or, with --live, whether it can go on): for probes that run a command.
+    Health(health::Args),
 }
 
 /// Runs the command that the arguments ask for.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::main(&cli.config, args).await,
             Command::Check(args) => check::main(&cli.config, args).await,
+            Command::Health(args) => health::main(&cli.config, &args),
         }
     });
     runtime.shutdown_background();

@@ -10,7 +10,7 @@ use async_nats::{Client, ConnectErrorKind, Event, ServerInfo};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Oldest server we work with: older ones silently ignore what we ask for.
@@ -22,6 +22,8 @@ pub const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(5);
+/// Whatever is not permitted is tried again at least this often (a time-out and a delay of 5 s each, and room): a complaint that is older is settled.
+const DENIED_FRESH: Duration = Duration::from_secs(15);
 
 /// Where and as whom to connect (`[nats]`).
 #[derive(Clone, Debug, Default)]
@@ -100,6 +102,7 @@ struct Shared {
     generation: watch::Sender<u64>,
     dead: watch::Sender<bool>,
     trouble: Mutex<Option<String>>,
+    denied: Mutex<Option<(String, Instant)>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -143,6 +146,16 @@ impl Connection {
     pub fn trouble(&self) -> Option<String> {
         self.inner.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// What the server does not permit us, and what to do about it: its last such complaint, while it is fresh. A request that is not permitted is not
+    /// answered, so a time-out alone does not tell.
+    pub fn denied(&self) -> Option<String> {
+        let denied = self.inner.shared.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let (text, _) = denied.as_ref().filter(|(_, since)| since.elapsed() < DENIED_FRESH)?;
+        Some(format!(
+            "the broker refuses ({text}): give this user the permissions that deploy/nats-permissions.conf lists, for these streams and subjects"
+        ))
+    }
 }
 
 /// Connects, trying for ever; only what no waiting can heal is an error.
@@ -173,6 +186,7 @@ pub async fn connect_once(options: ConnectOptions) -> Result<Connection, Connect
         generation: watch::Sender::new(0),
         dead: watch::Sender::new(false),
         trouble: Mutex::new(None),
+        denied: Mutex::new(None),
     });
     let mut connected = shared.generation.subscribe();
     let client = open(&options, &shared).await?;
@@ -323,6 +337,9 @@ impl Events {
 
     /// One line per new complaint, not per attempt.
     fn complain(&self, text: String) {
+        if text.contains("Permissions Violation") {
+            *self.shared.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.clone(), Instant::now()));
+        }
         let before = self.set_trouble(Some(text.clone()));
         if before.as_deref() != Some(&text) {
             tracing::warn!(connection = %self.shared.label, reason = %text, "the broker connection reports a problem");

@@ -4,7 +4,9 @@
 //! everything and touches neither network nor disk. What can go into the checkout's own ignored folder goes there.
 
 mod debian;
+pub(crate) mod hadolint;
 mod nats;
+mod pip;
 mod version;
 mod wasm;
 

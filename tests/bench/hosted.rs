@@ -1,0 +1,76 @@
+//! The host as the other loop: the real program with the handler `echo`, from an empty store to one output for each event.
+
+use crate::ground::{Ground, Measured, Used};
+use crate::load::Order;
+use crate::report::{PREFETCH_MESSAGES, PUBLISH_WINDOW};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use seriatim_tests::harness::{Config, DEAD_LETTERS, Host, OUTPUTS, ports, until};
+use std::fs;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+
+/// The host's own bucket. It knows the store of the run before, and a host with an empty store would refuse to start.
+const BUCKET: &str = "SERIATIM";
+
+/// Runs a fresh host over the whole source.
+pub(crate) async fn run(ground: &Ground) -> Result<Measured> {
+    ground.clear_consumers().await?;
+    ground.create(OUTPUTS, "echo.>").await?;
+    let folder = TempDir::with_prefix_in("host-", ground.folder()).context("cannot make a folder for the host")?;
+    let port = ports::free();
+    let file = folder.path().join("seriatim.toml");
+    let mut config = Config::new(folder.path());
+    // The host's defaults; named so that they stay those of the raw loops.
+    config.run = vec![("prefetch-messages", PREFETCH_MESSAGES.to_string()), ("publish-window", PUBLISH_WINDOW.to_string())];
+    fs::write(&file, config.toml(&ground.broker.url(), port)).with_context(|| format!("cannot write {}", file.display()))?;
+
+    let started = OffsetDateTime::now_utc();
+    let mut host = Host::spawn(&file, port, &[], "", &folder.path().join("host.log"));
+    let (reading, before) = reading(ground, &mut host).await?;
+    let after = finished(ground, &mut host).await?;
+    host.stop().await;
+    let finished = ground.last_stored(OUTPUTS).await?;
+
+    let dead = ground.count(DEAD_LETTERS).await?;
+    ensure!(dead == 0, "the host gave {dead} events up");
+    ground.check(OUTPUTS, "Echo-Sequence", Order::PerEntity).await?;
+    for stream in [OUTPUTS, DEAD_LETTERS] {
+        ground.delete(stream).await?;
+    }
+    ground.js.delete_key_value(BUCKET).await.context("cannot delete the host's bucket")?;
+    ground.clear_consumers().await?;
+    Ok(Measured { started, reading, finished, used: (before, after) })
+}
+
+/// Waits until the host reads; gives since when, and the processor time used until then.
+async fn reading(ground: &Ground, host: &mut Host) -> Result<(OffsetDateTime, Used)> {
+    until("the host to read the source", async || {
+        let used = Used::now(host.id(), &ground.broker);
+        match ground.reading_since().await {
+            _ if host.is_over() => Ok(Err(ended(host))),
+            Ok(Some(since)) => Ok(used.map(|used| (since, used))),
+            Ok(None) => Err("it does not yet".to_owned()),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    })
+    .await
+}
+
+/// Waits until every event has its output; gives the processor time used until then. Each wait is for some progress, however many there are.
+async fn finished(ground: &Ground, host: &mut Host) -> Result<Used> {
+    let mut stored = 0;
+    while stored < ground.messages {
+        stored = until("more outputs", async || match ground.count(OUTPUTS).await {
+            _ if host.is_over() => Ok(Err(ended(host))),
+            Ok(found) if found > stored => Ok(Ok(found)),
+            Ok(_) => Err(format!("{stored} of {}, and no more come", ground.messages)),
+            Err(error) => Err(format!("{error:#}")),
+        })
+        .await?;
+    }
+    Used::now(host.id(), &ground.broker)
+}
+
+fn ended(host: &Host) -> anyhow::Error {
+    anyhow!("the host ended by itself:\n{}", host.log())
+}

@@ -1,0 +1,58 @@
+//! What this machine is, and how much processor time a process has used on it.
+
+use anyhow::{Context as _, Result};
+use std::time::Duration;
+use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// Processor time of a living process since its start, all threads, user and system; the system counts in ticks of 10 ms.
+pub(crate) fn processor_time(process: u32) -> Result<Duration> {
+    let id = Pid::from_u32(process);
+    let mut system = System::new().context("the system does not tell about its processes")?;
+    let what = ProcessRefreshKind::nothing().with_cpu().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), true, what);
+    let found = system.process(id).with_context(|| format!("there is no process {process} to ask for its processor time"))?;
+    Ok(Duration::from_millis(found.accumulated_cpu_time()))
+}
+
+/// The processor's name.
+pub(crate) fn processor() -> String {
+    let name = System::new().ok().and_then(|mut system| {
+        system.refresh_cpu_list(CpuRefreshKind::nothing());
+        system.cpus().first().map(|cpu| cpu.brand().trim().to_owned())
+    });
+    name.unwrap_or_else(|| "an unknown processor".to_owned())
+}
+
+/// Operating system and kernel.
+pub(crate) fn system() -> String {
+    let kernel = System::kernel_version().unwrap_or_else(|_| "unknown".to_owned());
+    format!("{} {kernel}", std::env::consts::OS)
+}
+
+/// Processes that ran or wanted to, on average over the last minute: what else was going on here. `None` where the system does not say.
+pub(crate) fn load() -> Option<f64> {
+    System::load_average().ok().map(|load| load.one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn the_time_of_a_process_grows_with_its_work() {
+        let before = processor_time(std::process::id()).unwrap();
+        let begin = Instant::now();
+        let mut after = before;
+        while after < before + Duration::from_millis(50) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "a minute of work and only {after:?} counted");
+            after = processor_time(std::process::id()).unwrap();
+        }
+        assert!(after - before <= begin.elapsed() * u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap() * 2);
+    }
+
+    #[test]
+    fn a_process_that_does_not_exist_has_no_time() {
+        assert!(processor_time(u32::MAX / 2).is_err());
+    }
+}

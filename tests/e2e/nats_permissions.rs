@@ -1,0 +1,206 @@
+//! Promise (README, deploy/nats-permissions.conf): with exactly the permissions of that file a host does everything it ever does, and each
+//! line of the file is needed; where one is missing, the host says which subject was refused and what to do.
+
+use crate::harness::config::Handler;
+use crate::harness::{
+    DEAD_LETTERS, Host, Input, OUTPUTS, Random, SOURCE, Users, World, check, command, die_at, misbehave, shuffled, time_passes,
+};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const HOST: (&str, &str) = ("seriatim", "host-password");
+const BUCKET: &str = "KV_SERIATIM";
+
+/// Asked only when the broker's last word on what is left cannot be true any more: nothing that a test can bring about at will.
+const RARE: &str = "$JS.API.CONSUMER.INFO.FLIGHTS.*";
+
+fn permissions() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-permissions.conf")
+}
+
+/// A world whose broker has these users, with the pipeline that the file is written for.
+async fn world(file: PathBuf) -> World {
+    let own = ("admin", "test-password");
+    let passwords = vec![("ADMIN_PASSWORD", own.1), ("SERIATIM_PASSWORD", HOST.1), ("PRODUCER_PASSWORD", "producer-password")];
+    let mut world = World::with_users(Users { file, passwords, own }, HOST).await;
+    world.config.flights().handlers = vec![Handler { outputs: vec!["echo.*"], ..misbehave("5s") }];
+    world
+}
+
+/// The file without the line of one permission of the host, in a file of its own.
+fn without(permission: &str, folder: &tempfile::TempDir) -> PathBuf {
+    let text = fs::read_to_string(permissions()).expect("the file with the users");
+    let start = format!("\"{permission}\"");
+    let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with(&start)).collect();
+    assert_eq!(kept.len() + 1, text.lines().count(), "one line of the file gives {permission}");
+    let file = folder.path().join("permissions.conf");
+    fs::write(&file, kept.join("\n")).expect("a file in the test's folder");
+    file
+}
+
+/// A message at the end of a stream that is there no more: only the leader can say that nothing is left.
+async fn end_with_a_deleted_message(world: &World, stream: &str, subject: &'static str) {
+    let sent = world.js.publish(subject, "".into()).await.expect("a message to delete");
+    let place = sent.await.expect("its place").sequence;
+    let stream = world.js.get_stream(stream).await.expect("the stream");
+    assert!(stream.delete_message(place).await.expect("a deleted message"));
+}
+
+async fn dies(mut host: Host) {
+    assert!(!host.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_host_needs_exactly_what_the_file_lists() {
+    let mut world = world(permissions()).await;
+    world.config.flights().held_max = 5;
+    let (code, out) = check(&world.write_config("seriatim.toml", 9));
+    assert_eq!(code, Some(0), "{out}");
+
+    // The first start makes what is missing.
+    let mut host = world.host().await;
+    for made in [DEAD_LETTERS, BUCKET] {
+        world.js.get_stream(made).await.unwrap_or_else(|error| panic!("{made}: {error}"));
+    }
+    // Order, disorder, duplicates; a catch-up of one entity, with more early events than may be held.
+    world.publish(&shuffled(&mut Random::new(71), 5, 20, 20)).await;
+    let mut early: Vec<_> = (2..=60).map(|sequence| Input::event("behind", sequence)).collect();
+    early.push(Input::event("behind", 1));
+    world.publish(&early).await;
+    world.until_applied("behind", 60).await;
+    let reject = |entity, sequence| command(entity, sequence, &json!({ "do": "reject", "reason": "no" }));
+    let mut dead = vec![world.publish_one(reject("a", 1)).await];
+    world.until_count(DEAD_LETTERS, 1).await;
+    host.stop().await;
+
+    // A crash between sending and confirmation, longer ago than the duplicate window: each stream is searched.
+    let window = Duration::from_secs(1);
+    for stream in [OUTPUTS, DEAD_LETTERS] {
+        world.shorten_window(stream, window).await;
+    }
+    let mut host = world.launch(&[], &die_at("confirm-before"));
+    host.ready().await;
+    world.publish_one(Input::event("a", 2)).await;
+    dies(host).await;
+    end_with_a_deleted_message(&world, OUTPUTS, "echo.none").await;
+    time_passes(window).await;
+    let mut host = world.launch(&[], &die_at("confirm-before"));
+    host.ready().await;
+    host.metric("seriatim_outbox_entries", &[], 0.0).await;
+    dead.push(world.publish_one(reject("a", 3)).await);
+    dies(host).await;
+    end_with_a_deleted_message(&world, DEAD_LETTERS, "seriatim.dead.none.none").await;
+    time_passes(window).await;
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 4)).await;
+    world.until_applied("a", 4).await;
+    world.settle(host).await;
+
+    let log = world.broker.log();
+    assert!(!log.contains("Violation"), "{}", lines_with(&log, "Violation"));
+    for number in 1..=4 {
+        let log = fs::read_to_string(world.path(&format!("host-{number}.log"))).expect("the log of a host");
+        assert!(!log.contains("Violation"), "{}", lines_with(&log, "Violation"));
+    }
+    let unused = unused_permissions(&log);
+    assert!(unused.is_empty(), "the file gives what nothing asks for: {unused:?}");
+    let expected = world.everything().outputs("a", [2, 4]).dead(dead[0], "rejected").dead(dead[1], "rejected");
+    world.judge(&expected).await;
+}
+
+/// What the file lets the host publish to and, by the broker's trace, the host has not published to.
+fn unused_permissions(trace: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(permissions()).expect("the file with the users");
+    let host = text.split("user: ").find(|part| part.starts_with("seriatim")).expect("the host's user");
+    let listed = host.lines().filter_map(|line| line.trim().strip_prefix('"')).filter_map(|line| line.split('"').next());
+    let connections: Vec<_> = trace
+        .lines()
+        .filter(|line| line.contains("[CONNECT ") && line.contains("\"user\":\"seriatim\""))
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("cid:")))
+        .collect();
+    let published: Vec<_> = trace
+        .lines()
+        .filter(|line| line.split_whitespace().any(|word| connections.contains(&word)))
+        .filter_map(|line| line.split_once("PUB ").map(|(_, published)| published))
+        .collect();
+    assert!(published.len() > 100, "the broker traces what the host publishes");
+    listed
+        .filter(|permission| *permission != RARE)
+        .filter(|permission| !published.iter().any(|published| published.starts_with(permission.trim_end_matches(['*', '>']))))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn lines_with<'a>(log: &'a str, word: &str) -> String {
+    log.lines().filter(|line: &&'a str| line.contains(word)).take(20).collect::<Vec<_>>().join("\n")
+}
+
+const ADVICE: &str = "deploy/nats-permissions.conf";
+
+/// A start that lacks a permission ends with a line that names it; so does `check`, for what it asks.
+async fn refuses_to_start_without(permission: &str, named: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut world = world(without(permission, &folder)).await;
+    let mut host = world.launch(&[], "");
+    host.refuses(&[&format!("for Publish to \"{named}"), ADVICE]).await;
+    assert!(!host.ended().await.success());
+    let log = fs::read_to_string(world.path("host-1.log")).expect("the host's log");
+    let last = log.lines().last().unwrap_or_default();
+    let told = last.replace('\\', "");
+    assert!(told.contains(&format!("\"{named}")) && told.contains(ADVICE), "the last line says it all: {last}");
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_read_is_named_at_the_start() {
+    refuses_to_start_without("$JS.API.STREAM.INFO.FLIGHTS", "$JS.API.STREAM.INFO.FLIGHTS").await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_may_not_be_made_is_named_at_the_start() {
+    refuses_to_start_without("$JS.API.STREAM.CREATE.KV_SERIATIM", "$JS.API.STREAM.CREATE.KV_SERIATIM").await;
+}
+
+/// After the first start the two lines that say so can be taken out.
+#[tokio::test]
+async fn a_bucket_that_exists_need_not_be_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut world = world(without("$JS.API.STREAM.CREATE.KV_SERIATIM", &folder)).await;
+    let kept = async_nats::jetstream::kv::Config { bucket: "SERIATIM".to_owned(), history: 1, ..Default::default() };
+    world.js.create_key_value(kept).await.expect("a bucket");
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 1)).await;
+    world.settle(host).await;
+    assert!(!world.broker.log().contains("Violation"));
+}
+
+#[tokio::test]
+async fn consumers_that_may_not_be_made_are_named_by_readiness() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut world = world(without("$JS.API.CONSUMER.CREATE.FLIGHTS.*", &folder)).await;
+    let mut host = world.launch(&[], "");
+    host.unready(&["Permissions Violation for Publish to", "$JS.API.CONSUMER.CREATE.FLIGHTS.seriatim-flights-", ADVICE]).await;
+    assert!(!host.is_over());
+    let (code, text) = crate::harness::host::command(&world.path("seriatim-1.toml"), &["health"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(ADVICE), "{text}");
+}
+
+#[tokio::test]
+async fn outputs_that_may_not_be_published_are_named_and_wait() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut world = world(without("echo.*", &folder)).await;
+    let mut host = world.host().await;
+    world.publish_one(Input::event("a", 1)).await;
+    host.unready(&["Permissions Violation for Publish to \"echo.a\"", ADVICE]).await;
+    host.metric("seriatim_waiting_entities", &[("pipeline", "flights"), ("reason", "output-unavailable")], 1.0).await;
+    assert!(world.read(SOURCE).await.len() == 1 && world.read(OUTPUTS).await.is_empty());
+    // Nobody has to restart anything once the permission is there.
+    world.broker.reload(&permissions());
+    world.until_applied("a", 1).await;
+    host.ready().await;
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
