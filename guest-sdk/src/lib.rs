@@ -39,6 +39,8 @@ pub mod log;
 mod output;
 pub mod state;
 mod subject;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use bindings::seriatim::handler::types::{Event, Failure, Header};
 #[cfg(feature = "msgpack")]

@@ -7,7 +7,8 @@ mod loading;
 mod system;
 
 use super::*;
-use crate::event::{EntityKey, Message};
+use crate::event::{EntityKey, Header, Message};
+use bytes::Bytes;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
