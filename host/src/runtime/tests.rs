@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod conformance;
 mod loading;
 mod system;
 
