@@ -4,10 +4,13 @@
 //! ```
 //! use seriatim_guest::testing::{FailureKind, Kit, event};
 //! # use seriatim_guest::{Event, Failure, Handler, Output, state, subject_token};
+//! # #[derive(serde::Deserialize)]
+//! # struct Order { amount: u64 }
 //! # struct Totals;
 //! # impl Handler for Totals {
 //! #     fn handle(event: Event) -> Result<(), Failure> {
-//! #         let total = state::get::<u64>("total")?.unwrap_or(0) + event.json::<u64>()?;
+//! #         let order: Order = event.json()?;
+//! #         let total = state::get::<u64>("total")?.unwrap_or(0) + order.amount;
 //! #         state::set("total", &total)?;
 //! #         Output::to(format!("totals.{}", subject_token(&event.entity))).json(&total)?.emit();
 //! #         Ok(())
@@ -16,7 +19,7 @@
 //!
 //! let mut kit = Kit::<Totals>::new().outputs(["totals.*"]).state("42", "total", &10);
 //!
-//! let sent = kit.handle(event("42", 1).json(&5)).unwrap();
+//! let sent = kit.handle(event("42", 1).bytes(r#"{"amount": 5}"#)).unwrap();
 //! assert_eq!((sent[0].subject.as_str(), sent[0].json::<u64>()), ("totals.42", 15));
 //! assert_eq!(kit.get::<u64>("42", "total"), Some(15));
 //!

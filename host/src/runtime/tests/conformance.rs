@@ -4,6 +4,9 @@
 use super::*;
 use serde::Deserialize;
 
+/// Subject, headers, payload.
+type Message = (String, Vec<(String, String)>, String);
+
 #[derive(Deserialize)]
 struct Table {
     cases: Vec<Case>,
@@ -26,7 +29,7 @@ struct Case {
     replay: bool,
     failure: Option<Expected>,
     #[serde(default)]
-    sent: Vec<(String, Vec<(String, String)>, String)>,
+    sent: Vec<Message>,
     #[serde(default)]
     after: BTreeMap<String, String>,
     logs: Option<Vec<(String, String)>>,

@@ -7,6 +7,9 @@ use seriatim_guest::log::Level;
 use seriatim_guest::testing::{Kit, Limits, event};
 use std::collections::BTreeMap;
 
+/// Subject, headers, payload.
+type Message = (String, Vec<(String, String)>, String);
+
 #[derive(Deserialize)]
 struct Table {
     cases: Vec<Case>,
@@ -29,7 +32,7 @@ struct Case {
     replay: bool,
     failure: Option<Expected>,
     #[serde(default)]
-    sent: Vec<(String, Vec<(String, String)>, String)>,
+    sent: Vec<Message>,
     #[serde(default)]
     after: BTreeMap<String, String>,
     logs: Option<Vec<(String, String)>>,
