@@ -1,5 +1,6 @@
 //! The one place where the crate meets its host. Inside a component these functions are the world's imports. In an ordinary program there is
-//! no host, so a test brings its own: anything that is a [`Host`], put in place for the length of a closure by [`with`].
+//! no host, so a test brings its own: anything that is a [`Host`], put in place for the length of a closure by `with`. Tests of handlers have one
+//! ready in `testing`.
 
 use crate::Header;
 use crate::log::{Field, Level};
@@ -82,7 +83,7 @@ mod native {
     fn ask<R>(question: impl FnOnce(&mut dyn Host) -> R) -> R {
         HOST.with_borrow(|slot| match slot {
             Some(host) => question(&mut *host.borrow_mut()),
-            None => panic!("no host here: outside a component, call handlers inside seriatim_guest::host::with"),
+            None => panic!("no host here: outside a component, call handlers with seriatim_guest::testing::Kit"),
         })
     }
 

@@ -26,6 +26,8 @@
 //! The crate that holds it is a `cdylib` and is built with `cargo build --release --target wasm32-unknown-unknown`; the host takes the file
 //! as it is.
 //!
+//! Handlers are tested with plain `cargo test`: see [`testing`].
+//!
 //! What to keep in mind: nothing a call writes or emits exists before the event is committed; a panic costs the event an attempt and the
 //! host an instance, so return a [`Failure`]; keep what you must remember in [`state`], not in globals; and prefer `BTreeMap` to `HashMap`,
 //! whose order is not the same everywhere (what this crate encodes is sorted for you).
@@ -39,6 +41,8 @@ pub mod log;
 mod output;
 pub mod state;
 mod subject;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use bindings::seriatim::handler::types::{Event, Failure, Header};
 #[cfg(feature = "msgpack")]

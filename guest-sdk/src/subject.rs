@@ -23,6 +23,13 @@ mod tests {
     use super::subject_token;
 
     #[test]
+    fn tokens_are_those_of_the_host() {
+        for entity in ["", "N12345_a-b", "a.b *>=", "é\u{0}", "$JS"] {
+            assert_eq!(subject_token(entity), seriatim_contract::subject_token(entity));
+        }
+    }
+
+    #[test]
     fn only_safe_bytes_stay() {
         assert_eq!(subject_token("N12345_a-b"), "N12345_a-b");
         assert_eq!(subject_token("a.b *>="), "a=2Eb=20=2A=3E=3D");

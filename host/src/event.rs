@@ -1,16 +1,9 @@
 //! The event as every part of the host passes it on, and the names of entities. Plain data.
 
+pub use seriatim_contract::Header;
+
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// One header of a message or an output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Name as it came.
-    pub name: String,
-    /// Value as it came.
-    pub value: String,
-}
 
 /// Which entity: pipeline and name. An empty entity name is the pipeline's own record (dead letters of messages without an entity).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

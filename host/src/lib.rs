@@ -20,5 +20,4 @@ pub mod shard;
 pub mod sink;
 pub mod source;
 pub mod store;
-pub mod subject;
 pub mod telemetry;

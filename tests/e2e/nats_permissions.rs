@@ -30,14 +30,15 @@ async fn world(file: PathBuf) -> World {
     world
 }
 
-/// The file without the line of one permission of the host, in a file of its own.
+/// The file without the line of one permission of the host (whose user stands before the producer), in a file of its own.
 fn without(permission: &str, folder: &tempfile::TempDir) -> PathBuf {
     let text = fs::read_to_string(permissions()).expect("the file with the users");
     let start = format!("\"{permission}\"");
-    let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with(&start)).collect();
-    assert_eq!(kept.len() + 1, text.lines().count(), "one line of the file gives {permission}");
+    let mut lines: Vec<_> = text.lines().collect();
+    let given = lines.iter().position(|line| line.trim_start().starts_with(&start));
+    lines.remove(given.unwrap_or_else(|| panic!("a line that gives {permission}")));
     let file = folder.path().join("permissions.conf");
-    fs::write(&file, kept.join("\n")).expect("a file in the test's folder");
+    fs::write(&file, lines.join("\n")).expect("a file in the test's folder");
     file
 }
 
@@ -105,20 +106,20 @@ async fn a_host_needs_exactly_what_the_file_lists() {
         let log = fs::read_to_string(world.path(&format!("host-{number}.log"))).expect("the log of a host");
         assert!(!log.contains("Violation"), "{}", lines_with(&log, "Violation"));
     }
-    let unused = unused_permissions(&log);
+    let unused = unused_permissions("seriatim", &log);
     assert!(unused.is_empty(), "the file gives what nothing asks for: {unused:?}");
     let expected = world.everything().outputs("a", [2, 4]).dead(dead[0], "rejected").dead(dead[1], "rejected");
     world.judge(&expected).await;
 }
 
-/// What the file lets the host publish to and, by the broker's trace, the host has not published to.
-fn unused_permissions(trace: &str) -> BTreeSet<String> {
+/// What the file lets a user publish to and, by the broker's trace, this user has not published to.
+fn unused_permissions(user: &str, trace: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(permissions()).expect("the file with the users");
-    let host = text.split("user: ").find(|part| part.starts_with("seriatim")).expect("the host's user");
-    let listed = host.lines().filter_map(|line| line.trim().strip_prefix('"')).filter_map(|line| line.split('"').next());
+    let part = text.split("user: ").find(|part| part.starts_with(user)).expect("the user");
+    let listed = part.lines().filter_map(|line| line.trim().strip_prefix('"')).filter_map(|line| line.split('"').next());
     let connections: Vec<_> = trace
         .lines()
-        .filter(|line| line.contains("[CONNECT ") && line.contains("\"user\":\"seriatim\""))
+        .filter(|line| line.contains("[CONNECT ") && line.contains(&format!("\"user\":\"{user}\"")))
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("cid:")))
         .collect();
     let published: Vec<_> = trace
@@ -126,7 +127,7 @@ fn unused_permissions(trace: &str) -> BTreeSet<String> {
         .filter(|line| line.split_whitespace().any(|word| connections.contains(&word)))
         .filter_map(|line| line.split_once("PUB ").map(|(_, published)| published))
         .collect();
-    assert!(published.len() > 100, "the broker traces what the host publishes");
+    assert!(published.len() > 10, "the broker traces what {user} publishes");
     listed
         .filter(|permission| *permission != RARE)
         .filter(|permission| !published.iter().any(|published| published.starts_with(permission.trim_end_matches(['*', '>']))))

@@ -13,9 +13,16 @@ use crate::process;
 use crate::repo::Repo;
 use crate::tools::{self, CORE_TARGET, Tools};
 
+/// What runs handlers natively, without a host: the SDK, the examples, and the table that the SDK's test kit shares with the host's tests.
+const NATIVE: [(&str, &[&str]); 3] = [
+    ("guest-sdk", &["--manifest-path", "guest-sdk/Cargo.toml", "--all-features"]),
+    ("plugins", &["--manifest-path", "plugins/Cargo.toml", "--workspace"]),
+    ("contract in the test kit", &["--manifest-path", "tests/guests/misbehave/Cargo.toml"]),
+];
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the end-to-end tests, the pages of the docs, the guest SDK and the builds for wasm that only prove something
+    /// Leave out the end-to-end tests, the pages of the docs, the SDK, the plugins' own tests and the builds for wasm that only prove something
     #[arg(long)]
     fast: bool,
     /// Handed to the test programs: a filter, `--nocapture`, …
@@ -47,10 +54,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
             note(page, page::follow(repo, &tools, &programs, page), &mut failed);
         }
         // Last, so that what closes the output is a count of tests.
-        let mut sdk = process::cargo();
-        sdk.args(["test", "--manifest-path", "guest-sdk/Cargo.toml", "--all-features"])
-            .env("CARGO_TARGET_DIR", repo.target().join("guest-sdk"));
-        part("guest-sdk", with(&mut sdk, repo, args), &mut failed);
+        for (name, arguments) in NATIVE {
+            let mut cargo = process::cargo();
+            cargo.arg("test").args(arguments).env("CARGO_TARGET_DIR", repo.target().join("guest-sdk"));
+            part(name, with(&mut cargo, repo, args), &mut failed);
+        }
     }
     if !failed.is_empty() {
         bail!("tests failed: {}", failed.join(", "));

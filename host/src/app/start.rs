@@ -220,3 +220,28 @@ pub(super) fn claim_facts(record: &PipelineRecord) -> Facts {
         watermark: record.progress.watermark,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// The limits that the SDK's test kit starts with are those of a handler whose config names none, on a broker with the `max_payload` that
+    /// nats-server has unless told otherwise.
+    #[test]
+    fn a_config_without_limits_gives_the_default_limits() {
+        let text = r#"
+            [pipelines.flights]
+            stream = "FLIGHTS"
+            subjects = ["flights.>"]
+            event.entity = "subject:2"
+            [[pipelines.flights.handlers]]
+            name = "echo"
+            component = "echo.wasm"
+        "#;
+        let config = Config::parse(text, "seriatim.toml", Path::new(".")).unwrap();
+        let given = handler_config(&config.pipelines[0].handlers[0], 1 << 20);
+        assert_eq!(given.limits, Limits::default());
+        assert_eq!((given.config.len(), given.outputs.len()), (0, 0));
+    }
+}

@@ -1,5 +1,7 @@
 //! The forms of single values: names, subject patterns, sources, URLs, durations, sizes. Pure; each says in one sentence what is wrong.
 
+pub(super) use seriatim_contract::{check_outputs_pattern as output, check_pattern as pattern, overlap};
+
 use crate::source::sources::Source;
 use std::time::Duration;
 
@@ -21,59 +23,9 @@ pub(super) fn stream(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A subject pattern: tokens between dots, `*` for one token, a last `>` for one or more.
-pub(super) fn pattern(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("not a subject: it is empty".to_owned());
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("not a subject: it holds spaces or control characters".to_owned());
-    }
-    let mut tokens = text.split('.').peekable();
-    while let Some(token) = tokens.next() {
-        match token {
-            "" => return Err("not a subject: a token between dots is empty".to_owned()),
-            "*" => {}
-            ">" if tokens.peek().is_none() => {}
-            ">" => return Err("not a subject pattern: > may only be the last token".to_owned()),
-            token if token.contains(['*', '>']) => {
-                return Err(format!("not a subject pattern: in {token:?} the wildcard is not a whole token"));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Whether some subject matches both patterns.
-pub(super) fn overlap(a: &str, b: &str) -> bool {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
-            (None, _) | (_, None) => return false,
-            (Some(x), Some(y)) if x == y || x == "*" || y == "*" => {}
-            _ => return false,
-        }
-    }
-}
-
 /// Whether a subject that matches the pattern can have this token (from 1); false only when it is certain.
 pub(super) fn has_token(pattern: &str, token: usize) -> bool {
     pattern.ends_with('>') || pattern.split('.').count() >= token
-}
-
-/// Subjects that outputs must stay clear of: what is published there is a command to the broker, or ours.
-const RESERVED: [&str; 5] = ["$JS.API.>", "$JS.ACK.>", "$KV.SERIATIM.>", "_INBOX.*.>", "seriatim.dead.>"];
-
-/// The pattern of a handler's `outputs`.
-pub(super) fn output(text: &str) -> Result<(), String> {
-    pattern(text)?;
-    match RESERVED.iter().find(|reserved| overlap(reserved, text)) {
-        Some(reserved) => Err(format!("covers {reserved}, which is not for handlers; begin with a token of your own")),
-        None => Ok(()),
-    }
 }
 
 /// Where a value stands: `subject:N`, `header:NAME`, `json:/pointer`, `msgpack:/pointer`.
@@ -177,45 +129,6 @@ mod tests {
         }
         for bad in ["", "1a", "-a", "A", "a_b", "a.b", "ä", &"a".repeat(33)] {
             assert!(name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn patterns() {
-        for good in ["a", "a.b", "a.*", "a.>", ">", "*", "*.a.*", "$KV.b.k"] {
-            assert_eq!(pattern(good), Ok(()), "{good}");
-        }
-        for bad in ["", ".", "a.", ".a", "a..b", "a.>.b", "a b", "a.b>", "a*", "a.\u{7f}", "a.\n"] {
-            assert!(pattern(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn overlaps() {
-        for (a, b, yes) in [
-            ("a", "a", true),
-            ("a", "b", false),
-            ("a.*", "a.b", true),
-            ("a.*", "*.b", true),
-            ("a.>", "a.b.c", true),
-            ("a.>", "a", false),
-            ("a.b", "a.b.c", false),
-            (">", "x", true),
-            ("a.*.c", "a.>", true),
-            ("a.*.c", "a.b.d", false),
-        ] {
-            assert_eq!(overlap(a, b), yes, "{a} {b}");
-            assert_eq!(overlap(b, a), yes, "{b} {a}");
-        }
-    }
-
-    #[test]
-    fn outputs_stay_clear_of_commands() {
-        for good in ["out.>", "*.out", "seriatim.mine", "$KV.other.k"] {
-            assert_eq!(output(good), Ok(()), "{good}");
-        }
-        for bad in [">", "*.>", "$JS.>", "$JS.API.STREAM.DELETE.X", "seriatim.>", "seriatim.dead.p.gap", "_INBOX.>", "$KV.SERIATIM.x"] {
-            assert!(output(bad).is_err(), "{bad}");
         }
     }
 

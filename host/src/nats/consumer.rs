@@ -493,10 +493,10 @@ fn headers(map: &async_nats::HeaderMap) -> Vec<Header> {
 pub(crate) fn minimal(subjects: &[String]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for subject in subjects {
-        if kept.iter().any(|other| crate::subject::subject_matches(other, subject)) {
+        if kept.iter().any(|other| seriatim_contract::subject_matches(other, subject)) {
             continue;
         }
-        kept.retain(|other| !crate::subject::subject_matches(subject, other));
+        kept.retain(|other| !seriatim_contract::subject_matches(subject, other));
         kept.push(subject.clone());
     }
     kept

@@ -2,13 +2,12 @@
 //! way at every epoch tick; drop it and the instance is finished, with the state that was handed in.
 
 use super::bindings::{self, seriatim::handler::types};
-use super::imports::Data;
+use super::imports::{Data, Running};
 use super::loader::Inner;
-use super::logging::one_line;
-use super::scratch::Scratch;
 use super::{Call, Failure, FailureKind, Isolation, Returned};
 use crate::event::{EntityKey, Event};
 use futures_util::FutureExt as _;
+use seriatim_contract::{Scratch, one_line};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -98,14 +97,14 @@ impl Instance {
         self.usable = false;
         self.calls = self.calls.saturating_add(1);
         self.served = Some(event.key.clone());
-        self.store.data_mut().begin(Scratch::new(event.clone(), attempt, late, replay, state));
+        self.store.data_mut().begin(Running { event: event.clone(), attempt, late, replay, scratch: Scratch::new(state) });
         self.store.set_epoch_deadline(1);
         let headers: Vec<_> = event.message.headers.iter().map(|h| types::HeaderParam { name: &h.name, value: &h.value }).collect();
         let outcome = AssertUnwindSafe(self.world.call_handle(&mut self.store, param(&event, &headers))).catch_unwind().await;
 
         let data = self.store.data_mut();
         data.finish_stdio();
-        let (state, effects) = std::mem::take(&mut data.scratch).finish();
+        let (state, effects) = data.running.take().map_or_else(Default::default, |running| running.scratch.finish());
         let result = match outcome {
             Ok(Ok(Ok(()))) => Ok(effects),
             Ok(Ok(Err(types::Failure::Retry(reason)))) => Err(Failure::new(FailureKind::Retry, reason)),
@@ -120,8 +119,8 @@ impl Instance {
 
 impl Data {
     /// A new call begins.
-    fn begin(&mut self, scratch: Scratch) {
-        self.scratch = scratch;
+    fn begin(&mut self, running: Running) {
+        self.running = Some(running);
         self.meter.restart();
         self.log.restart();
         self.ended = None;
@@ -164,7 +163,7 @@ fn classify(data: &mut Data, error: &wasmtime::Error) -> Failure {
     } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         Failure::new(FailureKind::Trap, format!("the component called exit({})", exit.0))
     } else if hostcall_bytes_exhausted(error) {
-        Failure::new(FailureKind::TooLarge, format!("passed more than {} bytes to the host in one call", limits.hostcall_bytes()))
+        limits.hostcall_too_large()
     } else if let Some(asked) = data.meter.refused() {
         let why = trap.map(|trap| format!(", then: {trap}")).unwrap_or_default();
         Failure::new(FailureKind::Memory, format!("asked for {asked} bytes of memory, more than memory-max = {}{why}", limits.memory_max))

@@ -317,7 +317,7 @@ impl Found {
             if more > 0 {
                 text.push_str(&format!(" and {more} more"));
             }
-            super::logging::one_line(&text, 2048)
+            seriatim_contract::one_line(&text, 2048)
         };
         let (preview1, others): (Vec<&str>, Vec<&str>) =
             self.imports.iter().map(String::as_str).filter(|name| !served(name)).partition(|name| self.core && name.starts_with("wasi_"));

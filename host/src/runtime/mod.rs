@@ -12,7 +12,6 @@ mod instance;
 mod limits;
 mod loader;
 mod logging;
-mod scratch;
 mod wasi;
 
 #[cfg(test)]
@@ -20,21 +19,16 @@ mod purity;
 #[cfg(test)]
 mod tests;
 
-pub use crate::subject::subject_matches;
 pub use engine::{Engine, EngineConfig, Error};
 pub use instance::Instance;
-pub use limits::{Limits, OWN_HEADERS_BYTES};
 pub use loader::{Handler, LoadError};
-pub use scratch::{HEADER_FRAME_BYTES, STATE_KEY_BYTES_MAX};
+pub use seriatim_contract::{
+    Effects, Emitted, Failure, FailureKind, HEADER_FRAME_BYTES, Limits, OWN_HEADERS_BYTES, STATE_KEY_BYTES_MAX, State, subject_matches,
+};
 
-use crate::event::{Event, Header};
-use bytes::Bytes;
+use crate::event::Event;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
-
-/// One handler's state of one entity, by key.
-pub type State = BTreeMap<String, Bytes>;
 
 /// Which events may share an instance, and so its memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,87 +92,3 @@ pub struct Returned {
     /// What the handler did, or why it did nothing.
     pub result: Result<Effects, Failure>,
 }
-
-/// What a call that succeeded wants done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// The keys that changed, in order, each with its new value; `None` removes it. Writes that change nothing are left out.
-    pub writes: Vec<(String, Option<Bytes>)>,
-    /// Messages to send, in the order they were emitted. Checked: the broker will not refuse them for their form or size.
-    pub outputs: Vec<Emitted>,
-}
-
-/// One message a handler sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emitted {
-    /// Where to; covered by the handler's `outputs`.
-    pub subject: String,
-    /// The handler's own headers.
-    pub headers: Vec<Header>,
-    /// The payload.
-    pub payload: Bytes,
-}
-
-/// What kind of failure ended a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// The handler asks for another attempt.
-    Retry,
-    /// The handler says it can never succeed.
-    Rejected,
-    /// The handler trapped, or the call broke inside the host.
-    Trap,
-    /// It ran longer than `time-max`.
-    Timeout,
-    /// It broke off after it was refused memory beyond `memory-max`.
-    Memory,
-    /// It emitted what it may not emit.
-    OutputRefused,
-    /// It went past a bound on state, outputs or log lines.
-    TooLarge,
-    /// The host could not run it: no room for an instance. Not the handler's fault; no attempt is counted.
-    Host,
-}
-
-impl FailureKind {
-    /// The name in metric labels, logs and dead letters.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Rejected => "rejected",
-            Self::Trap => "trap",
-            Self::Timeout => "timeout",
-            Self::Memory => "memory",
-            Self::OutputRefused => "output-refused",
-            Self::TooLarge => "too-large",
-            Self::Host => "host",
-        }
-    }
-}
-
-/// Why a call did nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Its kind.
-    pub kind: FailureKind,
-    /// What happened: one line of at most 1 KiB.
-    pub message: String,
-    /// Where in the component, for what ended inside it: several lines, at most 4 KiB.
-    pub backtrace: Option<String>,
-}
-
-impl Failure {
-    /// A failure without a backtrace; the message is made one bounded line.
-    pub(crate) fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: logging::one_line(message.as_ref(), logging::LINE_BYTES_MAX), backtrace: None }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.name(), self.message)
-    }
-}
-
-impl std::error::Error for Failure {}

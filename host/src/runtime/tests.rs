@@ -3,11 +3,13 @@
 
 mod bounds;
 mod calls;
+mod conformance;
 mod loading;
 mod system;
 
 use super::*;
-use crate::event::{EntityKey, Message};
+use crate::event::{EntityKey, Header, Message};
+use bytes::Bytes;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 //! and moves by what is asked of it, so that sleeping ends at once; randomness is seeded from (pipeline, entity, epoch, sequence). What is
 //! printed goes to the log. Nothing in here waits for anything.
 
-use super::imports::Data;
+use super::imports::{Data, event_of};
 use super::loader::Inner;
 use super::logging::Level;
 use super::{Failure, FailureKind};
@@ -86,14 +86,14 @@ impl Wasi {
 
 impl Data {
     fn wasi(&mut self) -> &mut Wasi {
-        let Self { wasi, handler, scratch, .. } = self;
-        wasi.get_or_insert_with(|| Box::new(Wasi::new(handler, scratch.event.as_deref())))
+        let Self { wasi, handler, running, .. } = self;
+        wasi.get_or_insert_with(|| Box::new(Wasi::new(handler, event_of(running))))
     }
 
     /// A new call begins.
     pub(super) fn begin_wasi(&mut self) {
         if let Some(wasi) = &mut self.wasi {
-            wasi.begin(self.scratch.event.as_deref());
+            wasi.begin(event_of(&self.running));
         }
     }
 
@@ -101,7 +101,7 @@ impl Data {
     pub(super) fn flush_stdio(&mut self) {
         let Some(wasi) = &self.wasi else { return };
         let (lines, dropped) = lock(&wasi.stdio).take();
-        let event = self.scratch.event.as_deref();
+        let event = event_of(&self.running);
         for (error, line) in lines {
             let level = if error { Level::Warn } else { Level::Info };
             self.log.write(event, level, &line, std::iter::empty());

@@ -71,7 +71,7 @@ pub async fn ensure_stream(connection: &Connection, options: &DeadLetterOptions)
 }
 
 fn problem(facts: &StreamFacts) -> Option<String> {
-    let covers = facts.subjects.iter().any(|pattern| crate::subject::subject_matches(pattern, SUBJECTS));
+    let covers = facts.subjects.iter().any(|pattern| seriatim_contract::subject_matches(pattern, SUBJECTS));
     if !covers {
         Some(format!("its subjects do not cover {SUBJECTS}"))
     } else if facts.retention != Retention::Limits {

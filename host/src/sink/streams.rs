@@ -169,7 +169,7 @@ impl Streams {
 
 impl Known {
     fn stream_of(&self, subject: &str) -> Option<&StreamFacts> {
-        self.streams.iter().find(|stream| stream.subjects.iter().any(|pattern| crate::subject::subject_matches(pattern, subject)))
+        self.streams.iter().find(|stream| stream.subjects.iter().any(|pattern| seriatim_contract::subject_matches(pattern, subject)))
     }
 
     fn learn(&mut self, facts: StreamFacts) {

@@ -10,19 +10,64 @@ pub fn valid_subject(subject: &str) -> bool {
 /// Whether this may stand where a subscription or filter stands: as [`valid_subject`], with `*` as a whole token and `>` as the last one allowed.
 #[must_use]
 pub fn valid_pattern(pattern: &str) -> bool {
-    let mut rest = pattern.split('.').peekable();
-    while let Some(token) = rest.next() {
-        let fits = match token {
-            "" => false,
-            ">" => rest.peek().is_none(),
-            "*" => true,
-            _ => token.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>'),
-        };
-        if !fits {
-            return false;
+    check_pattern(pattern).is_ok()
+}
+
+/// A subject pattern: tokens between dots, `*` for one token, a last `>` for one or more.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn check_pattern(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("not a subject: it is empty".to_owned());
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("not a subject: it holds spaces or control characters".to_owned());
+    }
+    let mut tokens = text.split('.').peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            "" => return Err("not a subject: a token between dots is empty".to_owned()),
+            "*" => {}
+            ">" if tokens.peek().is_none() => {}
+            ">" => return Err("not a subject pattern: > may only be the last token".to_owned()),
+            token if token.contains(['*', '>']) => {
+                return Err(format!("not a subject pattern: in {token:?} the wildcard is not a whole token"));
+            }
+            _ => {}
         }
     }
-    true
+    Ok(())
+}
+
+/// Subjects that outputs must stay clear of: what is published there is a command to the broker, or ours.
+const RESERVED: [&str; 5] = ["$JS.API.>", "$JS.ACK.>", "$KV.SERIATIM.>", "_INBOX.*.>", "seriatim.dead.>"];
+
+/// The pattern of a handler's `outputs`.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn check_outputs_pattern(text: &str) -> Result<(), String> {
+    check_pattern(text)?;
+    match RESERVED.iter().find(|reserved| overlap(reserved, text)) {
+        Some(reserved) => Err(format!("covers {reserved}, which is not for handlers; begin with a token of your own")),
+        None => Ok(()),
+    }
+}
+
+/// Whether some subject matches both patterns.
+#[must_use]
+pub fn overlap(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.split('.'), b.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (None, _) | (_, None) => return false,
+            (Some(x), Some(y)) if x == y || x == "*" || y == "*" => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Whether a subject lies within a pattern by NATS's rules: `*` stands for one token, a last `>` for one or more. Both must be valid; a subject
@@ -103,6 +148,45 @@ mod tests {
         ];
         for (pattern, subject, expected) in cases {
             assert_eq!(subject_matches(pattern, subject), expected, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for good in ["a", "a.b", "a.*", "a.>", ">", "*", "*.a.*", "$KV.b.k"] {
+            assert_eq!(check_pattern(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", "a.>.b", "a b", "a.b>", "a*", "a.\u{7f}", "a.\n"] {
+            assert!(check_pattern(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn overlaps() {
+        for (a, b, yes) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a.*", "a.b", true),
+            ("a.*", "*.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("a.b", "a.b.c", false),
+            (">", "x", true),
+            ("a.*.c", "a.>", true),
+            ("a.*.c", "a.b.d", false),
+        ] {
+            assert_eq!(overlap(a, b), yes, "{a} {b}");
+            assert_eq!(overlap(b, a), yes, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn outputs_stay_clear_of_commands() {
+        for good in ["out.>", "*.out", "seriatim.mine", "$KV.other.k"] {
+            assert_eq!(check_outputs_pattern(good), Ok(()), "{good}");
+        }
+        for bad in [">", "*.>", "$JS.>", "$JS.API.STREAM.DELETE.X", "seriatim.>", "seriatim.dead.p.gap", "_INBOX.>", "$KV.SERIATIM.x"] {
+            assert!(check_outputs_pattern(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,15 +1,15 @@
 //! What one call has read, written and emitted so far: the base state, the writes over it, the outputs. Plain values, no wasmtime. Nothing in
 //! it is visible to anyone before the call has returned; each operation checks the bounds it could break and says which.
 
-use super::limits::{Limits, OWN_HEADERS_BYTES};
-use super::logging::one_line;
-use super::{Effects, Emitted, Failure, FailureKind, State, subject_matches};
-use crate::event::{Event, Header};
-use crate::subject::valid_subject;
+use crate::subject::{subject_matches, valid_subject};
+use crate::text::one_line;
+use crate::{Failure, FailureKind, Header, Limits, OWN_HEADERS_BYTES};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
+
+/// One handler's state of one entity, by key.
+pub type State = BTreeMap<String, Bytes>;
 
 /// Bytes of one state key.
 pub const STATE_KEY_BYTES_MAX: usize = 512;
@@ -17,14 +17,29 @@ pub const STATE_KEY_BYTES_MAX: usize = 512;
 /// Bytes of a message's header block beside the headers themselves, and of each header beside its name and value.
 pub const HEADER_FRAME_BYTES: (usize, usize) = ("NATS/1.0\r\n\r\n".len(), ": \r\n".len());
 
-/// One call's work. `Default` is "no call".
+/// What a call that succeeded wants done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The keys that changed, in order, each with its new value; `None` removes it. Writes that change nothing are left out.
+    pub writes: Vec<(String, Option<Bytes>)>,
+    /// Messages to send, in the order they were emitted. Checked: the broker will not refuse them for their form or size.
+    pub outputs: Vec<Emitted>,
+}
+
+/// One message a handler sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// Where to; covered by the handler's `outputs`.
+    pub subject: String,
+    /// The handler's own headers.
+    pub headers: Vec<Header>,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// One call's work.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// The event of the call; `None` outside of one.
-    pub(super) event: Option<Arc<Event>>,
-    pub(super) attempt: u32,
-    pub(super) late: bool,
-    pub(super) replay: bool,
+pub struct Scratch {
     base: State,
     writes: BTreeMap<String, Option<Bytes>>,
     /// Keys and bytes of the state as the call sees it: counted at the first write.
@@ -53,25 +68,34 @@ fn quoted(text: &str) -> String {
 }
 
 impl Scratch {
-    pub(super) fn new(event: Arc<Event>, attempt: u32, late: bool, replay: bool, base: State) -> Self {
-        Self { event: Some(event), attempt, late, replay, base, ..Self::default() }
+    /// A call that finds this state.
+    #[must_use]
+    pub fn new(base: State) -> Self {
+        Self { base, ..Self::default() }
     }
 
     /// The state as it came, and what the call wants done.
-    pub(super) fn finish(self) -> (State, Effects) {
+    #[must_use]
+    pub fn finish(self) -> (State, Effects) {
         let Self { base, writes, outputs, .. } = self;
         let writes = writes.into_iter().filter(|(key, value)| base.get(key) != value.as_ref()).collect();
         (base, Effects { writes, outputs })
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Bytes> {
+    /// The value under a key, or none.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Bytes> {
         match self.writes.get(key) {
             Some(written) => written.as_ref(),
             None => self.base.get(key),
         }
     }
 
-    pub(super) fn set(&mut self, limits: &Limits, key: String, value: Bytes) -> Result<(), Failure> {
+    /// Puts a value under a key.
+    ///
+    /// # Errors
+    /// [`FailureKind::TooLarge`] past `state-value-max`, `state-keys-max` or `state-max`, or for a key of more than [`STATE_KEY_BYTES_MAX`].
+    pub fn set(&mut self, limits: &Limits, key: String, value: Bytes) -> Result<(), Failure> {
         if key.len() > STATE_KEY_BYTES_MAX {
             return Err(too_large(format!("state key {} has {} bytes, more than {STATE_KEY_BYTES_MAX}", quoted(&key), key.len())));
         }
@@ -103,7 +127,8 @@ impl Scratch {
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, key: String) {
+    /// Removes a key, if it is there.
+    pub fn delete(&mut self, key: String) {
         let before = self.size();
         let Some(old) = self.get(&key).map(Bytes::len) else { return };
         self.size = Some(Size { keys: before.keys.saturating_sub(1), bytes: before.bytes.saturating_sub(key.len()).saturating_sub(old) });
@@ -115,7 +140,8 @@ impl Scratch {
     }
 
     /// Keys that begin with `prefix` and follow `after`, ascending, at most `max`.
-    pub(super) fn keys(&self, prefix: &str, after: Option<&str>, max: u32) -> Vec<String> {
+    #[must_use]
+    pub fn keys(&self, prefix: &str, after: Option<&str>, max: u32) -> Vec<String> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -145,7 +171,11 @@ impl Scratch {
         keys
     }
 
-    pub(super) fn emit(&mut self, limits: &Limits, allowed: &[String], message: Emitted) -> Result<(), Failure> {
+    /// Keeps a message to be sent; `allowed` are the handler's `outputs`.
+    ///
+    /// # Errors
+    /// [`FailureKind::OutputRefused`] for a subject or header it may not use, [`FailureKind::TooLarge`] past a bound on outputs.
+    pub fn emit(&mut self, limits: &Limits, allowed: &[String], message: Emitted) -> Result<(), Failure> {
         let Emitted { subject, headers, payload } = &message;
         if !valid_subject(subject) {
             return Err(refused(format!("subject {} is not one a message can be published to", quoted(subject))));
@@ -226,10 +256,6 @@ mod tests {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), Bytes::from_static(v.as_bytes()))).collect()
     }
 
-    fn scratch(base: State) -> Scratch {
-        Scratch { base, ..Scratch::default() }
-    }
-
     fn emitted(subject: &str, headers: &[(&str, &str)], payload: usize) -> Emitted {
         let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: (*value).into() }).collect();
         Emitted { subject: subject.into(), headers, payload: vec![b'x'; payload].into() }
@@ -237,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_is_not_an_effect() {
-        let mut s = scratch(state(&[("a", "1"), ("b", "2")]));
+        let mut s = Scratch::new(state(&[("a", "1"), ("b", "2")]));
         s.set(&limits(), "a".into(), "1".into()).unwrap();
         s.set(&limits(), "b".into(), "3".into()).unwrap();
         s.set(&limits(), "b".into(), "4".into()).unwrap();
@@ -252,7 +278,7 @@ mod tests {
     #[test]
     fn each_state_bound_is_named() {
         let named = |r: Result<(), Failure>| r.map_err(|f| (f.kind, f.message)).unwrap_err();
-        let mut s = scratch(state(&[("a", "0123456789"), ("b", "0123456789"), ("c", "0123456789")]));
+        let mut s = Scratch::new(state(&[("a", "0123456789"), ("b", "0123456789"), ("c", "0123456789")]));
         for (key, value, name) in [("d", "01234567890", "state-value-max = 10"), ("d", "0123456789", "state-max = 40")] {
             let (kind, message) = named(s.set(&limits(), key.into(), value.into()));
             assert_eq!(kind, FailureKind::TooLarge);
@@ -272,7 +298,7 @@ mod tests {
     #[test]
     fn what_may_not_be_emitted_is_refused() {
         let allowed = vec!["out.>".to_owned()];
-        let mut s = scratch(State::new());
+        let mut s = Scratch::new(State::new());
         type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
         let cases: [Case<'_>; 15] = [
             ("other.x", &[], "outputs"),
@@ -305,7 +331,7 @@ mod tests {
     fn each_output_bound_is_named() {
         let allowed = vec![">".to_owned()];
         let why = |limits: &Limits, sizes: &[usize]| {
-            let mut s = scratch(State::new());
+            let mut s = Scratch::new(State::new());
             let failure = sizes.iter().find_map(|size| s.emit(limits, &allowed, emitted("out", &[("A", "b")], *size)).err())?;
             assert_eq!(failure.kind, FailureKind::TooLarge);
             Some(failure.message)
@@ -332,7 +358,7 @@ mod tests {
         ) {
             let base: State = base.into_iter().map(|(k, v)| (k, Bytes::from(v))).collect();
             let mut model = base.clone();
-            let mut s = scratch(base.clone());
+            let mut s = Scratch::new(base.clone());
             let wide = Limits::default();
             for (key, value) in steps {
                 match value {
