@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod nats;
 pub mod passes;
 pub mod pipeline;
+pub mod producer;
 pub mod router;
 pub mod runtime;
 pub mod shard;

@@ -50,19 +50,21 @@ pub enum Error {
     },
     /// An earlier event of this entity was refused for good, so this one did not leave.
     #[error(
-        "event {sequence} of entity {entity:?} was not sent: event {refused} before it was refused for good; send another in its place \
-         (Producer::unblock first) or start the entity anew"
+        "event {sequence} of entity {entity:?} was not sent, because event {refused} before it was refused for good: correct that one, then open the \
+         entity's flow again after the event before it (or call Producer::unblock) and send both"
     )]
     Blocked {
         /// Entity.
         entity: String,
-        /// The number of the event that did not leave; 0 = of a flow that was to be opened.
+        /// The number of the event that did not leave.
         sequence: u64,
         /// The number of the event that was refused.
         refused: u64,
     },
     /// The entity has a flow, or events of the last one are not confirmed yet.
-    #[error("entity {entity:?} has a flow already (or events of its last one that are not confirmed yet): one flow numbers an entity's events")]
+    #[error(
+        "entity {entity:?} has a flow already (or events of its last one that are not confirmed yet): one flow numbers an entity's events"
+    )]
     FlowOpen {
         /// Entity.
         entity: String,

@@ -11,17 +11,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Header with the entity.
-pub const ENTITY: &str = "Seriatim-Entity";
+pub(super) const ENTITY: &str = "Seriatim-Entity";
 /// Header with the event's number within its entity.
-pub const SEQUENCE: &str = "Seriatim-Sequence";
+pub(super) const SEQUENCE: &str = "Seriatim-Sequence";
 /// Header with the epoch.
-pub const EPOCH: &str = "Seriatim-Epoch";
+pub(super) const EPOCH: &str = "Seriatim-Epoch";
 /// Header with the event's id.
-pub const ID: &str = "Seriatim-Id";
+pub(super) const ID: &str = "Seriatim-Id";
 /// Header with the kind of event.
-pub const KIND: &str = "Seriatim-Type";
+pub(super) const KIND: &str = "Seriatim-Type";
 /// Header with the event's own time.
-pub const TIME: &str = "Seriatim-Time";
+pub(super) const TIME: &str = "Seriatim-Time";
 
 /// Names that the producer itself writes.
 const OURS: [&str; 6] = [ENTITY, SEQUENCE, EPOCH, ID, KIND, TIME];
@@ -89,7 +89,11 @@ impl NewEvent {
 #[must_use]
 pub fn message_id(event: &Numbered) -> String {
     let mut hash = Sha256::new();
-    let parts = [event.subject.as_bytes(), event.id.as_deref().unwrap_or_default().as_bytes(), event.kind.as_deref().unwrap_or_default().as_bytes()];
+    let parts = [
+        event.subject.as_bytes(),
+        event.id.as_deref().unwrap_or_default().as_bytes(),
+        event.kind.as_deref().unwrap_or_default().as_bytes(),
+    ];
     for part in parts {
         // Lengths in between: ("a", "bc") and ("ab", "c") differ.
         hash.update((part.len() as u64).to_be_bytes());
@@ -106,12 +110,12 @@ fn place(event: &Numbered) -> String {
 }
 
 impl Numbered {
-    /// The message, or what is wrong with the event. `expected` = the only stream that may take it.
-    pub(super) fn message(self, number: u64, mark: Mark, expected: Option<&str>) -> Result<OutboxEntry, Error> {
+    /// The message, neither numbered nor marked yet, or what is wrong with the event. `expected` = the only stream that may take it.
+    pub(super) fn message(self, expected: Option<&str>) -> Result<OutboxEntry, Error> {
         let headers = self.all_headers(expected)?;
         let message_id = message_id(&self);
         let Self { subject, payload, .. } = self;
-        Ok(OutboxEntry { number, subject, headers, payload, message_id, mark, dead: false, cause: String::new() })
+        Ok(OutboxEntry { number: 0, subject, headers, payload, message_id, mark: Mark::default(), dead: false, cause: String::new() })
     }
 
     /// Whether it can be an event at all.
@@ -122,7 +126,10 @@ impl Numbered {
     fn all_headers(&self, expected: Option<&str>) -> Result<Vec<(String, String)>, Error> {
         check_entity(&self.entity)?;
         if !valid_subject(&self.subject) {
-            return Err(self.invalid("subject", format!("{:?} is not a subject to publish to (tokens between dots, no wildcards, no spaces)", self.subject)));
+            return Err(self.invalid(
+                "subject",
+                format!("{:?} is not a subject to publish to (tokens between dots, no wildcards, no spaces)", self.subject),
+            ));
         }
         if self.sequence == 0 {
             return Err(self.invalid("sequence", "it is 0; the first is 1".to_owned()));
@@ -166,7 +173,9 @@ pub(super) fn check_entity(entity: &str) -> Result<(), Error> {
         check_word(entity).err()
     };
     match problem {
-        Some(problem) => Err(Error::Invalid { entity: entity.chars().take(64).collect(), sequence: 0, field: "entity".to_owned(), problem }),
+        Some(problem) => {
+            Err(Error::Invalid { entity: entity.chars().take(64).collect(), sequence: 0, field: "entity".to_owned(), problem })
+        }
         None => Ok(()),
     }
 }
@@ -211,7 +220,13 @@ mod tests {
     use super::*;
 
     fn event() -> Numbered {
-        Numbered { entity: "N1/é".into(), subject: "flights.N1".into(), sequence: 7, payload: Bytes::from_static(b"x"), ..Numbered::default() }
+        Numbered {
+            entity: "N1/é".into(),
+            subject: "flights.N1".into(),
+            sequence: 7,
+            payload: Bytes::from_static(b"x"),
+            ..Numbered::default()
+        }
     }
 
     fn field(change: impl FnOnce(&mut Numbered)) -> String {
@@ -233,7 +248,7 @@ mod tests {
             ..event()
         };
         let id = message_id(&event);
-        let entry = event.message(3, Mark::default(), Some("FLIGHTS")).unwrap();
+        let entry = event.message(Some("FLIGHTS")).unwrap();
         let expected = [
             ("Seriatim-Entity", "N1/é"),
             ("Seriatim-Sequence", "7"),
@@ -245,12 +260,12 @@ mod tests {
             ("Nats-Expected-Stream", "FLIGHTS"),
         ];
         assert_eq!(entry.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!((entry.number, entry.subject.as_str(), &entry.message_id), (3, "flights.N1", &id));
+        assert_eq!((entry.subject.as_str(), &entry.message_id), ("flights.N1", &id));
     }
 
     #[test]
     fn the_message_id_is_frozen_because_programs_compare_it_with_what_older_ones_sent() {
-        assert_eq!(message_id(&event()), "N1%2F%C3%A9:0:7:0fdb8a45f4c7ac0e:0");
+        assert_eq!(message_id(&event()), "N1%2F%C3%A9:0:7:5ce742ff7bf92809:0");
     }
 
     #[test]
@@ -294,7 +309,8 @@ mod tests {
         assert_eq!(field(|event| event.id = Some(String::new())), "id");
         assert_eq!(field(|event| event.kind = Some("a\r\nX: y".into())), "kind");
         assert_eq!(field(|event| event.time_ms = Some(i64::MAX)), "time_ms");
-        for (name, value) in [("X", "a\nb"), ("X", "a\rb"), ("a b", ""), ("", ""), ("nats-rollup", "all"), ("seriatim-id", "1"), ("X:", "")] {
+        for (name, value) in [("X", "a\nb"), ("X", "a\rb"), ("a b", ""), ("", ""), ("nats-rollup", "all"), ("seriatim-id", "1"), ("X:", "")]
+        {
             assert_eq!(field(|event| event.headers.push((name.into(), value.into()))), format!("header {name:?}"));
         }
     }
