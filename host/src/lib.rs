@@ -15,6 +15,7 @@ pub mod nats;
 pub mod passes;
 pub mod pipeline;
 pub mod producer;
+pub mod publish;
 pub mod router;
 pub mod runtime;
 pub mod shard;

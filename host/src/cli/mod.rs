@@ -1,10 +1,12 @@
 //! The command line (design §5.4): one file per command. Exit codes: 0 done, 1 failed, 2 usage, 78 bad config.
 
 mod check;
+mod publish;
 mod run;
 
 use crate::telemetry::logging::Form;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,12 +44,16 @@ enum Command {
     Run(run::Args),
     /// Checks the config, its handlers, streams and servers; starts nothing.
     Check(check::Args),
+    /// Publishes the rows of a file as numbered events, each once, also through kills and restarts.
+    Publish(Box<publish::Args>),
 }
 
 /// Runs the command that the arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let form = match cli.log_form {
         LogForm::Auto => Form::Auto,
         LogForm::Human => Form::Human,
@@ -70,6 +76,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::main(&cli.config, args).await,
             Command::Check(args) => check::main(&cli.config, args).await,
+            Command::Publish(args) => publish::main(&cli.config, config_named, *args).await,
         }
     });
     runtime.shutdown_background();
