@@ -8,6 +8,6 @@
     reason = "this is a test: it stops at the first surprise"
 )]
 
-mod checker;
 mod e2e;
-mod harness;
+
+use seriatim_tests::harness;

@@ -11,53 +11,53 @@ use std::fmt;
 
 /// A message that the broker confirmed.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
+pub struct Sent {
     /// Its number in the source stream.
-    pub(crate) stream_sequence: u64,
+    pub stream_sequence: u64,
     /// The entity that the test meant.
-    pub(crate) entity: String,
+    pub entity: String,
     /// The sequence that the test meant.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
     /// Headers as published.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Payload as published.
-    pub(crate) payload: Vec<u8>,
+    pub payload: Vec<u8>,
 }
 
 /// A message that a stream holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// Its number in that stream.
-    pub(crate) stream_sequence: u64,
+    pub stream_sequence: u64,
     /// Its subject.
-    pub(crate) subject: String,
+    pub subject: String,
     /// Its headers.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Its payload.
-    pub(crate) payload: Vec<u8>,
+    pub payload: Vec<u8>,
 }
 
 impl Kept {
     /// A header's (first) value.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 }
 
 /// Everything the judge may look at.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     /// What was published, confirmed.
-    pub(crate) sent: Vec<Sent>,
+    pub sent: Vec<Sent>,
     /// What `echo.>` holds.
-    pub(crate) outputs: Vec<Kept>,
+    pub outputs: Vec<Kept>,
     /// What `SERIATIM_DEAD_LETTERS` holds.
-    pub(crate) dead: Vec<Kept>,
+    pub dead: Vec<Kept>,
 }
 
 /// What should have come of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Expected {
+pub struct Expected {
     /// For each entity the sequences of its outputs, in order.
     outputs: BTreeMap<String, Vec<u64>>,
     /// Dead letters: source stream sequence and reason.
@@ -70,7 +70,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Each entity's published sequences, ascending, each once; no dead letters.
-    pub(crate) fn everything(sent: &[Sent]) -> Self {
+    pub fn everything(sent: &[Sent]) -> Self {
         let mut outputs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for sent in sent {
             outputs.entry(sent.entity.clone()).or_default().push(sent.sequence);
@@ -83,19 +83,19 @@ impl Expected {
     }
 
     /// This entity's outputs are exactly these, in this order.
-    pub(crate) fn outputs(mut self, entity: &str, sequences: impl IntoIterator<Item = u64>) -> Self {
+    pub fn outputs(mut self, entity: &str, sequences: impl IntoIterator<Item = u64>) -> Self {
         self.outputs.insert(entity.to_owned(), sequences.into_iter().collect());
         self
     }
 
     /// The message with this number of the source stream is dead-lettered, once, for this reason.
-    pub(crate) fn dead(mut self, stream_sequence: u64, reason: &'static str) -> Self {
+    pub fn dead(mut self, stream_sequence: u64, reason: &'static str) -> Self {
         self.dead.insert(stream_sequence, reason);
         self
     }
 
     /// What retention took is named by at least one dead letter `lost`.
-    pub(crate) fn lost(mut self) -> Self {
+    pub fn lost(mut self) -> Self {
         self.lost = true;
         self
     }
@@ -105,7 +105,7 @@ impl Expected {
 ///
 /// # Errors
 /// All that were broken, each with the history that shows it.
-pub(crate) fn judge(history: &History, expected: &Expected) -> Result<(), Verdict> {
+pub fn judge(history: &History, expected: &Expected) -> Result<(), Verdict> {
     let mut verdict = Verdict::default();
     outputs::check(history, expected, &mut verdict);
     dead::check(history, expected, &mut verdict);
@@ -114,7 +114,7 @@ pub(crate) fn judge(history: &History, expected: &Expected) -> Result<(), Verdic
 
 /// The promises that were broken.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict(Vec<String>);
+pub struct Verdict(Vec<String>);
 
 impl Verdict {
     fn broken(&mut self, text: String) {
@@ -137,7 +137,7 @@ impl fmt::Display for Verdict {
 }
 
 /// An entity as a subject token: every byte outside `[A-Za-z0-9_-]` as `=XX` (design §5.1).
-pub(crate) fn token(entity: &str) -> String {
+pub fn token(entity: &str) -> String {
     let mut token = String::new();
     for byte in entity.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {

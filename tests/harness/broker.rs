@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The broker of one test.
-pub(crate) struct Broker {
+pub struct Broker {
     folder: PathBuf,
     port: u16,
     process: Option<Process>,
@@ -20,7 +20,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Writes the server's config and starts it. `max_payload` is the server's, in bytes.
-    pub(crate) async fn start(folder: &Path, max_payload: u32) -> Self {
+    pub async fn start(folder: &Path, max_payload: u32) -> Self {
         let mut broker = Self { folder: folder.to_owned(), port: ports::free(), process: None, starts: 0 };
         fs::create_dir_all(broker.storage()).expect("a folder for the broker");
         let config = format!(
@@ -35,7 +35,7 @@ impl Broker {
     }
 
     /// Starts it (again) on its port, with what its folder holds; returns when it answers.
-    pub(crate) async fn again(&mut self) {
+    pub async fn again(&mut self) {
         assert!(self.process.is_none(), "the broker runs already");
         self.starts += 1;
         let log = self.folder.join(format!("broker-{}.log", self.starts));
@@ -55,34 +55,34 @@ impl Broker {
     }
 
     /// Where it listens, whether it runs or not.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process.take().expect("a running broker").kill();
     }
 
     /// SIGTERM: everything it has is in its files when this returns.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let mut process = self.process.take().expect("a running broker");
         process.signal(Signal::TERM);
         process.ended().await;
     }
 
     /// SIGSTOP: connections stay open and nothing answers.
-    pub(crate) fn freeze(&mut self) {
+    pub fn freeze(&mut self) {
         self.process.as_mut().expect("a running broker").signal(Signal::STOP);
     }
 
     /// SIGCONT.
-    pub(crate) fn thaw(&mut self) {
+    pub fn thaw(&mut self) {
         self.process.as_mut().expect("a running broker").signal(Signal::CONT);
     }
 
     /// Copies one stream's files to a place beside the storage. The broker must not run.
-    pub(crate) fn save(&self, stream: &str) -> Saved {
+    pub fn save(&self, stream: &str) -> Saved {
         assert!(self.process.is_none(), "stop the broker before copying its files");
         let to = self.folder.join(format!("saved-{}-{stream}", self.starts));
         copy_folder(&self.stream(stream), &to);
@@ -90,14 +90,14 @@ impl Broker {
     }
 
     /// Puts older files of a stream in the place of what it has. The broker must not run.
-    pub(crate) fn restore(&self, saved: &Saved) {
+    pub fn restore(&self, saved: &Saved) {
         assert!(self.process.is_none(), "stop the broker before replacing its files");
         fs::remove_dir_all(self.stream(&saved.stream)).expect("the stream's files");
         copy_folder(&saved.files, &self.stream(&saved.stream));
     }
 
     /// A new connection that comes back by itself after an outage.
-    pub(crate) async fn connect(&self) -> async_nats::Client {
+    pub async fn connect(&self) -> async_nats::Client {
         options().retry_on_initial_connect().connect(self.url()).await.expect("a client of the broker")
     }
 
@@ -115,7 +115,7 @@ impl Broker {
 }
 
 /// A stream's files, copied.
-pub(crate) struct Saved {
+pub struct Saved {
     stream: String,
     files: PathBuf,
 }
@@ -128,7 +128,7 @@ fn options() -> async_nats::ConnectOptions {
 }
 
 /// Copies a folder with everything in it.
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder to copy to");
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
         let entry = entry.expect("an entry of the folder");

@@ -6,62 +6,78 @@ use std::path::{Path, PathBuf};
 
 /// The whole file.
 #[derive(Clone)]
-pub(crate) struct Config {
+pub struct Config {
     /// `[store] path`.
-    pub(crate) store: PathBuf,
+    pub store: PathBuf,
     /// `[run]`: name and TOML value.
-    pub(crate) run: Vec<(&'static str, String)>,
+    pub run: Vec<(&'static str, String)>,
     /// `[dead-letters] max-bytes`.
-    pub(crate) dead_letters_max_bytes: &'static str,
+    pub dead_letters_max_bytes: &'static str,
     /// The first one is the one that most tests mean.
-    pub(crate) pipelines: Vec<Pipeline>,
+    pub pipelines: Vec<Pipeline>,
 }
 
 /// `[pipelines.<name>]`.
 #[derive(Clone)]
-pub(crate) struct Pipeline {
-    pub(crate) name: &'static str,
-    pub(crate) stream: &'static str,
-    pub(crate) subjects: Vec<&'static str>,
+pub struct Pipeline {
+    /// Its name.
+    pub name: &'static str,
+    /// `stream`.
+    pub stream: &'static str,
+    /// `subjects`.
+    pub subjects: Vec<&'static str>,
     /// A TOML value.
-    pub(crate) start: &'static str,
-    pub(crate) entity: &'static str,
+    pub start: &'static str,
+    /// `event.entity`.
+    pub entity: &'static str,
     /// A TOML value.
-    pub(crate) first_sequence: &'static str,
-    pub(crate) gap_wait: &'static str,
-    pub(crate) gap_then: &'static str,
-    pub(crate) held_max: u32,
-    pub(crate) late: &'static str,
-    pub(crate) ids: u32,
-    pub(crate) retry: Vec<&'static str>,
-    pub(crate) failure_then: &'static str,
-    pub(crate) handlers: Vec<Handler>,
+    pub first_sequence: &'static str,
+    /// `order.gap.wait`.
+    pub gap_wait: &'static str,
+    /// `order.gap.then`.
+    pub gap_then: &'static str,
+    /// `order.gap.held-max`.
+    pub held_max: u32,
+    /// `order.late`.
+    pub late: &'static str,
+    /// `order.dedup.ids`.
+    pub ids: u32,
+    /// `failure.retry`.
+    pub retry: Vec<&'static str>,
+    /// `failure.then`.
+    pub failure_then: &'static str,
+    /// Called in this order.
+    pub handlers: Vec<Handler>,
 }
 
 /// `[[pipelines.<name>.handlers]]`.
 #[derive(Clone)]
-pub(crate) struct Handler {
-    pub(crate) name: &'static str,
-    pub(crate) component: PathBuf,
-    pub(crate) to: &'static str,
-    pub(crate) outputs: Vec<&'static str>,
+pub struct Handler {
+    /// Its name.
+    pub name: &'static str,
+    /// The file.
+    pub component: PathBuf,
+    /// `to` in the handler's own config.
+    pub to: &'static str,
+    /// `outputs`.
+    pub outputs: Vec<&'static str>,
     /// More keys: name and value, a number or a text.
-    pub(crate) limits: Vec<(&'static str, &'static str)>,
+    pub limits: Vec<(&'static str, &'static str)>,
 }
 
 impl Config {
     /// One pipeline `flights` with the echo handler.
-    pub(crate) fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         Self { store: folder.join("store"), run: Vec::new(), dead_letters_max_bytes: "64MiB", pipelines: vec![Pipeline::flights()] }
     }
 
     /// The pipeline that most tests have as their only one.
-    pub(crate) fn flights(&mut self) -> &mut Pipeline {
+    pub fn flights(&mut self) -> &mut Pipeline {
         self.pipelines.first_mut().expect("a first pipeline")
     }
 
     /// The file for a host that finds its broker at `url`.
-    pub(crate) fn toml(&self, url: &str, telemetry: u16) -> String {
+    pub fn toml(&self, url: &str, telemetry: u16) -> String {
         let mut text = format!(
             "[nats]\nservers = [{}]\n\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
              [dead-letters]\nmax-bytes = {}\n\n[run]\n",
@@ -81,7 +97,7 @@ impl Config {
 
 impl Pipeline {
     /// Stream `FLIGHTS`, the entity in the second token, a gap that never gives up within a test.
-    pub(crate) fn flights() -> Self {
+    pub fn flights() -> Self {
         Self {
             name: "flights",
             stream: "FLIGHTS",
@@ -101,7 +117,7 @@ impl Pipeline {
     }
 
     /// Another pipeline beside the first: stream `TRAINS`, its outputs on `other.>`.
-    pub(crate) fn trains() -> Self {
+    pub fn trains() -> Self {
         let handler = Handler { to: "other", outputs: vec!["other.>"], ..Handler::echo() };
         Self { name: "trains", stream: "TRAINS", subjects: vec!["trains.>"], handlers: vec![handler], ..Self::flights() }
     }
@@ -137,7 +153,7 @@ impl Pipeline {
 
 impl Handler {
     /// `plugins/echo`: each payload to `echo.<entity>`.
-    pub(crate) fn echo() -> Self {
+    pub fn echo() -> Self {
         Self { name: "echo", component: tools::plugin("echo"), to: "echo", outputs: vec!["echo.>"], limits: Vec::new() }
     }
 

@@ -8,21 +8,21 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 /// Runs `seriatim check` to its end: exit code, and everything it printed.
-pub(crate) fn check(config: &Path) -> (Option<i32>, String) {
+pub fn check(config: &Path) -> (Option<i32>, String) {
     let output = Command::new(tools::seriatim()).arg("check").arg("--config").arg(config).output().expect("seriatim to start");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A host process. Dropping it kills it.
-pub(crate) struct Host {
+pub struct Host {
     process: Process,
     port: u16,
 }
 
 impl Host {
     /// Starts `seriatim run --config <config> <args>`; waits for nothing.
-    pub(crate) fn spawn(config: &Path, port: u16, args: &[&str], failpoints: &str, log: &Path) -> Self {
+    pub fn spawn(config: &Path, port: u16, args: &[&str], failpoints: &str, log: &Path) -> Self {
         let mut command = Command::new(tools::seriatim());
         command.arg("run").arg("--config").arg(config).args(args);
         command.env_remove("FAILPOINTS").env("RUST_BACKTRACE", "1");
@@ -33,7 +33,7 @@ impl Host {
     }
 
     /// Waits until it answers at all.
-    pub(crate) async fn alive(&self) {
+    pub async fn alive(&self) {
         until("the host to answer", async || match telemetry::get(self.port, "/healthz").await? {
             (200, _) => Ok(()),
             (status, body) => Err(format!("/healthz {status}: {body}")),
@@ -42,7 +42,7 @@ impl Host {
     }
 
     /// Waits until `/readyz` says yes.
-    pub(crate) async fn ready(&mut self) {
+    pub async fn ready(&mut self) {
         until("the host to be ready", async || {
             if let Some(status) = self.process.status() {
                 panic!("the host ended instead of getting ready ({status})");
@@ -56,7 +56,7 @@ impl Host {
     }
 
     /// Waits until `/readyz` says no and its reason (or the log) holds every one of `words`.
-    pub(crate) async fn unready(&mut self, words: &[&str]) {
+    pub async fn unready(&mut self, words: &[&str]) {
         until(&format!("/readyz to say no, with {words:?}"), async || {
             if let Some(status) = self.process.status() {
                 panic!("the host ended ({status})");
@@ -70,7 +70,7 @@ impl Host {
     }
 
     /// Waits until the host refuses to work and names every one of `words`: it has ended with a failure, or it runs and is not ready.
-    pub(crate) async fn refuses(&mut self, words: &[&str]) {
+    pub async fn refuses(&mut self, words: &[&str]) {
         until(&format!("a refusal that names {words:?}"), async || {
             let ended = self.process.status();
             let mut text = self.process.log();
@@ -94,12 +94,12 @@ impl Host {
     }
 
     /// Waits until a metric, summed over the series with these labels, is `wanted`.
-    pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)], wanted: f64) {
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)], wanted: f64) {
         self.metric_until(name, labels, |value| (value - wanted).abs() < 1e-9).await;
     }
 
     /// Waits until a metric, summed over the series with these labels, satisfies `enough`.
-    pub(crate) async fn metric_until(&self, name: &str, labels: &[(&str, &str)], enough: impl Fn(f64) -> bool) {
+    pub async fn metric_until(&self, name: &str, labels: &[(&str, &str)], enough: impl Fn(f64) -> bool) {
         until(&format!("metric {name}{labels:?}"), async || {
             let (_, text) = telemetry::get(self.port, "/metrics").await?;
             let value = telemetry::sum(&text, name, labels);
@@ -109,34 +109,34 @@ impl Host {
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process.kill();
     }
 
     /// SIGTERM, and everything in flight finished: exit code 0.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.process.signal(Signal::TERM);
         let status = self.process.ended().await;
         assert!(status.success(), "a graceful stop ends with 0, not with {status}");
     }
 
     /// SIGSTOP.
-    pub(crate) fn freeze(&mut self) {
+    pub fn freeze(&mut self) {
         self.process.signal(Signal::STOP);
     }
 
     /// SIGCONT.
-    pub(crate) fn thaw(&mut self) {
+    pub fn thaw(&mut self) {
         self.process.signal(Signal::CONT);
     }
 
     /// Waits until it ends by itself (a failpoint, a poison).
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         self.process.ended().await
     }
 
     /// Whether it has ended.
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub fn is_over(&mut self) -> bool {
         self.process.status().is_some()
     }
 }

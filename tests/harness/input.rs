@@ -4,22 +4,22 @@ use crate::checker::Sent;
 
 /// One message to publish. Starts as a well-formed event; the methods spoil or change parts of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Input {
+pub struct Input {
     /// What the broker files it under.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The entity that the test means.
-    pub(crate) entity: String,
+    pub entity: String,
     /// The sequence that the test means.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
     /// Headers in order.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Payload.
-    pub(crate) payload: Vec<u8>,
+    pub payload: Vec<u8>,
 }
 
 impl Input {
     /// The `sequence`th event of `entity`, on `flights.<entity>`.
-    pub(crate) fn event(entity: &str, sequence: u64) -> Self {
+    pub fn event(entity: &str, sequence: u64) -> Self {
         let id = format!("{entity}-{sequence}");
         Self {
             subject: format!("flights.{entity}"),
@@ -36,41 +36,41 @@ impl Input {
     }
 
     /// Another subject.
-    pub(crate) fn on(mut self, subject: &str) -> Self {
+    pub fn on(mut self, subject: &str) -> Self {
         subject.clone_into(&mut self.subject);
         self
     }
 
     /// Another payload.
-    pub(crate) fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
+    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
         self.payload = payload.into();
         self
     }
 
     /// Sets a header in the place of what it was.
-    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: &str) -> Self {
         self.without(name).and(name, value)
     }
 
     /// Adds a header, also a second one of the same name.
-    pub(crate) fn and(mut self, name: &str, value: &str) -> Self {
+    pub fn and(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Takes a header away.
-    pub(crate) fn without(mut self, name: &str) -> Self {
+    pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         self
     }
 
     /// Gets past the broker's own duplicate check: stored again, whatever was published before.
-    pub(crate) fn again(self) -> Self {
+    pub fn again(self) -> Self {
         self.without("Nats-Msg-Id")
     }
 
     /// What the judge gets to know about it.
-    pub(crate) fn sent(&self, stream_sequence: u64) -> Sent {
+    pub fn sent(&self, stream_sequence: u64) -> Sent {
         Sent {
             stream_sequence,
             entity: self.entity.clone(),
@@ -81,7 +81,7 @@ impl Input {
     }
 
     /// The headers as the client wants them.
-    pub(crate) fn header_map(&self) -> async_nats::HeaderMap {
+    pub fn header_map(&self) -> async_nats::HeaderMap {
         let mut map = async_nats::HeaderMap::new();
         for (name, value) in &self.headers {
             map.append(name.as_str(), value.as_str());
@@ -91,17 +91,17 @@ impl Input {
 }
 
 /// A reproducible source of disorder (splitmix64).
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The same seed gives the same disorder.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         println!("seed {seed}");
         Self(seed)
     }
 
     /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -112,7 +112,7 @@ impl Random {
 
 /// `events` events of each entity `e0`, `e1`, …, interleaved, each moved by less than `window` places, one in ten published a second time
 /// without the broker's duplicate check.
-pub(crate) fn shuffled(random: &mut Random, entities: usize, events: u64, window: usize) -> Vec<Input> {
+pub fn shuffled(random: &mut Random, entities: usize, events: u64, window: usize) -> Vec<Input> {
     let mut keyed = Vec::new();
     let mut place = 0;
     for sequence in 1..=events {

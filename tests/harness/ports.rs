@@ -10,7 +10,7 @@ const COUNT: u32 = 18_000;
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A port on which nobody listened a moment ago and which this process gives out only once.
-pub(crate) fn free() -> u16 {
+pub fn free() -> u16 {
     // Several test processes may run at once: each starts somewhere else.
     let start = std::process::id().wrapping_mul(97);
     for _ in 0..COUNT {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A running child.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     name: String,
     log: PathBuf,
@@ -16,7 +16,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` with standard output and error in `log`.
-    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Self {
+    pub fn spawn(name: &str, mut command: Command, log: &Path) -> Self {
         let out = File::create(log).expect("a log file in the test's folder");
         let err = out.try_clone().expect("a second handle of the log file");
         command.stdin(Stdio::null()).stdout(out).stderr(err);
@@ -24,7 +24,8 @@ impl Process {
         Self { child, name: name.to_owned(), log: log.to_owned(), status: None }
     }
 
-    pub(crate) fn signal(&mut self, signal: Signal) {
+    /// Sends a signal; nothing happens if the process has ended.
+    pub fn signal(&mut self, signal: Signal) {
         if self.status().is_some() {
             return;
         }
@@ -33,7 +34,7 @@ impl Process {
     }
 
     /// SIGKILL, and gone when it returns.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         if self.status.is_none() {
             self.status = Some(self.child.wait().expect("a child to wait for"));
@@ -41,7 +42,7 @@ impl Process {
     }
 
     /// How it ended, if it did.
-    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+    pub fn status(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().expect("a child to ask");
         }
@@ -49,13 +50,13 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         let name = self.name.clone();
         until(&format!("{name} to end"), async || self.status().ok_or_else(|| "it runs".to_owned())).await
     }
 
     /// Everything it has said so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         read_to_string(&self.log).unwrap_or_default()
     }
 }

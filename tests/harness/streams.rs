@@ -14,7 +14,7 @@ const IN_FLIGHT: usize = 200;
 
 /// Publishes in order and waits for every confirmation; through an outage it tries again. A message that the broker took for a duplicate
 /// of an earlier one is not reported twice.
-pub(crate) async fn publish(js: &Context, inputs: &[Input]) -> Vec<Sent> {
+pub async fn publish(js: &Context, inputs: &[Input]) -> Vec<Sent> {
     let mut sent = BTreeMap::new();
     for chunk in inputs.chunks(IN_FLIGHT) {
         let mut waiting = Vec::with_capacity(chunk.len());
@@ -40,7 +40,7 @@ pub(crate) async fn publish(js: &Context, inputs: &[Input]) -> Vec<Sent> {
 }
 
 /// Everything the stream holds, oldest first; nothing if there is no such stream.
-pub(crate) async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String> {
+pub async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String> {
     let mut found = Vec::new();
     let stream = match js.get_stream(stream).await {
         Ok(stream) => stream,
@@ -74,7 +74,7 @@ pub(crate) async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String
 }
 
 /// How many messages the stream holds; 0 if there is no such stream.
-pub(crate) async fn count(js: &Context, stream: &str) -> Result<u64, String> {
+pub async fn count(js: &Context, stream: &str) -> Result<u64, String> {
     match js.get_stream(stream).await {
         Ok(stream) => Ok(stream.cached_info().state.messages),
         Err(error) if is_missing(&error) => Ok(0),

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Status code and body of a GET.
-pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> {
+pub async fn get(port: u16, path: &str) -> Result<(u16, String), String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     let exchange = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> 
 }
 
 /// The sum over all series of `name` that carry all of `labels`; 0 without any.
-pub(crate) fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let wanted: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
     metrics
         .lines()

@@ -4,19 +4,19 @@ use std::env::var_os;
 use std::path::PathBuf;
 
 /// The `seriatim` binary, built with the `failpoints` feature.
-pub(crate) fn seriatim() -> PathBuf {
+pub fn seriatim() -> PathBuf {
     from_environment("SERIATIM_BIN")
 }
 
 /// A handler's component, e.g. `echo`.
-pub(crate) fn plugin(name: &str) -> PathBuf {
+pub fn plugin(name: &str) -> PathBuf {
     let path = from_environment("SERIATIM_PLUGINS").join(format!("{name}.wasm"));
     assert!(path.is_file(), "{} is not built. Run the tests with `cargo xtask test`.", path.display());
     path
 }
 
 /// The broker.
-pub(crate) fn nats_server() -> PathBuf {
+pub fn nats_server() -> PathBuf {
     from_environment("SERIATIM_NATS_SERVER")
 }
 

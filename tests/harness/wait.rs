@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long any single condition may take. Generous: it is reached only by what will never come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// Looks until `probe` finds what it looks for; `Err` says what there is instead.
-pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match probe().await {
@@ -20,13 +20,13 @@ pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<
 }
 
 /// This machine's clock, which is the broker's too.
-pub(crate) fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     u64::try_from(since.as_millis()).expect("a clock before the year 500 million")
 }
 
 /// Waits until this much time has passed: only where the passing of time itself is what is tested (a window, a gap's wait).
-pub(crate) async fn time_passes(duration: Duration) {
+pub async fn time_passes(duration: Duration) {
     let passed = now_ms() + u64::try_from(duration.as_millis()).expect("a short time");
     until("time to pass", async || if now_ms() >= passed { Ok(()) } else { Err("not yet".to_owned()) }).await;
 }

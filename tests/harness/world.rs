@@ -16,11 +16,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The stream that pipeline `flights` reads.
-pub(crate) const SOURCE: &str = "FLIGHTS";
+pub const SOURCE: &str = "FLIGHTS";
 /// The stream that holds `echo.>`.
-pub(crate) const OUTPUTS: &str = "ECHO";
+pub const OUTPUTS: &str = "ECHO";
 /// The host's own stream.
-pub(crate) const DEAD_LETTERS: &str = "SERIATIM_DEAD_LETTERS";
+pub const DEAD_LETTERS: &str = "SERIATIM_DEAD_LETTERS";
 
 const TRAINS: &str = "TRAINS";
 const OTHER: &str = "OTHER";
@@ -31,15 +31,15 @@ const WORLDS_MAX: u32 = 3;
 static WORLDS: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
 
 /// Everything around the hosts of one test.
-pub(crate) struct World {
+pub struct World {
     /// The broker: kill it, stop it, start it again.
-    pub(crate) broker: Broker,
+    pub broker: Broker,
     /// What the next host is started with.
-    pub(crate) config: Config,
+    pub config: Config,
     /// Everything published and confirmed.
-    pub(crate) sent: Vec<Sent>,
+    pub sent: Vec<Sent>,
     /// A connection that comes back after outages.
-    pub(crate) js: jetstream::Context,
+    pub js: jetstream::Context,
     hosts: u32,
     sentinels: u64,
     ticks: u64,
@@ -49,12 +49,12 @@ pub(crate) struct World {
 
 impl World {
     /// A broker with the streams `FLIGHTS` and `ECHO`, both with the default duplicate window of two minutes.
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with_broker(1024 * 1024).await
     }
 
     /// The same with another `max_payload` of the broker.
-    pub(crate) async fn with_broker(max_payload: u32) -> Self {
+    pub async fn with_broker(max_payload: u32) -> Self {
         let permit = Permit::take();
         let folder = TempDir::with_prefix("seriatim-e2e-").expect("a temporary folder");
         let broker = Broker::start(folder.path(), max_payload).await;
@@ -67,26 +67,26 @@ impl World {
     }
 
     /// Creates a stream; `change` may alter its config first.
-    pub(crate) async fn stream(&self, name: &str, subject: &str, change: impl FnOnce(&mut stream::Config)) {
+    pub async fn stream(&self, name: &str, subject: &str, change: impl FnOnce(&mut stream::Config)) {
         let mut config = stream::Config { name: name.to_owned(), subjects: vec![subject.to_owned()], ..Default::default() };
         change(&mut config);
         self.js.create_stream(config).await.unwrap_or_else(|error| panic!("stream {name}: {error}"));
     }
 
     /// Changes a stream that exists.
-    pub(crate) async fn alter(&self, name: &str, change: impl FnOnce(&mut stream::Config)) {
+    pub async fn alter(&self, name: &str, change: impl FnOnce(&mut stream::Config)) {
         let mut config = self.js.get_stream(name).await.expect("a stream to change").cached_info().config.clone();
         change(&mut config);
         self.js.update_stream(config).await.unwrap_or_else(|error| panic!("stream {name}: {error}"));
     }
 
     /// Shortens a stream's duplicate window, so that a test can outwait it.
-    pub(crate) async fn shorten_window(&self, name: &str, window: Duration) {
+    pub async fn shorten_window(&self, name: &str, window: Duration) {
         self.alter(name, |config| config.duplicate_window = window).await;
     }
 
     /// Makes a stream full as it stands: it refuses every new message and keeps what it has.
-    pub(crate) async fn close(&self, name: &str) {
+    pub async fn close(&self, name: &str) {
         let held = streams::count(&self.js, name).await.expect("a stream to close").max(1);
         self.alter(name, |config| {
             config.max_messages = i64::try_from(held).expect("a small number");
@@ -96,19 +96,19 @@ impl World {
     }
 
     /// Lets a full stream take messages again.
-    pub(crate) async fn open(&self, name: &str) {
+    pub async fn open(&self, name: &str) {
         self.alter(name, |config| config.max_messages = -1).await;
     }
 
     /// Starts a host and waits until it is ready.
-    pub(crate) async fn host(&mut self) -> Host {
+    pub async fn host(&mut self) -> Host {
         let mut host = self.launch(&[], "");
         host.ready().await;
         host
     }
 
     /// Starts a host with more arguments or failpoints; waits for nothing.
-    pub(crate) fn launch(&mut self, args: &[&str], failpoints: &str) -> Host {
+    pub fn launch(&mut self, args: &[&str], failpoints: &str) -> Host {
         self.hosts += 1;
         let port = ports::free();
         let file = self.write_config(&format!("seriatim-{}.toml", self.hosts), port);
@@ -116,12 +116,12 @@ impl World {
     }
 
     /// A place in the test's folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Publishes in this order, confirmed, and notes it for the judge; gives the stream sequences.
-    pub(crate) async fn publish(&mut self, inputs: &[Input]) -> Vec<u64> {
+    pub async fn publish(&mut self, inputs: &[Input]) -> Vec<u64> {
         let sent = streams::publish(&self.js, inputs).await;
         let places = sent.iter().map(|sent| sent.stream_sequence).collect();
         self.sent.extend(sent);
@@ -129,42 +129,42 @@ impl World {
     }
 
     /// The same for one message.
-    pub(crate) async fn publish_one(&mut self, input: Input) -> u64 {
+    pub async fn publish_one(&mut self, input: Input) -> u64 {
         let places = self.publish(&[input]).await;
         places[0]
     }
 
     /// A second pipeline `trains` beside `flights`, with streams of its own; its outputs are not the judge's.
-    pub(crate) async fn add_trains(&mut self) {
+    pub async fn add_trains(&mut self) {
         self.stream(TRAINS, "trains.>", |_| ()).await;
         self.stream(OTHER, "other.>", |_| ()).await;
         self.config.pipelines.push(Pipeline::trains());
     }
 
     /// An event of the second pipeline goes through.
-    pub(crate) async fn train_passes(&self, sequence: u64) {
+    pub async fn train_passes(&self, sequence: u64) {
         streams::publish(&self.js, &[Input::event("train", sequence).on("trains.train")]).await;
         self.until_count(OTHER, usize::try_from(sequence).expect("a small number")).await;
     }
 
     /// Publishes in the background; hand the result to [`World::note`].
-    pub(crate) fn publish_meanwhile(&self, inputs: Vec<Input>) -> tokio::task::JoinHandle<Vec<Sent>> {
+    pub fn publish_meanwhile(&self, inputs: Vec<Input>) -> tokio::task::JoinHandle<Vec<Sent>> {
         let js = self.js.clone();
         tokio::spawn(async move { streams::publish(&js, &inputs).await })
     }
 
     /// Notes what was published in the background.
-    pub(crate) fn note(&mut self, sent: Vec<Sent>) {
+    pub fn note(&mut self, sent: Vec<Sent>) {
         self.sent.extend(sent);
     }
 
     /// What a stream holds.
-    pub(crate) async fn read(&self, stream: &str) -> Vec<Kept> {
+    pub async fn read(&self, stream: &str) -> Vec<Kept> {
         until(&format!("the content of {stream}"), async || streams::read(&self.js, stream).await).await
     }
 
     /// Waits until the stream holds at least `wanted` messages.
-    pub(crate) async fn until_count(&self, stream: &str, wanted: usize) {
+    pub async fn until_count(&self, stream: &str, wanted: usize) {
         until(&format!("{wanted} messages in {stream}"), async || {
             let found = streams::count(&self.js, stream).await?;
             if found >= wanted as u64 { Ok(()) } else { Err(format!("{found} messages")) }
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Waits until the entity's event with this sequence (or a later one) has its output.
-    pub(crate) async fn until_applied(&self, entity: &str, sequence: u64) {
+    pub async fn until_applied(&self, entity: &str, sequence: u64) {
         until(&format!("the output of {entity} {sequence}"), async || {
             let found = self.applied(entity).await?;
             if found >= sequence { Ok(()) } else { Err(format!("its last output is of {found}")) }
@@ -182,7 +182,7 @@ impl World {
     }
 
     /// The sequence of the entity's last output; 0 without one.
-    pub(crate) async fn applied(&self, entity: &str) -> Result<u64, String> {
+    pub async fn applied(&self, entity: &str) -> Result<u64, String> {
         use async_nats::jetstream::stream::LastRawMessageErrorKind::NoMessageFound;
         let subject = format!("echo.{}", crate::checker::token(entity));
         let stream = self.js.get_stream_no_info(OUTPUTS).await.map_err(|error| error.to_string())?;
@@ -194,7 +194,7 @@ impl World {
     }
 
     /// Waits until everything published before has been read by a running host: an event of an entity of its own goes through.
-    pub(crate) async fn sentinel(&mut self) {
+    pub async fn sentinel(&mut self) {
         self.sentinels += 1;
         let sequence = self.sentinels;
         self.publish_one(Input::event("sentinel", sequence)).await;
@@ -202,7 +202,7 @@ impl World {
     }
 
     /// Keeps a host that shall die busy, one event after the other, until it is dead: every kind of boundary is passed each time.
-    pub(crate) async fn busy_until_over(&mut self, host: &mut Host) {
+    pub async fn busy_until_over(&mut self, host: &mut Host) {
         const TICKS_MAX: u64 = 300;
         for _ in 0..TICKS_MAX {
             self.ticks += 1;
@@ -220,13 +220,13 @@ impl World {
     }
 
     /// Everything published is read, and the host has stopped gracefully: nothing more can come from it.
-    pub(crate) async fn settle(&mut self, mut host: Host) {
+    pub async fn settle(&mut self, mut host: Host) {
         self.sentinel().await;
         host.stop().await;
     }
 
     /// Panics with the offending history unless what the broker holds is what was expected.
-    pub(crate) async fn judge(&self, expected: &Expected) {
+    pub async fn judge(&self, expected: &Expected) {
         let history = History { sent: self.sent.clone(), outputs: self.read(OUTPUTS).await, dead: self.read(DEAD_LETTERS).await };
         if let Err(verdict) = judge(&history, expected) {
             panic!("{verdict}");
@@ -234,18 +234,18 @@ impl World {
     }
 
     /// Removes the stream's messages below this stream sequence, as retention does.
-    pub(crate) async fn trim(&self, stream: &str, below: u64) {
+    pub async fn trim(&self, stream: &str, below: u64) {
         let stream = self.js.get_stream(stream).await.expect("a stream to trim");
         stream.purge().sequence(below).await.expect("a trimmed stream");
     }
 
     /// Every entity's published sequences, each once; no dead letters.
-    pub(crate) fn everything(&self) -> Expected {
+    pub fn everything(&self) -> Expected {
         Expected::everything(&self.sent)
     }
 
     /// Writes the current config for a host that nobody has started yet.
-    pub(crate) fn write_config(&self, name: &str, port: u16) -> PathBuf {
+    pub fn write_config(&self, name: &str, port: u16) -> PathBuf {
         let file = self.path(name);
         fs::write(&file, self.config.toml(&self.broker.url(), port)).expect("a config file in the test's folder");
         file
