@@ -14,6 +14,8 @@ pub mod inbox;
 pub mod nats;
 pub mod passes;
 pub mod pipeline;
+pub mod producer;
+pub mod publish;
 pub mod router;
 pub mod runtime;
 pub mod shard;

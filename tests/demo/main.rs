@@ -15,6 +15,7 @@ mod verdict;
 use anyhow::{Context as _, Result, bail};
 use arrival::Arrival;
 use clap::Parser;
+use console::style;
 use futures_util::FutureExt as _;
 use indicatif::HumanCount;
 use kills::How;
@@ -25,6 +26,7 @@ use scratch::{ECHO, FLIGHTS, ROTATION, Scratch};
 use seriatim_tests::checker::Kept;
 use seriatim_tests::harness::world::print_logs;
 use seriatim_tests::harness::{DEAD_LETTERS, streams};
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
@@ -40,6 +42,8 @@ const WINDOW: usize = 5000;
 const THRESHOLD_MINUTES: i32 = 15;
 /// Differences that are shown in full.
 const SHOWN: usize = 5;
+/// What shells report for a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
 
 /// Kills a host six times in the middle of a month of flights and checks every output.
 #[derive(Parser)]
@@ -61,42 +65,7 @@ enum End {
     Different,
 }
 
-fn interim() {
-    use seriatim_tests::harness::{Input, Random};
-    let a: Vec<String> = std::env::args().collect();
-    let (url, file, window, seed) = (&a[2], &a[3], a[4].parse::<usize>().unwrap(), a[5].parse::<u64>().unwrap());
-    let mut random = Random::new(seed);
-    let mut seqs = std::collections::HashMap::new();
-    let mut keyed = Vec::new();
-    for (place, line) in std::fs::read_to_string(file).unwrap().lines().enumerate() {
-        let v: serde_json::Value = serde_json::from_str(line).unwrap();
-        let t = v["tailnum"].as_str().unwrap().to_owned();
-        let n = seqs.entry(t.clone()).or_insert(0u64);
-        *n += 1;
-        let id = v["id"].as_str().unwrap();
-        let input = Input::event(&t, *n)
-            .payload(line)
-            .header("Seriatim-Id", id)
-            .header("Seriatim-Type", v["kind"].as_str().unwrap())
-            .header("Nats-Msg-Id", &format!("{t}:{id}"));
-        if random.below(10) == 0 {
-            keyed.push((place + random.below(window), input.clone().again()));
-        }
-        keyed.push((place + random.below(window), input));
-    }
-    keyed.sort_by_key(|(k, _)| *k);
-    let inputs: Vec<_> = keyed.into_iter().map(|(_, i)| i).collect();
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let js = async_nats::jetstream::new(async_nats::connect(url).await.unwrap());
-        streams::publish(&js, &inputs).await;
-    });
-}
-
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("interim") {
-        interim();
-        return ExitCode::SUCCESS;
-    }
     let args = Args::parse();
     match begin(&args) {
         Ok(code) => code,
@@ -111,6 +80,8 @@ fn main() -> ExitCode {
 fn begin(args: &Args) -> Result<ExitCode> {
     let folder = TempDir::with_prefix("seriatim-demo-").context("cannot make a scratch folder")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
+    // The harness panics at the first surprise. What it says is told below, once, without a stack.
+    std::panic::set_hook(Box::new(|_| ()));
     let told = runtime.block_on(async {
         // The processes belong to the story: whatever ends it, they end with it.
         tokio::select! {
@@ -118,10 +89,10 @@ fn begin(args: &Args) -> Result<ExitCode> {
             () = interrupted() => None,
         }
     });
-    let failed = match told {
+    let problem = match told {
         None => {
-            eprintln!("demo: interrupted; everything it started has ended, its folder is removed");
-            return Ok(ExitCode::from(130));
+            eprintln!("\ndemo: interrupted; everything it started has ended, its folder is removed");
+            return Ok(ExitCode::from(INTERRUPTED));
         }
         Some(Ok(Ok(End::Identical))) => {
             if args.keep {
@@ -131,11 +102,10 @@ fn begin(args: &Args) -> Result<ExitCode> {
         }
         Some(Ok(Ok(End::Different))) => None,
         Some(Ok(Err(error))) => Some(format!("{error:#}")),
-        // The harness stops at the first surprise; the panic has said what it was.
-        Some(Err(_)) => Some("stopped by the surprise above".to_owned()),
+        Some(Err(panic)) => Some(words(panic.as_ref()).to_owned()),
     };
     let folder = folder.keep();
-    if let Some(problem) = failed {
+    if let Some(problem) = problem {
         print_logs(&folder);
         eprintln!("demo: failed: {problem}");
     }
@@ -143,15 +113,21 @@ fn begin(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("stopped without a word")
+}
+
 async fn story(args: &Args, folder: &Path) -> Result<End> {
+    println!("\n  A month of real flights: every departure from New York's three airports in January 2013, and its end.");
     let events = rotation_events::read(&args.flights).context("cannot read the month of flights")?;
     let month = Month::compute(&events, THRESHOLD_MINUTES)?;
     let file = folder.join("events.ndjson");
     let out = BufWriter::new(File::create(&file).context("cannot write the events")?);
     rotation_events::write_ndjson(&events, out)?;
     println!(
-        "\n  {} events of {} aircraft, January 2013, New York. Published out of order, a tenth of them twice;\n  \
-         the host that puts them right is killed {} times.\n",
+        "  {} events of {} aircraft are published out of order, a tenth of them twice.\n  \
+         The host that puts them right is killed {} times.\n",
         HumanCount(month.events()),
         HumanCount(month.aircraft()),
         kills::KILLS.len(),
@@ -202,14 +178,21 @@ async fn judge(scratch: &Scratch, month: &Month) -> Result<End> {
     let wrong: BTreeSet<_> = differences.iter().map(|difference| &difference.aircraft).collect();
     if wrong.is_empty() && dead.is_empty() {
         println!(
-            "  identical: {all} of {all} aircraft. All {outputs} outputs are what a plain computation in true order gives:\n  \
+            "  {verdict} {all} of {all} aircraft. All {outputs} outputs are what a plain computation in true order gives:\n  \
              the same bytes, in the same order, each exactly once. No dead letters.\n",
+            verdict = style("identical:").green().bold(),
             all = HumanCount(all),
             outputs = HumanCount(month.outputs()),
         );
         return Ok(End::Identical);
     }
-    println!("  different: {} of {} aircraft, {} dead letters.\n", HumanCount(wrong.len() as u64), HumanCount(all), dead.len());
+    println!(
+        "  {} {} of {} aircraft, {} dead letters.\n",
+        style("different:").red().bold(),
+        HumanCount(wrong.len() as u64),
+        HumanCount(all),
+        dead.len()
+    );
     Ok(End::Different)
 }
 

@@ -71,8 +71,11 @@ impl Scratch {
 
     /// Starts `seriatim publish` on the file of events, shuffled within `window` places, a tenth of them twice.
     pub(crate) fn publisher(&self, events: &Path, window: usize, seed: u64) -> Process {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg("interim").arg(self.broker.url()).arg(events).args([window.to_string(), seed.to_string()]).process_group(0);
+        let mut command = Command::new(tools::seriatim());
+        command.arg("publish").arg(events);
+        command.args(["--subject", "flights.{tailnum}", "--entity", "tailnum", "--kind", "kind", "--id", "id", "--time", "time"]);
+        command.args(["--shuffle-window", &window.to_string(), "--duplicate", "0.1", "--seed", &seed.to_string()]);
+        command.args(["--server", &self.broker.url()]).process_group(0);
         Process::spawn("seriatim publish", command, &self.folder.join("publish.log"))
     }
 

@@ -49,7 +49,7 @@ fn month(facts: &Facts<'_>, table: &mut Table) {
 fn stream(facts: &Facts<'_>, table: &mut Table) {
     let disorder = facts.disorder;
     table.title("The stream, counted as it arrived");
-    let how = format!("shuffled within {} places, a tenth published twice; seed {}", count(facts.window as u64), facts.seed);
+    let how = format!("mixed within {} places, a tenth doubled; seed {}", count(facts.window as u64), facts.seed);
     table.row("messages", count(disorder.messages), &how);
     table.row("duplicates dropped", count(disorder.duplicates), "");
     table.row("held", count(disorder.held), &format!("came before their turn; at most {} at once", count(disorder.held_at_once)));
@@ -60,59 +60,39 @@ fn stream(facts: &Facts<'_>, table: &mut Table) {
 
 fn host(facts: &Facts<'_>, table: &mut Table) {
     let (month, run) = (facts.month, facts.run);
-    let build = if cfg!(debug_assertions) { " (development build)" } else { "" };
-    table.title("The host");
+    table.title(if cfg!(debug_assertions) { "The host (a development build)" } else { "The host" });
     let each = format!("{} of echo, {} of rotation", count(plain::count(&month.echo)), count(plain::count(&month.rotation)));
     table.row("outputs", count(month.outputs()), &each);
-    table.row("SIGKILLs", count(killed(run).count() as u64), "each of a host at work:");
-    let revivals = run.lives.iter().skip(1);
-    for ((life, next), number) in killed(run).zip(revivals.clone()).zip(1..) {
-        let Some(kill) = &life.kill else { continue };
+    let revivals: Vec<&Life> = run.lives.iter().skip(1).collect();
+    table.row("SIGKILLs", count(revivals.len() as u64), "each of a host at work:");
+    for ((kill, life), number) in run.lives.iter().filter_map(|life| life.kill.as_ref()).zip(&revivals).zip(1..) {
         let at = kill.outputs * 100 / month.outputs().max(1);
-        table.row(
-            "",
-            String::new(),
-            &format!("{number}  at {at:>2} %, {:<32}  first new output after {:>8}", kill.how.to_string(), ms(next.first_output)),
-        );
+        let how = kill.how.to_string();
+        table.row("", String::new(), &format!("{number}  at {at:>2} %  {how:<31}  back after {:>8}", ms(life.first_output)));
     }
-    let first: Vec<_> = revivals.clone().map(|life| life.first_output).collect();
-    let ready: Vec<_> = revivals.map(|life| life.ready).collect();
-    let range = |all: &[Duration]| {
-        format!("{} to {}", ms(all.iter().min().copied().unwrap_or_default()), ms(all.iter().max().copied().unwrap_or_default()))
-    };
-    table.row(
-        "recovery",
-        ms(median(&first)),
-        &format!("median from a host's start to its first new output, {}; ready after {}", range(&first), range(&ready)),
-    );
-    let over = format!(
-        "over the {:.1} s from the first host's start to the last output, kills and recoveries included{build}",
-        run.elapsed.as_secs_f64()
-    );
+    let first: Vec<_> = revivals.iter().map(|life| life.first_output).collect();
+    let ready: Vec<_> = revivals.iter().map(|life| life.ready).collect();
+    table.row("recovery", ms(median(&first)), "median time from a host's start to its first new output;");
+    table.row("", String::new(), &format!("{}; ready after {}", range(&first), range(&ready)));
+    let seconds = run.elapsed.as_secs_f64();
+    let over = format!("over {seconds:.1} s from the first start to the last output, deaths included");
     table.row("events per second", count(rate(month.events(), run.elapsed)), &over);
     let worked: Duration = run.lives.iter().map(|life| life.worked).sum();
     let events: u64 = run.lives.iter().map(|life| life.events).sum();
-    table.row(
-        "",
-        count(rate(events, worked)),
-        &format!("without: the {:.1} s from each host's first output to its end", worked.as_secs_f64()),
-    );
+    let without = format!("over the {:.1} s from each host's first new output to its end", worked.as_secs_f64());
+    table.row("", count(rate(events, worked)), &without);
 }
 
 fn findings(facts: &Facts<'_>, table: &mut Table) {
     let figures = &facts.month.figures;
     table.title("What the handler rotation found");
+    table.row("alerts", count(figures.alerts.values().sum()), &format!("departures more than {} minutes late, by cause:", facts.threshold));
     let causes: Vec<_> = figures.alerts.iter().map(|(cause, alerts)| format!("{} {cause}", count(*alerts))).collect();
-    let late = format!("departures more than {} minutes late: {}", facts.threshold, causes.join(", "));
-    table.row("alerts", count(figures.alerts.values().sum()), &late);
+    table.row("", String::new(), &causes.join(", "));
     let (aircraft, minutes) = &figures.most_delayed;
-    table.row("most delayed", aircraft.clone(), &format!("left {} minutes late, all its flights together", count(*minutes)));
+    table.row("most delayed", aircraft.clone(), &format!("left {} minutes late, over all its flights", count(*minutes)));
     let (minutes, flight) = &figures.latest;
     table.row("latest departure", count(*minutes), &format!("minutes: {flight}"));
-}
-
-fn killed(run: &Run) -> impl Iterator<Item = &Life> {
-    run.lives.iter().filter(|life| life.kill.is_some())
 }
 
 /// Per second, rounded down.
@@ -128,11 +108,16 @@ fn median(all: &[Duration]) -> Duration {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
+fn range(all: &[Duration]) -> String {
+    let (least, most) = (all.iter().min().copied(), all.iter().max().copied());
+    format!("{} to {}", ms(least.unwrap_or_default()), ms(most.unwrap_or_default()))
+}
+
 fn ms(time: Duration) -> String {
     format!("{} ms", HumanCount(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
 }
 
-pub(crate) fn count(number: u64) -> String {
+fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 

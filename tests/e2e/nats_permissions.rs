@@ -2,16 +2,19 @@
 //! line of the file is needed; where one is missing, the host says which subject was refused and what to do.
 
 use crate::harness::config::Handler;
+use crate::harness::process::Process;
 use crate::harness::{
-    DEAD_LETTERS, Host, Input, OUTPUTS, Random, SOURCE, Users, World, check, command, die_at, misbehave, shuffled, time_passes,
+    DEAD_LETTERS, Host, Input, OUTPUTS, Random, SOURCE, Users, World, check, command, die_at, misbehave, shuffled, time_passes, tools,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 const HOST: (&str, &str) = ("seriatim", "host-password");
+const PRODUCER: (&str, &str) = ("producer", "producer-password");
 const BUCKET: &str = "KV_SERIATIM";
 
 /// Asked only when the broker's last word on what is left cannot be true any more: nothing that a test can bring about at will.
@@ -24,7 +27,7 @@ fn permissions() -> PathBuf {
 /// A world whose broker has these users, with the pipeline that the file is written for.
 async fn world(file: PathBuf) -> World {
     let own = ("admin", "test-password");
-    let passwords = vec![("ADMIN_PASSWORD", own.1), ("SERIATIM_PASSWORD", HOST.1), ("PRODUCER_PASSWORD", "producer-password")];
+    let passwords = vec![("ADMIN_PASSWORD", own.1), ("SERIATIM_PASSWORD", HOST.1), ("PRODUCER_PASSWORD", PRODUCER.1)];
     let mut world = World::with_users(Users { file, passwords, own }, HOST).await;
     world.config.flights().handlers = vec![Handler { outputs: vec!["echo.*"], ..misbehave("5s") }];
     world
@@ -110,6 +113,41 @@ async fn a_host_needs_exactly_what_the_file_lists() {
     assert!(unused.is_empty(), "the file gives what nothing asks for: {unused:?}");
     let expected = world.everything().outputs("a", [2, 4]).dead(dead[0], "rejected").dead(dead[1], "rejected");
     world.judge(&expected).await;
+}
+
+/// A run that is killed in its middle and gone on with when the broker no longer knows what was sent.
+#[tokio::test]
+async fn a_producer_needs_exactly_what_the_file_lists() {
+    const ROWS: u64 = 200;
+    let mut world = world(permissions()).await;
+    let window = Duration::from_secs(1);
+    world.shorten_window(SOURCE, window).await;
+    let password = world.path("password-of-the-producer");
+    fs::write(&password, PRODUCER.1).expect("a file for the password");
+    world.config.login = Some((PRODUCER.0, password));
+    let config = world.write_config("producer.toml", 9);
+    let input = world.path("events.ndjson");
+    let rows: String = (0..ROWS).map(|row| format!("{{\"plane\":\"p{}\",\"row\":{row}}}\n", row % 7)).collect();
+    fs::write(&input, rows).expect("a file to publish");
+    let publish = |more: &[&str], log: &str| {
+        let mut command = Command::new(tools::seriatim());
+        command.arg("publish").arg(&input).arg("--config").arg(&config);
+        command.args(["--subject", "flights.{plane}", "--entity", "plane"]).args(more);
+        Process::spawn("seriatim publish", command, &world.path(log))
+    };
+    let mut slow = publish(&["--rate", "40"], "publish-1.log");
+    world.until_count(SOURCE, 20).await;
+    slow.kill();
+    end_with_a_deleted_message(&world, SOURCE, "flights.p0").await;
+    time_passes(window).await;
+    let mut rest = publish(&[], "publish-2.log");
+    let status = rest.ended().await;
+    assert!(status.success(), "{}", rest.log());
+    assert_eq!(world.read(SOURCE).await.len() as u64, ROWS, "each row once");
+    let log = world.broker.log();
+    assert!(!log.contains("Violation"), "{}", lines_with(&log, "Violation"));
+    let unused = unused_permissions(PRODUCER.0, &log);
+    assert!(unused.is_empty(), "the file gives what nothing asks for: {unused:?}");
 }
 
 /// What the file lets a user publish to and, by the broker's trace, this user has not published to.

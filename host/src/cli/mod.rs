@@ -2,10 +2,12 @@
 
 mod check;
 mod health;
+mod publish;
 mod run;
 
 use crate::telemetry::logging::Form;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,12 +47,16 @@ enum Command {
     Check(check::Args),
     /// Asks a running host whether it works (or, with --live, whether it can go on): for probes that run a command.
     Health(health::Args),
+    /// Publishes the rows of a file as numbered events, each once, also through kills and restarts.
+    Publish(Box<publish::Args>),
 }
 
 /// Runs the command that the arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let form = match cli.log_form {
         LogForm::Auto => Form::Auto,
         LogForm::Human => Form::Human,
@@ -74,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::main(&cli.config, args).await,
             Command::Check(args) => check::main(&cli.config, args).await,
             Command::Health(args) => health::main(&cli.config, &args),
+            Command::Publish(args) => publish::main(&cli.config, config_named, *args).await,
         }
     });
     runtime.shutdown_background();

@@ -335,7 +335,7 @@ impl Shard {
     pub(super) fn searched(&mut self, reply: SearchReply) {
         let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
         match reply.found {
-            Found::There => self.confirmed(token),
+            Found::There { .. } => self.confirmed(token),
             Found::Absent { end } => {
                 if let Some(actor) = self.actors.get_mut(token) {
                     actor.outbox.absent(end);

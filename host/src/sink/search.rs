@@ -6,7 +6,7 @@ use super::streams::Streams;
 use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
 use crate::store::{Mark, OutboxEntry};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// One output to look for.
@@ -35,7 +35,12 @@ pub struct SearchReply {
 #[derive(Clone, Debug)]
 pub enum Found {
     /// The stream has it.
-    There,
+    There {
+        /// Which stream.
+        stream: Arc<str>,
+        /// Its sequence there.
+        sequence: u64,
+    },
     /// It has not, up to this mark.
     Absent {
         /// Where the next search begins.
@@ -105,10 +110,10 @@ async fn search(connection: &Connection, streams: &Streams, stream: &str, reques
     };
     let mark = requests.iter().map(from).min().unwrap_or(0);
     let wanted: HashSet<&str> = requests.iter().map(|request| request.entry.message_id.as_str()).collect();
-    let mut there = HashSet::new();
-    let scanned = scan::scan(connection, stream, created, mark, |id, _| {
+    let mut there = HashMap::new();
+    let scanned = scan::scan(connection, stream, created, mark, |id, sequence| {
         if let Some(id) = wanted.get(id) {
-            there.insert(*id);
+            there.entry(*id).or_insert(sequence);
         }
     });
     match scanned.await {
@@ -123,9 +128,10 @@ async fn search(connection: &Connection, streams: &Streams, stream: &str, reques
             );
             // Asked again so that the clock is as fresh as the end: it cannot have been sent before this search.
             let sent_after = streams.broker_now_ms().unwrap_or(0);
+            let name: Arc<str> = stream.into();
             for request in requests {
-                let found = if there.contains(request.entry.message_id.as_str()) {
-                    Found::There
+                let found = if let Some(sequence) = there.get(request.entry.message_id.as_str()) {
+                    Found::There { stream: Arc::clone(&name), sequence: *sequence }
                 } else {
                     if !absence_proves {
                         tracing::warn!(

@@ -1,0 +1,102 @@
+//! Why a run cannot begin, or ended before its plan did.
+
+use super::checkpoint::CheckpointError;
+use super::plan::PlanError;
+use crate::nats::api::ApiError;
+use crate::producer;
+use std::io;
+use std::path::PathBuf;
+
+/// See the variants.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input, or a row of it.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The input cannot be opened.
+    #[error("{}: cannot be opened: {error}", path.display())]
+    Open {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The input can be read once only.
+    #[error("{} is not a file that can be read again, so a run cannot be resumed: add --no-checkpoint", .0.display())]
+    NotAFile(PathBuf),
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The report of bad rows cannot be made.
+    #[error("the report {} cannot be written: {error}", path.display())]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The broker does not answer, or refuses.
+    #[error("{0}")]
+    Api(#[from] ApiError),
+    /// The broker, or a stream.
+    #[error("{0}")]
+    Broker(producer::Error),
+    /// No stream for these subjects.
+    #[error("no stream takes subjects {pattern}: create one that does, or correct --subject")]
+    NoStream {
+        /// The pattern of all subjects.
+        pattern: String,
+    },
+    /// Several.
+    #[error("subjects {pattern} lie in several streams ({names}): say with --stream which one is meant")]
+    SeveralStreams {
+        /// The pattern of all subjects.
+        pattern: String,
+        /// The streams.
+        names: String,
+    },
+    /// The named one takes others.
+    #[error("stream {stream} takes no subjects {pattern}: correct --subject or --stream")]
+    OtherSubjects {
+        /// The pattern of all subjects.
+        pattern: String,
+        /// The stream.
+        stream: String,
+    },
+    /// Events would be numbered from 1 where there are events.
+    #[error(
+        "stream {stream} already has messages under {pattern}, and numbers would be counted from 1: for an entity that has events there, they would be \
+         taken for repetitions of its first ones. If all entities of this input are new to the stream, add --append; else number the rows in a field \
+         and name it with --sequence"
+    )]
+    Occupied {
+        /// The pattern of all subjects.
+        pattern: String,
+        /// The stream.
+        stream: String,
+    },
+    /// An event was not taken.
+    #[error("{file}:{line}: {error}")]
+    Event {
+        /// The input.
+        file: String,
+        /// The event's line.
+        line: u64,
+        /// Why not.
+        error: producer::Error,
+    },
+    /// A thread cannot be started, or ended by a fault of this program.
+    #[error("reading the input failed: {0}")]
+    Reader(String),
+}
+
+impl Error {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Plan(PlanError::NoColumn { .. }) | Self::NotAFile(_) => 2,
+            _ => 1,
+        }
+    }
+}
