@@ -6,11 +6,18 @@ use crate::report::{PREFETCH_MESSAGES, PUBLISH_WINDOW};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use seriatim_tests::harness::{Config, DEAD_LETTERS, Host, OUTPUTS, ports, until};
 use std::fs;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use time::OffsetDateTime;
+use tokio::time::MissedTickBehavior;
 
 /// The host's own bucket. It knows the store of the run before, and a host with an empty store would refuse to start.
 const BUCKET: &str = "SERIATIM";
+
+/// Between two looks at the outputs: often enough to see the end, seldom enough not to be work for the broker.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// A host that brings no output for so long brings none any more.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs a fresh host over the whole source.
 pub(crate) async fn run(ground: &Ground) -> Result<Measured> {
@@ -31,8 +38,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<Measured> {
     host.stop().await;
     let finished = ground.last_stored(OUTPUTS).await?;
 
-    let dead = ground.count(DEAD_LETTERS).await?;
-    ensure!(dead == 0, "the host gave {dead} events up");
+    no_dead_letters(ground).await?;
     ground.check(OUTPUTS, "Echo-Sequence", Order::PerEntity).await?;
     for stream in [OUTPUTS, DEAD_LETTERS] {
         ground.delete(stream).await?;
@@ -56,19 +62,33 @@ async fn reading(ground: &Ground, host: &mut Host) -> Result<(OffsetDateTime, Us
     .await
 }
 
-/// Waits until every event has its output; gives the processor time used until then. Each wait is for some progress, however many there are.
+/// Waits until every event has its output; gives the processor time used until then.
 async fn finished(ground: &Ground, host: &mut Host) -> Result<Used> {
-    let mut stored = 0;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut stored, mut progress) = (0, Instant::now());
     while stored < ground.messages {
-        stored = until("more outputs", async || match ground.count(OUTPUTS).await {
-            _ if host.is_over() => Ok(Err(ended(host))),
-            Ok(found) if found > stored => Ok(Ok(found)),
-            Ok(_) => Err(format!("{stored} of {}, and no more come", ground.messages)),
-            Err(error) => Err(format!("{error:#}")),
-        })
-        .await?;
+        looks.tick().await;
+        if host.is_over() {
+            return Err(ended(host));
+        }
+        let found = ground.count(OUTPUTS).await?;
+        if found > stored {
+            (stored, progress) = (found, Instant::now());
+            continue;
+        }
+        no_dead_letters(ground).await.with_context(|| host.log())?;
+        let wanted = ground.messages;
+        ensure!(progress.elapsed() < STALLED_AFTER, "{stored} outputs of {wanted}, and no more for {STALLED_AFTER:?}:\n{}", host.log());
     }
     Used::now(host.id(), &ground.broker)
+}
+
+/// What the host gives up will have no output.
+async fn no_dead_letters(ground: &Ground) -> Result<()> {
+    let dead = ground.count(DEAD_LETTERS).await?;
+    ensure!(dead == 0, "the host gave {dead} events up");
+    Ok(())
 }
 
 fn ended(host: &Host) -> anyhow::Error {

@@ -3,9 +3,9 @@
 use super::error::Error;
 use crate::source::decode::ENTITY_BYTES_MAX;
 use crate::store::{Mark, OutboxEntry};
-use crate::subject::valid_subject;
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use seriatim_contract::valid_subject;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

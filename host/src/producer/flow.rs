@@ -4,7 +4,7 @@ use super::client::{Pending, Producer};
 use super::error::Error;
 use super::event::{NewEvent, check_entity};
 use super::history::highest;
-use crate::subject::valid_pattern;
+use seriatim_contract::valid_pattern;
 use std::sync::Arc;
 
 /// Where a flow's numbers begin.

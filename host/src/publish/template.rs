@@ -1,7 +1,7 @@
 //! The subject of each event, from a template such as `flights.{tailnum}`. Pure.
 
 use super::field::{Field, Values};
-use crate::subject::{subject_token, valid_pattern};
+use seriatim_contract::{subject_token, valid_pattern};
 
 /// What is wrong with a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,9 +119,9 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subject::{subject_matches, valid_subject};
     use proptest::prelude::*;
     use serde_json::json;
+    use seriatim_contract::{subject_matches, valid_subject};
 
     fn template(text: &str) -> Template {
         Template::parse(text).unwrap()
