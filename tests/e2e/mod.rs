@@ -25,6 +25,7 @@ mod nats_permissions;
 mod order_under_shuffle;
 mod output_streams;
 mod poison_event;
+mod publish_command;
 mod restart_while;
 mod scan_beside_traffic;
 mod stopped_past_wait;

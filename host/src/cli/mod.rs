@@ -62,7 +62,9 @@ pub fn main() -> ExitCode {
         LogForm::Human => Form::Human,
         LogForm::Json => Form::Json,
     };
-    if let Err(error) = crate::telemetry::logging::init(&cli.log, form) {
+    // What goes well is told by the command itself.
+    let quiet = matches!(cli.command, Command::Publish(_)) && matches.value_source("log") != Some(ValueSource::CommandLine);
+    if let Err(error) = crate::telemetry::logging::init(if quiet { "warn" } else { &cli.log }, form) {
         eprintln!("--log: {error}");
         return ExitCode::from(2);
     }

@@ -36,9 +36,9 @@
 //! and compares [`message_id`] with the [`tail`] of the stream. Two *processes* that number the same entity are not kept apart: the host names
 //! their events as conflicts.
 //!
-//! **Permissions** that the NATS user needs: publish to the subjects of the events, `$JS.API.STREAM.NAMES` (not when [`Options::stream`] covers
-//! every subject), `$JS.API.STREAM.INFO.<stream>`, and for searching `$JS.API.STREAM.MSG.GET.<stream>` and `$JS.API.CONSUMER.*.<stream>.>`; subscribe to
-//! `_INBOX.>`.
+//! **Permissions** that the NATS user needs: publish to the subjects of the events, `$JS.API.STREAM.INFO.<stream>`, and, unless [`Options::stream`] is given
+//! and takes every subject, `$JS.API.STREAM.NAMES`; for reading the stream (a search, [`tail`], [`Start::Stream`]) `$JS.API.STREAM.MSG.GET.<stream>`,
+//! `$JS.API.CONSUMER.CREATE.<stream>.>`, `$JS.API.CONSUMER.MSG.NEXT.<stream>.>`, `$JS.API.CONSUMER.INFO.<stream>.>` and `$JS.API.CONSUMER.DELETE.<stream>.>`; subscribe to `_INBOX.>`.
 
 mod client;
 mod error;

@@ -336,18 +336,31 @@ async fn only_the_stream_that_is_named_takes_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_user_may_not_publish_is_refused() {
+async fn the_documented_permissions_are_enough_and_what_the_user_may_not_publish_is_refused() {
     let Some(mut server) = Server::start() else { return };
     let admin = server.connect().await;
     testing::stream(&admin, "IN", &["in.>"], serde_json::json!({})).await;
     server.kill();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nats.conf");
-    let users = r#"authorization { users: [{ user: u, password: p, permissions: { publish: ["$JS.API.>", "in.A"], subscribe: ">" } }] }, no_auth_user: u"#;
+    let users = r#"authorization { users: [{ user: u, password: p, permissions: {
+        publish: [
+            "in.A", "$JS.API.STREAM.INFO.IN", "$JS.API.STREAM.MSG.GET.IN",
+            "$JS.API.CONSUMER.CREATE.IN.>", "$JS.API.CONSUMER.MSG.NEXT.IN.>", "$JS.API.CONSUMER.INFO.IN.>", "$JS.API.CONSUMER.DELETE.IN.>"
+        ],
+        subscribe: "_INBOX.>"
+    } }] }, no_auth_user: u"#;
     std::fs::write(&config, users).unwrap();
     server.up_with(&["-c", config.to_str().unwrap()]);
-    let producer = Producer::start(server.connect().await, options()).await.unwrap();
-    producer.send(numbered("A", 1)).await.unwrap().await.unwrap();
+    let connection = server.connect().await;
+    let producer = Producer::start(connection.clone(), Options { stream: Some("IN".into()), ..options() }).await.unwrap();
+    let mut flow = producer.flow("A", Start::Stream { subjects: "in.A".into() }).await.unwrap();
+    flow.publish(new("A", "x")).await.unwrap().await.unwrap();
+    let mut ids = 0;
+    tail(&connection, "IN", 0, PATIENCE, |_, _| ids += 1).await.unwrap();
+    assert_eq!(ids, 1);
+    assert_eq!(connection.trouble(), None, "the server had nothing to complain of");
+
     let refused = producer.send(numbered("B", 1)).await.unwrap().await;
     assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("Permissions Violation")), "{refused:?}");
 }
