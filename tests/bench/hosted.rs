@@ -38,7 +38,7 @@ pub(crate) async fn run(ground: &Ground) -> Result<Measured> {
     host.stop().await;
     let finished = ground.last_stored(OUTPUTS).await?;
 
-    no_dead_letters(ground).await?;
+    no_dead_letters(ground, &host).await?;
     ground.check(OUTPUTS, "Echo-Sequence", Order::PerEntity).await?;
     for stream in [OUTPUTS, DEAD_LETTERS] {
         ground.delete(stream).await?;
@@ -77,20 +77,29 @@ async fn finished(ground: &Ground, host: &mut Host) -> Result<Used> {
             (stored, progress) = (found, Instant::now());
             continue;
         }
-        no_dead_letters(ground).await.with_context(|| host.log())?;
+        no_dead_letters(ground, host).await?;
         let wanted = ground.messages;
-        ensure!(progress.elapsed() < STALLED_AFTER, "{stored} outputs of {wanted}, and no more for {STALLED_AFTER:?}:\n{}", host.log());
+        ensure!(progress.elapsed() < STALLED_AFTER, "{stored} outputs of {wanted}, and no more for {STALLED_AFTER:?}\n{}", log_end(host));
     }
     Used::now(host.id(), &ground.broker)
 }
 
 /// What the host gives up will have no output.
-async fn no_dead_letters(ground: &Ground) -> Result<()> {
+async fn no_dead_letters(ground: &Ground, host: &Host) -> Result<()> {
     let dead = ground.count(DEAD_LETTERS).await?;
-    ensure!(dead == 0, "the host gave {dead} events up");
+    ensure!(dead == 0, "the host gave {dead} events up\n{}", log_end(host));
     Ok(())
 }
 
 fn ended(host: &Host) -> anyhow::Error {
-    anyhow!("the host ended by itself:\n{}", host.log())
+    anyhow!("the host ended by itself\n{}", log_end(host))
+}
+
+/// The last lines of its log: the folder they are in goes away.
+fn log_end(host: &Host) -> String {
+    const LINES: usize = 20;
+    let log = host.log();
+    let mut lines: Vec<_> = log.lines().rev().take(LINES).collect();
+    lines.reverse();
+    lines.join("\n")
 }

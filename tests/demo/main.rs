@@ -207,7 +207,8 @@ async fn keep(scratch: Scratch, folder: &Path) {
          broker     {url}  (process {broker}; streams {FLIGHTS}, {ECHO}, {ROTATION}, {DEAD_LETTERS})\n    \
          telemetry  http://127.0.0.1:{telemetry}/metrics  (host: process {host})\n    \
          config     {config}\n    \
-         stop it    kill {host} {broker} && rm -r {folder}\n",
+         stop it    kill {host} {broker}\n    \
+         and then   rm -r {folder}\n",
         config = config.display(),
         folder = folder.display(),
     );
