@@ -162,10 +162,9 @@ async fn killed_again_and_again_each_event_is_in_the_stream_once() {
     assert!((ROWS / 6..ROWS / 4).contains(&added), "{added}");
 
     let args = [&BASIC[..], &disorder[..]].concat();
-    let mut kills = 0;
     for part in 1..=6 {
         let goal = wanted.len() * part / 7;
-        let paced = [&args[..], &["--rate", "1500"]].concat();
+        let paced = [&args[..], &["--rate", "350"]].concat();
         let mut process = Process::spawn("publish", command(&world, "in.ndjson", &paced), &world.path(&format!("publish-{part}.log")));
         until("the run to come so far, or to end", async || {
             let found = world.js.get_stream(SOURCE).await.map_err(|error| error.to_string())?.cached_info().state.messages;
@@ -174,9 +173,10 @@ async fn killed_again_and_again_each_event_is_in_the_stream_once() {
         .await;
         assert_eq!(process.status(), None, "it was killed at work: {}", process.log());
         process.kill();
-        kills += 1;
     }
-    assert_eq!(kills, 6);
+    let checkpoint: serde_json::Value = serde_json::from_slice(&fs::read(world.path("in.ndjson.checkpoint")).unwrap()).unwrap();
+    let confirmed = checkpoint["plan"]["confirmed"].as_u64().unwrap();
+    assert!((1..wanted.len() as u64).contains(&confirmed), "runs long enough to save checkpoints on the way: {checkpoint}");
     let (code, out, err) = publish(&world, "in.ndjson", &args);
     assert_eq!(code, Some(0), "{out}{err}");
     let kept = world.read(SOURCE).await;
