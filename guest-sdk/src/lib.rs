@@ -83,3 +83,13 @@ macro_rules! export {
         };
     };
 }
+
+/// The Rust in the project's README, compiled as a reader would.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// The same of this crate's README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;

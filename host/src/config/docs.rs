@@ -66,3 +66,52 @@ fn docs_of_the_configuration_are_true() {
         assert!(document == right, "docs/configuration.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
     }
 }
+
+/// What a fragment leaves out because its page is about something else.
+const LEFT_OUT: &str = r#"
+stream = "FLIGHTS"
+subjects = ["flights.>"]
+event.entity = "subject:2"
+handlers = [{ name = "echo", component = "echo.wasm" }]
+"#;
+
+/// `table` with what it lacks of `rest`.
+fn completed(mut table: toml::Table, rest: &toml::Table) -> toml::Table {
+    for (key, value) in rest {
+        match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(own)), toml::Value::Table(value)) => *own = completed(std::mem::take(own), value),
+            (Some(_), _) => {}
+            (None, value) => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    table
+}
+
+/// What people copy from the pages is a config: its keys exist and its values are allowed.
+#[test]
+fn configs_in_the_docs_are_valid() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let rest: toml::Table = LEFT_OUT.parse().expect("TOML");
+    for file in ["README.md", "docs/ordering.md", "docs/deployment.md", "plugins/echo/README.md", "plugins/rotation/README.md"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let blocks: Vec<_> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!blocks.is_empty(), "{file} shows no config: take it from the list");
+        for block in blocks {
+            let mut config: toml::Table = block.parse().unwrap_or_else(|error| panic!("{file}: {error}\n{block}"));
+            let pipelines = config.entry("pipelines").or_insert_with(|| toml::Table::new().into()).as_table_mut().expect("a table");
+            if pipelines.is_empty() {
+                pipelines.insert("flights".to_owned(), toml::Table::new().into());
+            }
+            for (_, pipeline) in pipelines.iter_mut() {
+                let own = std::mem::take(pipeline.as_table_mut().expect("a table"));
+                *pipeline = completed(own, &rest).into();
+            }
+            let config = toml::to_string(&config).expect("TOML");
+            if let Err(problems) = super::Config::parse(&config, file, std::path::Path::new("")) {
+                panic!("{problems}\nin:\n{config}");
+            }
+        }
+    }
+}
