@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<()> {
-    let server = std::env::var("NATS_URL").unwrap_or_else(|_| SERVER.to_owned());
+    let server = std::env::var_os("NATS_URL").map_or_else(|| SERVER.to_owned(), |url| url.to_string_lossy().into_owned());
     let client = async_nats::connect(&server).await.with_context(|| format!("cannot connect to {server}"))?;
     match command {
         Command::Stream(StreamCommand::Add { name, subjects, storage, retention, .. }) => {

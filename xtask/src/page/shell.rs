@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -39,7 +39,7 @@ impl Shell {
         let mut bash = Group::start(&mut bash)?;
         let mut input = bash.child.stdin.take().context("bash has no input")?;
         let output = bash.child.stdout.take().context("bash has no output")?;
-        let (sender, folders) = channel();
+        let (sender, folders) = sync_channel(1);
         std::thread::spawn(move || {
             // Ends with the bash, or when nobody asks any more.
             for line in BufReader::new(output).lines().map_while(Result::ok) {

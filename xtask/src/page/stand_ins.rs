@@ -205,11 +205,18 @@ mod tests {
     fn cargo_is_another_one_for_wasm() {
         let mut wasm = Command::new("echo");
         wasm.env("STAND_IN", "it's set").env_remove("HOME");
-        let script = cargo(Path::new("/nowhere"), &Command::new("printf"), &wasm);
-        let run = |arguments: &[&str]| process::answer(Command::new("sh").args(["-c", &script, "cargo"]).args(arguments));
+        let folder = tempfile::tempdir().unwrap();
+        let script = cargo(folder.path(), &Command::new("printf"), &wasm);
+        let run = |arguments: &[&str]| {
+            process::answer(Command::new("sh").args(["-c", &script, "cargo"]).args(arguments).current_dir(folder.path()))
+        };
         assert_eq!(run(&["own %s", "x"]).as_deref(), Some("own x"));
         let arguments = ["build", "--release", "--target", CORE_TARGET];
         assert_eq!(run(&arguments).as_deref(), Some(format!("{}\n", arguments.join(" ")).as_str()));
-        assert_eq!(run(&["install", "--locked", "--path", "seriatim/host"]), None);
+        let install = ["install", "--locked", "--path", "seriatim/host"];
+        assert_eq!(run(&install), None);
+        fs::create_dir_all(folder.path().join("seriatim/host")).unwrap();
+        fs::write(folder.path().join("seriatim/host/Cargo.toml"), "").unwrap();
+        assert_eq!(run(&install).as_deref(), Some(""));
     }
 }
