@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::HumanCount;
 use seriatim_tests::harness::host::Host;
 use seriatim_tests::harness::process::Process;
-use seriatim_tests::harness::{streams, telemetry};
+use seriatim_tests::harness::{streams, telemetry, until};
 use std::time::{Duration, Instant};
 
 /// Between two looks at the streams.
@@ -84,7 +84,7 @@ impl Runner<'_> {
 
     /// One host until `target` outputs are there; then its death.
     async fn live_and_die(&mut self, number: usize, how: How, target: u64, before: Option<&Life>) -> Result<Life> {
-        let mut watch = Watch::start(self, number, how, before).await?;
+        let mut watch = Watch::start(self, number, how, before).await;
         while watch.outputs.all() < target || watch.ready.is_none() {
             watch.look(self).await?;
         }
@@ -98,7 +98,7 @@ impl Runner<'_> {
             }
         }
         let status = host.status().context("a host that is dead has no status")?;
-        let kill = Kill { how, outputs: self.calm().await?.all() };
+        let kill = Kill { how, outputs: self.calm().await.all() };
         kills::counts(&kill, status, &host.log(), before.all(), self.total)
             .map_err(|problem| anyhow::anyhow!("kill {number} does not count: {problem}"))?;
         let (ready, (first_output, _)) = (ready.context("never ready")?, first_output.context("no output")?);
@@ -107,13 +107,13 @@ impl Runner<'_> {
 
     /// The last host, until nothing is left to do.
     async fn live_and_finish(&mut self, number: usize, begun: Instant, before: Option<&Life>) -> Result<(Life, Duration)> {
-        let mut watch = Watch::start(self, number, How::Outside, before).await?;
+        let mut watch = Watch::start(self, number, How::Outside, before).await;
         while watch.outputs.all() < self.total || watch.ready.is_none() {
             watch.look(self).await?;
         }
         let elapsed = begun.elapsed();
         let (worked, events) = watch.work()?;
-        while !self.has_published()? || self.unread().await? > 0 {
+        while !self.has_published()? || self.unread().await {
             watch.look(self).await?;
         }
         let Watch { mut host, ready, first_output, .. } = watch;
@@ -125,31 +125,31 @@ impl Runner<'_> {
     /// Whether the publisher is done.
     fn has_published(&mut self) -> Result<bool> {
         match self.publisher.status() {
-            Some(status) if !status.success() => bail!("`seriatim publish` failed ({status}):\n{}", self.publisher.log()),
+            Some(status) if !status.success() => bail!("`seriatim publish` failed ({status}); the end of its log is above"),
             status => Ok(status.is_some()),
         }
     }
 
-    /// Messages of the source that the running host has not read yet.
-    async fn unread(&self) -> Result<u64> {
-        let (_, text) = telemetry::get(self.scratch.telemetry, "/metrics").await.map_err(anyhow::Error::msg)?;
-        let lag = telemetry::sum(&text, "seriatim_stream_lag_messages", &[]);
-        Ok(if lag > 0.0 { lag.ceil() as u64 } else { 0 })
+    /// Whether the running host has not read all of the source yet.
+    async fn unread(&self) -> bool {
+        let (_, text) = until("the host's metrics", async || telemetry::get(self.scratch.telemetry, "/metrics").await).await;
+        telemetry::sum(&text, "seriatim_stream_lag_messages", &[]) > 0.0
     }
 
-    async fn outputs(&self) -> Result<Outputs> {
-        let count = async |stream| streams::count(&self.scratch.js, stream).await.map_err(anyhow::Error::msg);
-        Ok(Outputs { echo: count(ECHO).await?, rotation: count(ROTATION).await? })
+    async fn outputs(&self) -> Outputs {
+        let js = &self.scratch.js;
+        let count = async || Ok(Outputs { echo: streams::count(js, ECHO).await?, rotation: streams::count(js, ROTATION).await? });
+        until("the number of outputs", count).await
     }
 
     /// The outputs, once nothing more comes from a host that is dead.
-    async fn calm(&self) -> Result<Outputs> {
-        let mut outputs = self.outputs().await?;
+    async fn calm(&self) -> Outputs {
+        let mut outputs = self.outputs().await;
         loop {
             tokio::time::sleep(CALM).await;
-            let now = self.outputs().await?;
+            let now = self.outputs().await;
             if now == outputs {
-                return Ok(now);
+                return now;
             }
             outputs = now;
         }
@@ -170,22 +170,22 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    async fn start(runner: &Runner<'_>, number: usize, dies: How, before: Option<&'a Life>) -> Result<Self> {
-        let outputs = runner.outputs().await?;
+    async fn start(runner: &Runner<'_>, number: usize, dies: How, before: Option<&'a Life>) -> Self {
+        let outputs = runner.outputs().await;
         let started = Instant::now();
         let host = runner.scratch.host(number, dies);
         let revived = before.and_then(|life| life.kill.as_ref());
-        Ok(Self { host, number, started, before: outputs, outputs, moved: started, ready: None, first_output: None, revived })
+        Self { host, number, started, before: outputs, outputs, moved: started, ready: None, first_output: None, revived }
     }
 
     /// Looks once at the host, the streams and the publisher.
     async fn look(&mut self, runner: &mut Runner<'_>) -> Result<()> {
         tokio::time::sleep(LOOK).await;
         if let Some(status) = self.host.status() {
-            bail!("host {} ended by itself ({status}):\n{}", self.number, self.host.log());
+            bail!("host {} ended by itself ({status}); the end of its log is above", self.number);
         }
         runner.has_published()?;
-        let outputs = runner.outputs().await?;
+        let outputs = runner.outputs().await;
         if outputs != self.outputs {
             self.outputs = outputs;
             self.moved = Instant::now();

@@ -8,7 +8,15 @@ use anyhow::{Context, Result, bail};
 
 /// The cargo that runs this xtask, so that a `+toolchain` or a private cargo stays in force.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    // What `cargo run` says about this xtask is nothing to its child. Left there, crates whose build scripts watch these variables are
+    // built anew whenever somebody changes between `cargo xtask` and cargo itself.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// The compiler cargo uses unless told otherwise.
