@@ -267,9 +267,26 @@ impl<H: Handler> Kit<H> {
         };
         let (first, second) = (run(), run());
         for ((event, first), second) in events.iter().zip(first).zip(second) {
-            assert!(first == second, "{event} does not replay:\n first: {first:?}\nsecond: {second:?}");
+            assert!(first == second, "{event} does not replay:\n first: {}\nsecond: {}", told(&first), told(&second));
         }
     }
+}
+
+/// What a call came to, for people: payloads and values as text where they are text.
+fn told((result, state): &(Result<Vec<Sent>, Failure>, BTreeMap<String, Vec<u8>>)) -> String {
+    let text = String::from_utf8_lossy;
+    let result = match result {
+        Ok(sent) => {
+            let sent = sent.iter().map(|sent| {
+                let headers: String = sent.headers.iter().map(|header| format!(" {}: {}", header.name, header.value)).collect();
+                format!("{}{headers} {}", sent.subject, text(&sent.payload))
+            });
+            format!("outputs [{}]", sent.collect::<Vec<_>>().join(", "))
+        }
+        Err(failure) => failure.to_string(),
+    };
+    let state = state.iter().map(|(key, value)| format!("{key} = {}", text(value)));
+    format!("{result}, state {{{}}}", state.collect::<Vec<_>>().join(", "))
 }
 
 #[track_caller]

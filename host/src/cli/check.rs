@@ -44,7 +44,11 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
         return report(&problems);
     }
     let asked = if args.offline { "the broker was not asked" } else { "streams and servers answer" };
-    println!("{}: {} pipelines, handlers can run, {asked}", config.file, config.pipelines.len());
+    let pipelines = match config.pipelines.len() {
+        1 => "1 pipeline".to_owned(),
+        many => format!("{many} pipelines"),
+    };
+    println!("{}: {pipelines}, handlers can run, {asked}", config.file);
     ExitCode::SUCCESS
 }
 

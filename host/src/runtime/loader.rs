@@ -76,7 +76,7 @@ pub enum LoadError {
     /// A core module that does not say which world it is for.
     #[error(
         "handler `{handler}`: a core module without a component type section: build it with bindings for the world `seriatim:handler/handler` \
-         (in Rust: the crate seriatim-guest), or give a component"
+         (in Rust: the crate seriatim-guest and its `export!`), or give a component"
     )]
     NoWorld {
         /// The handler.
@@ -224,6 +224,9 @@ impl Engine {
         }
         if limits.memory_max > self.shared.memory_ceiling {
             return Err(LoadError::MemoryMax { handler: handler(), asked: limits.memory_max, max: self.shared.memory_ceiling });
+        }
+        if !bytes.starts_with(b"\0asm") {
+            return Err(LoadError::NotWasm { handler: handler(), why: "it does not begin with \\0asm".to_owned() });
         }
         let found = inspect(bytes).map_err(|error| LoadError::NotWasm { handler: handler(), why: error.to_string() })?;
         let wasi = found.check(&name)?;
