@@ -126,7 +126,15 @@ async fn a_run_publishes_what_the_one_before_has_not() {
     assert!(code == Some(0) && out.starts_with("3 events published, 0 duplicates added, 0 already there, 0 bad rows"), "{out}{err}");
     let (code, out, err) = publish(&world, "in.ndjson", &BASIC);
     assert!(code == Some(0) && out.starts_with("nothing to do"), "{out}{err}");
-    append(&world.path("in.ndjson"), "{\"tail\":\"a\"}");
+    // A line that is still being written is no row yet.
+    append(&world.path("in.ndjson"), "{\"tail\":\"a\"");
+    for _ in 0..2 {
+        let (code, out, err) = publish(&world, "in.ndjson", &[&BASIC[..], &["--skip-bad", "--json"]].concat());
+        let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &summary["ending"], &summary["already_there"]), (Some(1), &"unfinished".into(), &3.into()), "{err}");
+        assert!(err.contains("in.ndjson:5: the last line has no line end"), "{err}");
+    }
+    append(&world.path("in.ndjson"), "}\n");
     let (code, out, err) = publish(&world, "in.ndjson", &BASIC);
     assert!(code == Some(0) && out.starts_with("1 events published, 0 duplicates added, 3 already there"), "{out}{err}");
     let kept = world.read(SOURCE).await;
@@ -140,10 +148,130 @@ async fn a_run_publishes_what_the_one_before_has_not() {
     let (code, out, err) = publish(&world, "new.ndjson", &[&BASIC[..], &["--append"]].concat());
     assert!(code == Some(0) && out.starts_with("1 events"), "{out}{err}");
 
+    // A higher epoch begins anew, once.
+    write(&world, "epoch.ndjson", "{\"tail\":\"a\"}");
+    let epoch = |epoch: &str| publish(&world, "epoch.ndjson", &[&BASIC[..], &["--epoch", epoch, "--no-checkpoint"]].concat());
+    let (code, _, err) = epoch("0");
+    assert!(code == Some(1) && err.contains("with --epoch 1"), "{err}");
+    let (code, out, err) = epoch("3");
+    assert!(code == Some(0) && out.starts_with("1 events"), "a last line without its end is a row where nothing is added: {out}{err}");
+    let (code, _, err) = epoch("3");
+    assert!(code == Some(1) && err.contains("with --epoch 4"), "{err}");
+
     write(&world, "in.ndjson", "{\"tail\":\"a\"}\n{\"tail\":\"x\"}\n{\"tail\":\"a\"}\n{\"tail\":\"a\"}\n");
     let (code, _, err) = publish(&world, "in.ndjson", &BASIC);
     assert!(code == Some(1) && err.contains("in.ndjson has changed since the last run: its first 4 rows"), "{err}");
-    assert_eq!(world.read(SOURCE).await.len(), 5);
+    assert_eq!(world.read(SOURCE).await.len(), 6);
+}
+
+#[tokio::test]
+async fn what_was_removed_is_not_taken_for_published() {
+    let world = World::new().await;
+    let purge = async || world.js.get_stream(SOURCE).await.unwrap().purge().await.unwrap();
+    write(&world, "in.ndjson", &ndjson(20, 3));
+    assert_eq!(publish(&world, "in.ndjson", &BASIC).0, Some(0));
+    purge().await;
+    let fresh = [&BASIC[..], &["--fresh", "--append"]].concat();
+    let (code, out, err) = publish(&world, "in.ndjson", &fresh);
+    assert!(code == Some(1) && err.contains("in.ndjson:1: ") && err.contains("remembers its id: it was message 1"), "{out}{err}");
+    assert!(err.contains("when 2m have passed") && !out.contains("events published"), "{out}{err}");
+    assert_eq!(world.read(SOURCE).await.len(), 0);
+
+    // Single messages that are gone: the others are there, and count.
+    write(&world, "other.ndjson", &ndjson(20, 3).replace('N', "M"));
+    let again = [&BASIC[..], &["--no-checkpoint", "--append"]].concat();
+    assert_eq!(publish(&world, "other.ndjson", &again).0, Some(0));
+    let (code, out, err) = publish(&world, "other.ndjson", &again);
+    assert!(code == Some(0) && out.starts_with("0 events published, 0 duplicates added, 20 already there"), "{out}{err}");
+    assert!(world.js.get_stream(SOURCE).await.unwrap().delete_message(25).await.unwrap());
+    let (code, out, err) = publish(&world, "other.ndjson", &again);
+    assert!(code == Some(1) && err.contains("other.ndjson:5: ") && err.contains("it was message 25"), "{out}{err}");
+
+    // A higher epoch makes other events of them, at once.
+    purge().await;
+    let (code, out, err) = publish(&world, "in.ndjson", &[&BASIC[..], &["--fresh", "--epoch", "1"]].concat());
+    assert!(code == Some(0) && out.starts_with("20 events published"), "{out}{err}");
+    assert_eq!(world.read(SOURCE).await.len(), 20);
+
+    // Counting from 1 is wrong where events are gone that had these numbers.
+    purge().await;
+    let (code, _, err) = publish(&world, "other.ndjson", &[&BASIC[..], &["--no-checkpoint"]].concat());
+    assert!(
+        code == Some(1) && err.contains("has no messages under flights.*, but messages of it are gone") && err.contains("--epoch"),
+        "{err}"
+    );
+    let (code, out, err) = publish(&world, "other.ndjson", &[&BASIC[..], &["--no-checkpoint", "--epoch", "1"]].concat());
+    assert!(code == Some(0) && out.starts_with("20 events published"), "{out}{err}");
+}
+
+/// A run that is killed before it saved that anything was confirmed, over an input that is then edited.
+#[tokio::test]
+async fn an_input_edited_after_a_kill_is_noticed_by_what_was_sent() {
+    let world = World::new().await;
+    let rows = ndjson(200, 4);
+    write(&world, "in.ndjson", &rows);
+    let paced = [&BASIC[..], &["--rate", "20"]].concat();
+    let mut process = Process::spawn("publish", command(&world, "in.ndjson", &paced), &world.path("publish.log"));
+    world.until_count(SOURCE, 5).await;
+    process.kill();
+    let before = world.read(SOURCE).await.len();
+    let checkpoint: serde_json::Value = serde_json::from_slice(&fs::read(world.path("in.ndjson.checkpoint")).unwrap()).unwrap();
+    let read = checkpoint["input"]["rows"].as_u64().unwrap();
+    let last = format!("\"row\":{}}}", before - 1);
+    write(&world, "in.ndjson", &rows.replace(&last, &last.replace('}', ",\"x\":1}")));
+    let (code, out, err) = publish(&world, "in.ndjson", &BASIC);
+    // On a slow machine the checkpoint may have come as far.
+    let told = if read < before as u64 { format!("line {before} is event") } else { "rows are not the ones".to_owned() };
+    assert!(code == Some(1) && err.contains("in.ndjson has changed since the last run") && err.contains(&told), "{out}{err}");
+    assert_eq!(world.read(SOURCE).await.len(), before);
+    // What nobody has read may change.
+    write(&world, "in.ndjson", &rows.replace("\"row\":199}", "\"row\":199,\"x\":1}"));
+    let (code, out, err) = publish(&world, "in.ndjson", &BASIC);
+    assert!(code == Some(0), "{out}{err}");
+    assert_eq!(by_entity(&world.read(SOURCE).await).values().map(Vec::len).sum::<usize>(), 200);
+}
+
+#[tokio::test]
+async fn a_mark_that_is_not_closed_and_files_that_are_one_stop_the_command() {
+    let world = World::new().await;
+    write(&world, "in.csv", "tail,n\na,1\nb,\"2\nc,3\nd,4\n");
+    for more in [&[][..], &["--fresh", "--append", "--skip-bad"], &["--no-checkpoint", "--append"]] {
+        let (code, out, err) = publish(&world, "in.csv", &[&BASIC[..], more].concat());
+        assert!(code == Some(1) && err.contains("in.csv:3:3: a quotation mark is not closed"), "{out}{err}");
+        assert_eq!(world.read(SOURCE).await.len(), 1);
+    }
+    let before = fs::read(world.path("in.csv")).unwrap();
+    for more in [&["--skip-bad=./in.csv"][..], &["--checkpoint", "in.csv", "--fresh"]] {
+        let (code, out, err) = publish(&world, "in.csv", &[&BASIC[..], more].concat());
+        assert!(code == Some(2) && err.contains("are one file"), "{out}{err}");
+        assert_eq!(fs::read(world.path("in.csv")).unwrap(), before);
+    }
+    let mut bad_server = Command::new(tools::seriatim());
+    bad_server.current_dir(world.path("")).args(["publish", "in.csv", "--server", "no server"]).args(BASIC);
+    let ended = bad_server.output().expect("seriatim to end");
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("--server: no server is not a server address"), "{ended:?}");
+}
+
+/// A run that waits for its input: a pipe that nobody writes to.
+#[tokio::test]
+async fn a_signal_is_heard_before_the_first_event() {
+    let world = World::new().await;
+    assert!(Command::new("mkfifo").arg(world.path("pipe.csv")).status().expect("mkfifo").success());
+    let waiting = command(&world, "pipe.csv", &[&BASIC[..], &["--no-checkpoint"]].concat());
+    let mut process = Process::spawn("publish", waiting, &world.path("publish.log"));
+    until("signals to be heard", async || {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).map_err(|error| error.to_string())?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(|mask| u64::from_str_radix(mask.trim(), 16));
+        match caught {
+            Some(Ok(mask)) if mask & (1 << (Signal::TERM.as_raw() - 1)) != 0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().await.code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("stopped: without a checkpoint it cannot be gone on with"), "{}", process.log());
 }
 
 #[tokio::test]
@@ -292,16 +420,16 @@ async fn the_host_puts_the_disorder_right() {
     let host = world.host().await;
     let (code, out, err) = publish(&world, "in.ndjson", &[&BASIC[..], &["--shuffle-window", "300", "--duplicate", "0.1"]].concat());
     assert_eq!(code, Some(0), "{out}{err}");
-    let sent = world.read(SOURCE).await.into_iter().map(|kept| Sent {
+    let kept = world.read(SOURCE).await;
+    assert!(by_entity(&kept).values().any(|numbers| !numbers.is_sorted()), "it is disorder");
+    let sent = kept.into_iter().map(|kept| Sent {
         stream_sequence: kept.stream_sequence,
         entity: header(&kept, "Seriatim-Entity").to_owned(),
         sequence: header(&kept, "Seriatim-Sequence").parse().unwrap(),
         headers: kept.headers.clone(),
         payload: kept.payload,
     });
-    let sent: Vec<_> = sent.collect();
-    assert!(sent.windows(2).any(|pair| pair[0].entity == pair[1].entity && pair[0].sequence > pair[1].sequence), "it is disorder");
-    world.note(sent);
+    world.note(sent.collect());
     for entity in 0..25 {
         world.until_applied(&format!("N{entity}"), 80).await;
     }

@@ -91,6 +91,8 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
         process::step(&mut cargo)
     };
     clippy("guest-sdk", &["--all-targets", "--all-features"])?;
+    // Natively: their tests, and what is no handler.
+    clippy("plugins", &["--all-targets"])?;
     if !tools.wasm.is_own_toolchain() {
         println!("lints of guests: the compiler for wasm has no clippy, not checked");
         return Ok(());

@@ -39,7 +39,7 @@ enum Command {
     Page(page::Args),
     /// Check the rules of the house: imports, sizes, and that docs and code agree
     Tidy(tidy::Args),
-    /// Everything CI checks after the tests: formatting, lints, docs, tidy, dependencies
+    /// Everything CI checks after the tests: formatting, lints, docs, tidy, deployment files, dependencies
     Ci,
 }
 

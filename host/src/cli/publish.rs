@@ -2,7 +2,7 @@
 
 use crate::app;
 use crate::config::Config;
-use crate::nats::connect::{ConnectOptions, connect_once};
+use crate::nats::connect::{ConnectError, ConnectOptions, connect_once};
 use crate::publish::field::Field;
 use crate::publish::mapping::Mapping;
 use crate::publish::plan::Shape;
@@ -64,7 +64,8 @@ pub(super) struct Args {
     /// The stream; needed only when several take the subjects.
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// Broker to connect to, instead of those of the config's [nats]. Without a config file nats://127.0.0.1:4222.
+    /// Broker to connect to, instead of those of the config. The config's login and TLS go with it only if the file is named with --config. Without a
+    /// config file nats://127.0.0.1:4222.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Where to remember how far the run is; by default beside the input, under its name with .checkpoint.
@@ -108,9 +109,17 @@ names in its order, each value a text (leading zeros and ids like 1E5 stay as th
 
 A run that was stopped or killed is gone on with by the same command: it reads the input again, skips what the checkpoint says is confirmed, looks \
 into the stream for what was sent after that, and publishes the rest. The stream then has each event once, however long the run was away. Only what \
-is added to an input's end is published in a later run (not with --shuffle-window or --duplicate, which would mix it in).
+is added to an input's end is published in a later run (not with --shuffle-window or --duplicate, which would mix it in). After SIGKILL the system may \
+still deliver what the run had handed to it; if that comes only after the next run has looked, the stream knows it by its id for as long as its \
+duplicate window: two minutes by default, and it must be longer than such a delay of seconds.
 
-Exit codes: 0 everything is published, 1 failed or stopped, 2 usage, 78 bad config.";
+An input that has a checkpoint may still be growing, so its last line is published only once it has a line end: without one the run says so and \
+exits with 1. Where nothing can be added later (standard input, --no-checkpoint, --shuffle-window, --duplicate) a last line needs no line end.
+
+Memory: up to --window events and 256 MiB of rows are in flight, up to three times --shuffle-window events and 256 MiB wait for their turn (more ends \
+the run), and up to 256 rows, or 256 MiB of the longest allowed, are read ahead. Each entity costs its name and some 60 bytes.
+
+Exit codes: 0 everything is published, 1 failed, stopped, or the last line waits for its line end, 2 usage, 78 bad config.";
 
 fn typed(text: &str) -> Result<(String, Type), String> {
     let (field, kind) = text.rsplit_once('=').ok_or("write FIELD=integer, FIELD=number or FIELD=boolean")?;
@@ -150,6 +159,10 @@ pub(super) async fn main(config: &Path, config_named: bool, args: Args) -> ExitC
     };
     let connection = match connect_once(connect).await {
         Ok(connection) => connection,
+        Err(ConnectError::Address(address)) if args.server.is_some() => {
+            eprintln!("--server: {address} is not a server address (like {SERVER})");
+            return ExitCode::from(2);
+        }
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
@@ -167,13 +180,21 @@ pub(super) async fn main(config: &Path, config_named: bool, args: Args) -> ExitC
         }
     } else if summary.ending == Ending::NothingToDo {
         println!("nothing to do: all of {} is published ({} publications)", options.file(), summary.already_there);
-    } else {
+    } else if ended.is_ok() || summary.has_begun() {
         println!("{summary}");
     }
     if let (Some(report), true) = (&options.skip_bad, summary.bad_rows > 0) {
         eprintln!("{} bad rows were passed over: see {}", summary.bad_rows, report.display());
     }
+    if let Some(line) = summary.unfinished_line {
+        eprintln!(
+            "{}:{line}: the last line has no line end, so it may be half written: it is not published yet. Add a line end and run the same command again, or \
+             publish the input as it is with --no-checkpoint",
+            options.file()
+        );
+    }
     match ended {
+        Ok(()) if summary.ending == Ending::Unfinished => ExitCode::FAILURE,
         Ok(()) if summary.ending == Ending::Stopped => {
             match options.checkpoint {
                 Some(_) => eprintln!("stopped: run the same command again to go on"),
@@ -209,12 +230,12 @@ impl Args {
             (Source::File(_), _) if self.no_checkpoint => None,
             (Source::Stdin, None) => None,
             (Source::File(_), Some(path)) => Some(path.clone()),
-            (Source::File(path), None) => Some(beside(path, ".checkpoint")),
+            (Source::File(path), None) => Some(path.with_added_extension("checkpoint")),
         };
         let skip_bad = match (&self.skip_bad, &source) {
             (None, _) => None,
             (Some(Some(report)), _) => Some(report.clone()),
-            (Some(None), Source::File(path)) => Some(beside(path, ".bad.ndjson")),
+            (Some(None), Source::File(path)) => Some(path.with_added_extension("bad.ndjson")),
             (Some(None), Source::Stdin) => return Err("--skip-bad: say where the report is to go, as --skip-bad=FILE".to_owned()),
         };
         let field = |name: &Option<String>| name.as_deref().map(Field::new);
@@ -228,13 +249,15 @@ impl Args {
             epoch: self.epoch,
             payload: None,
         };
+        let disorder = Disorder { window: self.shuffle_window, duplicate: self.duplicate, seed: self.seed };
         let shape = Shape {
             format,
             mapping,
             types: self.types.iter().map(|(name, kind)| (Field::new(name), *kind)).collect(),
             null: self.null.clone(),
             row_max: usize::try_from(self.row_max).unwrap_or(usize::MAX),
-            disorder: Disorder { window: self.shuffle_window, duplicate: self.duplicate, seed: self.seed },
+            disorder,
+            grows: checkpoint.is_some() && disorder.is_none(),
         };
         Ok(Options {
             source,
@@ -274,15 +297,22 @@ impl Args {
 
     fn connect(&self, config: &Path, config_named: bool) -> Result<ConnectOptions, ExitCode> {
         const NAME: &str = "seriatim publish";
-        let alone = |server: &str| ConnectOptions { servers: vec![server.to_owned()], name: NAME.to_owned(), ..ConnectOptions::default() };
-        if let Some(server) = &self.server {
-            return Ok(alone(server));
-        }
-        if !config_named && !config.exists() {
-            return Ok(alone(SERVER));
+        let alone_with = match &self.server {
+            Some(server) if !config_named => Some(server.as_str()),
+            None if !config_named && !config.exists() => Some(SERVER),
+            _ => None,
+        };
+        if let Some(server) = alone_with {
+            return Ok(ConnectOptions { servers: vec![server.to_owned()], name: NAME.to_owned(), ..ConnectOptions::default() });
         }
         match Config::load(config) {
-            Ok(config) => Ok(app::connect_options(&config.nats, NAME)),
+            Ok(config) => {
+                let configured = app::connect_options(&config.nats, NAME);
+                Ok(match &self.server {
+                    Some(server) => ConnectOptions { servers: vec![server.clone()], ..configured },
+                    None => configured,
+                })
+            }
             Err(problems) => {
                 eprintln!("{problems}");
                 Err(ExitCode::from(78))
@@ -301,13 +331,6 @@ fn by_name(source: &Source) -> Result<Format, String> {
         Some("csv") => Ok(Format::Csv),
         _ => Err("--format: the input's name does not tell how it is written; say ndjson or csv".to_owned()),
     }
-}
-
-/// The path with something behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 /// Counts SIGINT and SIGTERM.
@@ -357,6 +380,11 @@ mod tests {
         assert_eq!(options("- --format csv --skip-bad=r").unwrap().skip_bad, Some("r".into()));
         let stdin = options("- --format ndjson").unwrap();
         assert_eq!((stdin.checkpoint, stdin.source), (None, Source::Stdin));
+        let grows = |line: &str| options(line).unwrap().shape.grows;
+        assert!(grows("a.csv") && grows("a.csv --shuffle-window 1"));
+        for line in ["a.csv --no-checkpoint", "a.csv --shuffle-window 2", "a.csv --duplicate 0.1", "- --format csv"] {
+            assert!(!grows(line), "{line}");
+        }
     }
 
     #[test]

@@ -147,6 +147,12 @@ impl Connection {
         self.inner.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The last thing that the server did not permit us, in its words, and how long ago it said so.
+    pub fn refusal(&self) -> Option<(String, Duration)> {
+        let denied = self.inner.shared.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        denied.as_ref().map(|(text, since)| (text.clone(), since.elapsed()))
+    }
+
     /// What the server does not permit us, and what to do about it: its last such complaint, while it is fresh. A request that is not permitted is not
     /// answered, so a time-out alone does not tell.
     pub fn denied(&self) -> Option<String> {

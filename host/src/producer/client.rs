@@ -4,7 +4,7 @@
 use super::error::Error;
 use super::event::Numbered;
 use super::history::{self, Asking};
-use super::ledger::{Addition, Effect, Ledger};
+use super::ledger::{Addition, Complaint, Effect, Ledger};
 use crate::nats::connect::Connection;
 use crate::nats::identity::StreamFacts;
 use crate::sink::outbox::Broker;
@@ -55,7 +55,9 @@ pub struct Receipt {
     pub stream: Arc<str>,
     /// Its sequence there.
     pub stream_sequence: u64,
-    /// It was there already, from an earlier try or an earlier run.
+    /// It was there already, from an earlier try or an earlier run. The broker says so for as long as it remembers the id (the stream's duplicate
+    /// window), also when the message was removed since, by a purge or by the stream's limits: then the event is in the stream no more and was not stored
+    /// again. Where that can be, ask [`has_message`](super::has_message) about a sequence from before this run.
     pub duplicate: bool,
 }
 
@@ -135,7 +137,7 @@ impl Producer {
         let options = Options { window: options.window.clamp(1, WINDOW_MAX), ..options };
         let streams = Streams::new(connection.clone());
         if let Some(stream) = &options.stream {
-            history::ask(&streams, &connection, stream, options.patience).await?;
+            history::of_stream(&connection, stream, options.patience, async || streams.ask(stream).await).await?;
         }
         let mut publisher = None;
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
@@ -202,22 +204,22 @@ impl Producer {
         Ok(mark)
     }
 
-    /// The stream that takes these subjects, if it is one that may.
-    pub(super) async fn stream_of(&self, subjects: &str) -> Result<StreamFacts, Error> {
+    /// The stream that takes this subject (no pattern), if it is one that may.
+    async fn stream_of(&self, subject: &str) -> Result<StreamFacts, Error> {
         let Shared { connection, options, streams, .. } = &*self.shared;
         let mut asking = Asking::new(options.patience);
         loop {
-            match streams.resolve(subjects).await {
+            match streams.resolve(subject).await {
                 Ok(Some(facts)) => {
-                    self.expect(subjects, &facts.name)?;
+                    self.expect(subject, &facts.name)?;
                     return Ok(facts);
                 }
                 Err(error) if !error.is_stream_not_found() => {
-                    asking.failed(options.stream.as_deref().unwrap_or(subjects), &error, connection).await?;
+                    asking.failed(options.stream.as_deref().unwrap_or(subject), &error, connection).await?;
                 }
                 _ => {
                     if asking.missing().await {
-                        return Err(Error::NoStream { subject: subjects.to_owned() });
+                        return Err(Error::NoStream { subject: subject.to_owned() });
                     }
                 }
             }
@@ -365,10 +367,14 @@ struct Answers {
 impl PublishSink for Answers {
     fn published(&self, replies: Vec<PublishReply>) {
         let Some(shared) = self.shared.upgrade() else { return };
-        let complaint = shared.connection.trouble();
+        let complaint = shared.connection.refusal();
         shared.step(|ledger, now, effects| {
+            let complaint = complaint.as_ref().map(|(text, age)| {
+                let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                Complaint { text, at: now.saturating_sub(age) }
+            });
             for PublishReply { token, result, .. } in replies {
-                ledger.published(now, usize::try_from(token).unwrap_or(usize::MAX), result, complaint.as_deref(), effects);
+                ledger.published(now, usize::try_from(token).unwrap_or(usize::MAX), result, complaint, effects);
             }
         });
     }

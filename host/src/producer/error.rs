@@ -23,6 +23,14 @@ pub enum Error {
         /// The subject.
         subject: String,
     },
+    /// Several streams take subjects of this pattern, so that no one of them can tell how far an entity's numbers have come.
+    #[error("subjects {subjects} lie in several streams ({names}): name the stream, or narrower subjects")]
+    SeveralStreams {
+        /// The pattern.
+        subjects: String,
+        /// The streams.
+        names: String,
+    },
     /// Another stream takes the subject than [`Options::stream`](super::Options::stream). Nothing left, and nothing is blocked.
     #[error("subject {subject} goes to stream {found}, not to {expected}: correct the subject, or the stream's name")]
     OtherStream {

@@ -25,6 +25,9 @@ pub(super) const TIME: &str = "Seriatim-Time";
 
 /// Names that the producer itself writes.
 const OURS: [&str; 6] = [ENTITY, SEQUENCE, EPOCH, ID, KIND, TIME];
+/// Bytes of a subject at most. The server closes a connection whose message has more than 4096 bytes (max_control_line) in front of its headers:
+/// the subject, a reply subject and two lengths.
+const SUBJECT_BYTES_MAX: usize = 2048;
 /// Bytes of the digest in a message id, before it is written in hexadecimal.
 const DIGEST_BYTES: usize = 8;
 
@@ -33,7 +36,7 @@ const DIGEST_BYTES: usize = 8;
 pub struct Numbered {
     /// Whose event: 1–256 bytes, no control characters, no white space around it.
     pub entity: String,
-    /// Where it goes; no wildcards.
+    /// Where it goes: 1–2048 bytes, no wildcards.
     pub subject: String,
     /// Its number within the entity (and epoch): 1, 2, 3, …
     pub sequence: u64,
@@ -104,6 +107,14 @@ pub fn message_id(event: &Numbered) -> String {
     format!("{}:{digest}:{}", place(event), event.copy)
 }
 
+/// What a message id says beside the digest: `<entity, percent-encoded>:<epoch>:<sequence>` and the copy. Two events with the same have the same
+/// number, whatever else is in them.
+pub(crate) fn numbered_place(message_id: &str) -> Option<(&str, &str)> {
+    let (rest, copy) = message_id.rsplit_once(':')?;
+    let (place, _digest) = rest.rsplit_once(':')?;
+    Some((place, copy))
+}
+
 /// `<entity>:<epoch>:<sequence>`.
 fn place(event: &Numbered) -> String {
     format!("{}:{}:{}", utf8_percent_encode(&event.entity, NON_ALPHANUMERIC), event.epoch.unwrap_or(0), event.sequence)
@@ -130,6 +141,9 @@ impl Numbered {
                 "subject",
                 format!("{:?} is not a subject to publish to (tokens between dots, no wildcards, no spaces)", self.subject),
             ));
+        }
+        if self.subject.len() > SUBJECT_BYTES_MAX {
+            return Err(self.invalid("subject", format!("it has {} bytes; {SUBJECT_BYTES_MAX} are allowed", self.subject.len())));
         }
         if self.sequence == 0 {
             return Err(self.invalid("sequence", "it is 0; the first is 1".to_owned()));
@@ -269,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_id_says_which_number_it_has() {
+        let event = event();
+        let id = message_id(&event);
+        assert_eq!(numbered_place(&id), Some(("N1%2F%C3%A9:0:7", "0")));
+        let other = message_id(&Numbered { payload: Bytes::new(), copy: 1, ..event });
+        assert_eq!(numbered_place(&other), Some(("N1%2F%C3%A9:0:7", "1")));
+        assert_eq!((numbered_place("x"), numbered_place("a:b")), (None, None));
+    }
+
+    #[test]
     fn the_message_id_tells_events_apart_and_knows_the_same_one_again() {
         let id = message_id(&event());
         let with = |change: fn(&mut Numbered)| {
@@ -305,6 +329,8 @@ mod tests {
         for subject in ["", "a..b", "a.*", "a.>", "a b"] {
             assert_eq!(field(|event| event.subject = subject.into()), "subject", "{subject:?}");
         }
+        assert_eq!(field(|event| event.subject = "s".repeat(2049)), "subject");
+        assert_eq!(field(|event| event.subject = "s".repeat(2048)), "Ok(())");
         assert_eq!(field(|event| event.sequence = 0), "sequence");
         assert_eq!(field(|event| event.id = Some(String::new())), "id");
         assert_eq!(field(|event| event.kind = Some("a\r\nX: y".into())), "kind");

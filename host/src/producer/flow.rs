@@ -3,7 +3,7 @@
 use super::client::{Pending, Producer};
 use super::error::Error;
 use super::event::{NewEvent, check_entity};
-use super::history::highest;
+use super::history::{highest, only_stream};
 use seriatim_contract::valid_pattern;
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ pub enum Start {
     /// After the highest number, within the highest epoch, that the stream holds of this entity. Reads the headers of everything in
     /// these subjects: the narrower, the faster. Counts messages that carry `Seriatim-Entity` and `Seriatim-Sequence`.
     Stream {
-        /// A subject or a pattern that covers the entity's events; the more it covers beside them, the longer it takes.
+        /// A subject or a pattern that covers the entity's events; the more it covers beside them, the longer it takes. Without
+        /// [`Options::stream`](super::Options::stream) one stream alone must take them, else [`Error::SeveralStreams`].
         subjects: String,
     },
 }
@@ -57,7 +58,7 @@ impl Flow {
         let options = self.producer.options();
         let stream = match &options.stream {
             Some(stream) => stream.clone(),
-            None => self.producer.stream_of(subjects).await?.name,
+            None => only_stream(self.producer.connection(), subjects, options.patience).await?,
         };
         if let Some(found) = highest(self.producer.connection(), &stream, subjects, &self.entity, options.patience).await? {
             self.epoch = (found.epoch > 0).then_some(found.epoch);

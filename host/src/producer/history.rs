@@ -5,9 +5,9 @@ use super::event;
 use crate::event::Message;
 use crate::nats::api::ApiError;
 use crate::nats::connect::Connection;
-use crate::nats::identity::{Retention, StreamFacts};
+use crate::nats::identity::{self, Retention, StreamFacts};
 use crate::sink::scan::{self, Part, ScanError};
-use crate::sink::streams::Streams;
+use crate::sink::streams;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -64,18 +64,31 @@ impl Asking {
 /// What the broker says of a stream: its name, when it was created, its last sequence, its duplicate window. Asks again, up to `patience`, while
 /// the broker does not answer.
 pub async fn stream_facts(connection: &Connection, stream: &str, patience: Duration) -> Result<StreamFacts, Error> {
-    ask(&Streams::new(connection.clone()), connection, stream, patience).await
+    of_stream(connection, stream, patience, async || identity::facts(&connection.client(), stream).await).await
 }
 
-/// As [`stream_facts`]; `streams` remembers them.
-pub(super) async fn ask(streams: &Streams, connection: &Connection, stream: &str, patience: Duration) -> Result<StreamFacts, Error> {
+/// Whether a stream has a message at this sequence: tells what a [`Receipt`](super::Receipt) that says `duplicate` is worth, when messages of the
+/// stream may have been removed. Asks again, up to `patience`, while the broker does not answer.
+pub async fn has_message(connection: &Connection, stream: &str, sequence: u64, patience: Duration) -> Result<bool, Error> {
+    let asked = async || identity::message_time(&connection.client(), stream, sequence).await;
+    Ok(of_stream(connection, stream, patience, asked).await?.is_some())
+}
+
+/// Asks something about a stream, again and again while the broker does not answer.
+pub(crate) async fn of_stream<T>(
+    connection: &Connection,
+    stream: &str,
+    patience: Duration,
+    ask: impl AsyncFn() -> Result<T, ApiError>,
+) -> Result<T, Error> {
     let mut asking = Asking::new(patience);
     loop {
-        match streams.ask(stream).await {
-            Ok(facts) => return Ok(facts),
+        match ask().await {
+            Ok(answer) => return Ok(answer),
             Err(error) if error.is_stream_not_found() => {
                 if asking.missing().await {
-                    return Err(no_stream(stream));
+                    let reason = "it does not exist: create it, or correct the name".to_owned();
+                    return Err(Error::Read { stream: stream.to_owned(), reason });
                 }
             }
             Err(error) => asking.failed(stream, &error, connection).await?,
@@ -83,8 +96,23 @@ pub(super) async fn ask(streams: &Streams, connection: &Connection, stream: &str
     }
 }
 
-fn no_stream(stream: &str) -> Error {
-    Error::Read { stream: stream.to_owned(), reason: "it does not exist: create it, or correct the name".to_owned() }
+/// The one stream that takes subjects of this pattern. Asks again, up to `patience`, while the broker does not answer.
+pub(crate) async fn only_stream(connection: &Connection, subjects: &str, patience: Duration) -> Result<String, Error> {
+    let mut asking = Asking::new(patience);
+    loop {
+        match streams::stream_names(connection, subjects).await {
+            Ok(names) => match <[String; 1]>::try_from(names) {
+                Ok([name]) => return Ok(name),
+                Err(names) if names.is_empty() => {
+                    if asking.missing().await {
+                        return Err(Error::NoStream { subject: subjects.to_owned() });
+                    }
+                }
+                Err(names) => return Err(Error::SeveralStreams { subjects: subjects.to_owned(), names: names.join(", ") }),
+            },
+            Err(error) => asking.failed(subjects, &error, connection).await?,
+        }
+    }
 }
 
 /// What [`tail`] found out beside the ids.

@@ -55,6 +55,16 @@ struct Line<T> {
     /// Of the outbox's entries, in the same order.
     tickets: VecDeque<(u64, T)>,
     alarm: Option<u64>,
+    /// When the head left last.
+    sent_at: u64,
+}
+
+/// What the server said of messages that it does not permit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Complaint<'a> {
+    pub(super) text: &'a str,
+    /// When it said so.
+    pub(super) at: u64,
 }
 
 /// An event on its way into the ledger.
@@ -115,7 +125,8 @@ impl<T> Ledger<T> {
         let token = match self.tokens.get(&entity) {
             Some(token) => *token,
             None => {
-                let line = Line { entity: Arc::clone(&entity), outbox: Outbox::default(), tickets: VecDeque::new(), alarm: None };
+                let line =
+                    Line { entity: Arc::clone(&entity), outbox: Outbox::default(), tickets: VecDeque::new(), alarm: None, sent_at: 0 };
                 let token = self.lines.insert(line);
                 self.tokens.insert(entity, token);
                 token
@@ -152,7 +163,10 @@ impl<T> Ledger<T> {
             match line.outbox.next(now, broker(&head.subject)) {
                 Next::Nothing => {}
                 Next::At(at) => self.wake_at(token, at),
-                Next::Send(entry) => effects.push(Effect::Send { token, entry }),
+                Next::Send(entry) => {
+                    line.sent_at = now;
+                    effects.push(Effect::Send { token, entry });
+                }
                 Next::Search { entry, mark } => effects.push(Effect::Search { token, entry, mark }),
             }
         }
@@ -185,13 +199,14 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// The publisher's answer for the head of a line. `complaint` is what the server said last on the connection.
+    /// The publisher's answer for the head of a line. `complaint` is the server's last one on the connection; one from before the head left says
+    /// nothing about it.
     pub(super) fn published(
         &mut self,
         now: u64,
         token: usize,
         result: PublishResult,
-        complaint: Option<&str>,
+        complaint: Option<Complaint<'_>>,
         effects: &mut Vec<Effect<T>>,
     ) {
         match result {
@@ -199,9 +214,12 @@ impl<T> Ledger<T> {
                 self.confirmed(now, token, Receipt { stream, stream_sequence: sequence, duplicate }, effects);
             }
             PublishResult::Unavailable { reason } => {
-                let head = self.lines.get(token).and_then(|line| line.outbox.head());
-                match complaint.filter(|complaint| head.is_some_and(|head| forbids(complaint, &head.subject))) {
-                    Some(complaint) => self.refused(now, token, complaint, 0, effects),
+                let head = self.lines.get(token).and_then(|line| line.outbox.head().map(|head| (line.sent_at, head)));
+                let is_about = |complaint: &Complaint<'_>| {
+                    head.is_some_and(|(sent_at, head)| complaint.at >= sent_at && forbids(complaint.text, &head.subject))
+                };
+                match complaint.filter(is_about) {
+                    Some(complaint) => self.refused(now, token, complaint.text, 0, effects),
                     None => self.unavailable(now, token, reason),
                 }
             }

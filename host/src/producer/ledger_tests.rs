@@ -147,9 +147,21 @@ fn what_the_server_forbids_is_refused_for_good() {
     turn(&mut ledger, 0, Vec::new());
     for (entity, expected) in [("AB", vec![]), ("A", vec!["1 refused"])] {
         let mut effects = Vec::new();
-        ledger.published(1, token(&ledger, entity), unavailable(), Some(complaint), &mut effects);
+        ledger.published(1, token(&ledger, entity), unavailable(), Some(Complaint { text: complaint, at: 1 }), &mut effects);
         assert_eq!(turn(&mut ledger, 1, effects), expected, "{entity}");
     }
+}
+
+#[test]
+fn what_the_server_forbade_before_the_event_left_says_nothing_about_it() {
+    let complaint = Some(Complaint { text: "nats: Permissions Violation for Publish to \"in.A\"", at: 40 });
+    let mut ledger = ledger();
+    ledger.add(50, event("A", 1)).unwrap();
+    assert_eq!(turn(&mut ledger, 50, Vec::new()), ["send A:1"]);
+    let mut effects = Vec::new();
+    ledger.published(60, token(&ledger, "A"), unavailable(), complaint, &mut effects);
+    assert!(turn(&mut ledger, 60, effects).is_empty());
+    assert_eq!(turn(&mut ledger, 160, Vec::new()), ["send A:1"], "it is tried again");
 }
 
 #[test]

@@ -50,9 +50,11 @@ mod ledger;
 pub use crate::nats::identity::StreamFacts;
 pub use client::{Options, Pending, Producer, Progress, Receipt};
 pub use error::Error;
+pub(crate) use event::numbered_place;
 pub use event::{NewEvent, Numbered, message_id};
 pub use flow::{Flow, Start};
-pub use history::{Tail, stream_facts, tail};
+pub use history::{Tail, has_message, stream_facts, tail};
+pub(crate) use history::{of_stream, only_stream};
 
 #[cfg(test)]
 mod tests;

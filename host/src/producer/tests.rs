@@ -230,6 +230,39 @@ async fn a_flow_is_the_only_one_and_the_next_goes_on_with_its_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_does_not_number_by_one_of_several_streams() {
+    let Some(server) = Server::start() else { return };
+    let connection = server.connect().await;
+    testing::stream(&connection, "FIRST", &["in.a.>"], serde_json::json!({})).await;
+    testing::stream(&connection, "IN", &["in.b.>"], serde_json::json!({})).await;
+    let producer = Producer::start(connection.clone(), options()).await.unwrap();
+    let event = Numbered { subject: "in.b.x".into(), ..numbered("A", 7) };
+    producer.send(event).await.unwrap().await.unwrap();
+    let start = |subjects: &str| Start::Stream { subjects: subjects.into() };
+    let several = Error::SeveralStreams { subjects: "in.>".into(), names: "FIRST, IN".into() };
+    assert_eq!(producer.flow("A", start("in.>")).await.unwrap_err(), several);
+    assert_eq!(producer.flow("A", start("in.b.*")).await.unwrap().last(), 7);
+    let nowhere = Error::NoStream { subject: "out.*".into() };
+    assert_eq!(producer.flow("A", start("out.*")).await.unwrap_err(), nowhere);
+    let named = Producer::start(connection, Options { stream: Some("IN".into()), ..options() }).await.unwrap();
+    assert_eq!(named.flow("A", start("in.>")).await.unwrap().last(), 7, "the stream is said");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_of_a_message_that_was_removed_can_be_told() {
+    let Some(server) = Server::start() else { return };
+    let connection = server.connect().await;
+    testing::stream(&connection, "IN", &["in.>"], serde_json::json!({})).await;
+    let producer = Producer::start(connection.clone(), options()).await.unwrap();
+    for (sequence, purged) in [(1, false), (1, true)] {
+        let receipt = producer.send(numbered("A", 1)).await.unwrap().await.unwrap();
+        assert_eq!((receipt.stream_sequence, receipt.duplicate), (sequence, purged));
+        assert_eq!(has_message(&connection, "IN", sequence, PATIENCE).await, Ok(!purged));
+        let _: serde_json::Value = api::call(&connection.client(), "STREAM.PURGE.IN", &serde_json::json!({})).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_an_event_refused_for_good_its_entity_waits_for_the_caller_and_others_go_on() {
     let Some(server) = Server::start() else { return };
     let connection = server.connect().await;

@@ -1,6 +1,7 @@
 //! The file that makes a run resumable: what it says, when it may be believed, and how it is written so that a crash leaves the old one or the
 //! new one whole.
 
+use super::options::{lock_path, next_path};
 use super::rows::Progress;
 use super::track::Reached;
 use crate::nats::identity::StreamFacts;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const VERSION: u32 = 1;
 /// A checkpoint has a few hundred bytes.
@@ -38,7 +40,11 @@ pub struct Checkpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It cannot be read or written.
-    #[error("the checkpoint {} cannot be {what}: {error}", path.display())]
+    #[error(
+        "the checkpoint {} cannot be {what}: {error}. Name a place for it with --checkpoint, or do without one with --no-checkpoint (then a run that \
+         is stopped cannot be gone on with)",
+        path.display()
+    )]
     File {
         /// Where.
         path: PathBuf,
@@ -113,7 +119,9 @@ pub enum CheckpointError {
     /// The stream cannot tell what it got.
     #[error(
         "stream {stream} no longer holds everything above message {mark} (retention, limits or a purge), so it cannot tell which of the events behind \
-         event {confirmed} it got before the last run ended. To publish the whole input again, add --fresh --append: the host drops what it has seen, by number"
+         event {confirmed} it got before the last run ended. To publish the whole input again, wait until {} have passed since that run (the broker \
+         remembers message ids so long, also those of messages that are gone), then add --fresh --append: the host drops what it has seen, by number",
+        humantime::format_duration(Duration::from_millis(*window_ms))
     )]
     Trimmed {
         /// The stream.
@@ -122,6 +130,8 @@ pub enum CheckpointError {
         mark: u64,
         /// Events that are certain.
         confirmed: u64,
+        /// How long the stream remembers message ids, ms.
+        window_ms: u64,
     },
 }
 
@@ -175,8 +185,9 @@ impl Checkpoint {
 
     /// Why a stream that cannot tell what it got stops this run.
     #[must_use]
-    pub fn trimmed(&self) -> CheckpointError {
-        CheckpointError::Trimmed { stream: self.stream.clone(), mark: self.plan.mark, confirmed: self.plan.confirmed }
+    pub fn trimmed(&self, facts: &StreamFacts) -> CheckpointError {
+        let (mark, confirmed) = (self.plan.mark, self.plan.confirmed);
+        CheckpointError::Trimmed { stream: self.stream.clone(), mark, confirmed, window_ms: facts.duplicate_window_ms }
     }
 }
 
@@ -210,7 +221,7 @@ impl CheckpointFile {
     /// Another run has it, or it cannot be locked.
     pub fn lock(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |error| CheckpointError::File { path: path.to_owned(), what: "locked", error };
-        let lock = OpenOptions::new().create(true).append(true).open(beside(path, ".lock")).map_err(failed)?;
+        let lock = OpenOptions::new().create(true).append(true).open(lock_path(path)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { path: path.to_owned() }),
@@ -254,7 +265,7 @@ impl CheckpointFile {
     }
 
     fn write(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        let next = beside(&self.path, ".new");
+        let next = next_path(&self.path);
         let mut file = File::create(&next)?;
         let mut text = serde_json::to_vec_pretty(checkpoint)?;
         text.push(b'\n');
@@ -264,13 +275,6 @@ impl CheckpointFile {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     }
-}
-
-/// The path with something behind its name.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! text unless its column was given a type. Nothing is guessed, so that leading zeros and ids such as 1E5 survive.
 
 use super::field::{Fault, Field, Record, Values};
-use super::rows::{Input, Row, Type, not_utf8, too_long, trim_end, without_mark};
+use super::rows::{Input, Row, RowEnd, Type, not_utf8, too_long, trim_end, without_mark};
 use csv_core::{ReadFieldResult, ReadRecordResult, Reader};
 use std::io;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ pub enum HeaderError {
     /// Nothing there.
     #[error("is empty; its first line must name the columns")]
     Missing,
+    /// Without a line end, in an input that is still being written.
+    #[error("has a first line without a line end, so it may be half written: add a line end, or read it as it is with --no-checkpoint")]
+    Unfinished,
     /// Two columns of one name.
     #[error("has two columns named {0:?}; give each a name of its own")]
     Twice(String),
@@ -38,11 +41,11 @@ pub struct CsvRows {
 }
 
 impl CsvRows {
-    /// Reads the header; records of at most `row_max` bytes follow. `null` is the text that stands for no value.
+    /// Reads the header, which is given out too; records of at most `row_max` bytes follow. `null` is the text that stands for no value.
     ///
     /// # Errors
     /// There is no header that can be used.
-    pub fn new(input: Input, row_max: usize, null: Option<&str>) -> Result<(Self, Vec<u8>), HeaderError> {
+    pub fn new(input: Input, row_max: usize, null: Option<&str>) -> Result<(Self, Row), HeaderError> {
         let mut rows = Self {
             input: without_mark(input)?,
             core: Reader::new(),
@@ -55,10 +58,10 @@ impl CsvRows {
             ends: vec![0; 32],
         };
         let Some(row) = rows.record()? else { return Err(HeaderError::Missing) };
-        let record = match row.values {
+        let record = match &row.values {
             Ok(Values::Csv(record)) => record,
-            Ok(Values::Json(_)) => Record::default(),
-            Err(fault) => return Err(HeaderError::Bad(fault.reason)),
+            Ok(Values::Json(_)) => &Record::default(),
+            Err(fault) => return Err(HeaderError::Bad(fault.reason.clone())),
         };
         for index in 0..record.ends.len() {
             let name = record.get(index).unwrap_or_default();
@@ -67,7 +70,7 @@ impl CsvRows {
             }
             rows.header.push(name.to_owned());
         }
-        Ok((rows, row.raw))
+        Ok((rows, row))
     }
 
     /// The columns' names.
@@ -101,18 +104,38 @@ impl CsvRows {
 
     fn record(&mut self) -> io::Result<Option<Row>> {
         let mut raw = Vec::new();
+        let mut line = self.line;
         let (mut written, mut ended) = (0, 0);
         let mut long = false;
+        // The line end that the input lacks is fed behind its end; a record that does not end there has a quotation mark that is not closed.
+        let (mut unfinished, mut open) = (false, false);
         loop {
-            let chunk = self.input.fill_buf()?;
+            let mut chunk = self.input.fill_buf()?;
+            let at_end = chunk.is_empty();
+            if at_end {
+                if raw.is_empty() {
+                    return Ok(None);
+                }
+                if unfinished {
+                    open = true;
+                    break;
+                }
+                chunk = b"\n";
+            }
             let (text, ends) = (self.text.get_mut(written..).unwrap_or_default(), self.ends.get_mut(ended..).unwrap_or_default());
             let (result, used, out, found) = self.core.read_record(chunk, text, ends);
-            if !long {
-                raw.extend_from_slice(chunk.get(..used).unwrap_or_default());
-                long = trim_end(&raw).len() > self.row_max + leading(&raw);
+            if at_end {
+                unfinished = used > 0;
+            } else {
+                if !long {
+                    raw.extend_from_slice(chunk.get(..used).unwrap_or_default());
+                    line += drop_leading(&mut raw);
+                    // A line end of one byte may be behind the record.
+                    long = raw.len() > self.row_max + 1;
+                }
+                self.input.consume(used);
+                self.bytes += used as u64;
             }
-            self.input.consume(used);
-            self.bytes += used as u64;
             (written, ended) = (written + out, ended + found);
             match result {
                 ReadRecordResult::InputEmpty => {}
@@ -125,35 +148,40 @@ impl CsvRows {
                 ReadRecordResult::End => return Ok(None),
             }
         }
-        // In front there may be what ended the record before, and empty lines.
-        let before = leading(&raw);
-        let breaks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let line = self.line + breaks(raw.get(..before).unwrap_or_default());
         self.line = self.core.line();
-        let mut raw = raw.split_off(before);
         raw.truncate(trim_end(&raw).len());
-        let values = if long {
+        let values = if long || raw.len() > self.row_max {
             raw.truncate(self.row_max);
             Err(too_long(self.row_max, " (a quotation mark that is not closed makes one row of all that follows)"))
+        } else if open {
+            let reason = "a quotation mark is not closed: the row goes on to the input's end".to_owned();
+            Err(Fault { offset: field_offset(&raw, ended), reason })
         } else {
             self.values(written, ended, &raw)
         };
-        Ok(Some(Row { line, raw, values }))
+        let end = match (unfinished, open && (long || raw.contains(&b'\n'))) {
+            (_, true) => RowEnd::OpenQuote,
+            (true, false) => RowEnd::Input,
+            (false, false) => RowEnd::Line,
+        };
+        Ok(Some(Row { line, raw, values, end }))
     }
 
     fn values(&self, written: usize, ended: usize, raw: &[u8]) -> Result<Values, Fault> {
-        let text = self.text.get(..written).unwrap_or_default().to_vec();
-        let ends = self.ends.get(..ended).unwrap_or_default().to_vec();
-        match String::from_utf8(text) {
-            Ok(text) => Ok(Values::Csv(Record { text, ends, null: self.null.clone() })),
-            Err(_) => Err(not_utf8(raw).unwrap_or(Fault { offset: 0, reason: "not UTF-8; the input must be UTF-8".to_owned() })),
+        if let Some(fault) = not_utf8(raw) {
+            return Err(fault);
         }
+        // Without its quotation marks and commas what is UTF-8 stays UTF-8: nothing is replaced here.
+        let text = String::from_utf8_lossy(self.text.get(..written).unwrap_or_default()).into_owned();
+        let ends = self.ends.get(..ended).unwrap_or_default().to_vec();
+        Ok(Values::Csv(Record { text, ends, null: self.null.clone() }))
     }
 }
 
-/// Bytes of line ends in front.
-fn leading(raw: &[u8]) -> usize {
-    raw.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count()
+/// Takes away what is in front of a record: the second half of the line end before, and empty lines. Returns how many lines that were.
+fn drop_leading(raw: &mut Vec<u8>) -> u64 {
+    let leading = raw.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    raw.drain(..leading).filter(|byte| *byte == b'\n').count() as u64
 }
 
 /// Where in a record's bytes the value of a column begins; its end when there is no such column.
@@ -238,114 +266,4 @@ fn typed(kind: Type, value: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::io::{BufReader, Cursor};
-
-    type Found = (u64, String, Result<Vec<String>, (usize, String)>);
-
-    fn open(text: &[u8], row_max: usize, chunk: usize) -> Result<CsvRows, HeaderError> {
-        let input = Box::new(BufReader::with_capacity(chunk, Cursor::new(text.to_vec())));
-        CsvRows::new(input, row_max, Some("NA")).map(|(rows, _)| rows)
-    }
-
-    fn rows(text: &[u8], row_max: usize, chunk: usize) -> Vec<Found> {
-        let mut rows = open(text, row_max, chunk).unwrap();
-        let mut all = Vec::new();
-        while let Some(row) = rows.next_row().unwrap() {
-            let values = row.values.map_err(|fault| (fault.offset, fault.reason)).map(|values| match values {
-                Values::Csv(record) => (0..record.ends.len()).map(|index| record.get(index).unwrap().to_owned()).collect(),
-                Values::Json(_) => unreachable!(),
-            });
-            all.push((row.line, String::from_utf8_lossy(&row.raw).into_owned(), values));
-        }
-        all
-    }
-
-    fn good(line: u64, raw: &str, values: &[&str]) -> Found {
-        (line, raw.to_owned(), Ok(values.iter().map(|value| (*value).to_owned()).collect()))
-    }
-
-    #[test]
-    fn records_with_quotes_line_breaks_and_any_line_end() {
-        let text = "\u{feff}a,b\r\n1,\"x, \"\"y\"\"\"\r\n\r\n\"two\nlines\",3\n\n\n,\n\"end\",ü".as_bytes();
-        for chunk in [1, 2, 5, 300] {
-            let expected = [
-                good(2, "1,\"x, \"\"y\"\"\"", &["1", "x, \"y\""]),
-                good(4, "\"two\nlines\",3", &["two\nlines", "3"]),
-                good(8, ",", &["", ""]),
-                good(9, "\"end\",ü", &["end", "ü"]),
-            ];
-            assert_eq!(rows(text, 100, chunk), expected, "{chunk}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_row_is_told_with_its_place_and_reading_goes_on() {
-        let long = "x".repeat(40);
-        let text = [b"a,b\n1\n1,2,3\n\"q\nr\",\xFF\n".as_slice(), format!("{long},\"{long}\n{long}\"\n7,8").as_bytes()].concat();
-        for chunk in [1, 4, 300] {
-            let found = rows(&text, 30, chunk);
-            let fault = |at: usize| found[at].2.clone().unwrap_err();
-            assert_eq!((found[0].0, fault(0).0), (2, 1));
-            assert!(fault(0).1.contains("has 1 values and the header has 2"));
-            assert_eq!((found[1].0, fault(1).0), (3, 4), "the third value");
-            assert_eq!((found[2].0, fault(2).0), (4, 6));
-            assert!(fault(2).1.contains("not UTF-8"));
-            assert_eq!(found[3].0, 6);
-            assert!(fault(3).1.contains("longer than 30 bytes") && found[3].1.len() <= 30);
-            assert_eq!(found[4], good(8, "7,8", &["7", "8"]));
-        }
-    }
-
-    #[test]
-    fn a_header_is_needed_and_each_name_once() {
-        assert!(matches!(open(b"", 10, 8), Err(HeaderError::Missing)));
-        assert!(matches!(open(b"\n\n", 10, 8), Err(HeaderError::Missing)));
-        assert!(matches!(open(b"a,b,a\n", 10, 8), Err(HeaderError::Twice(name)) if name == "a"));
-        assert!(matches!(open(b"a\xFF\n", 10, 8), Err(HeaderError::Bad(_))));
-        assert!(matches!(open(b"aaaaaaaaaaaaaaaa\n", 10, 8), Err(HeaderError::Bad(_))));
-    }
-
-    fn payload(values: &[(&str, Option<Type>)]) -> Result<String, (usize, String)> {
-        let header: Vec<_> = (0..values.len()).map(|at| format!("c{at}")).collect();
-        let types: Vec<_> = values
-            .iter()
-            .enumerate()
-            .filter_map(|(index, (_, kind))| kind.map(|kind| (Field::Column { name: String::new(), index }, kind)))
-            .collect();
-        let mut record = Record { null: Some("NA".into()), ..Record::default() };
-        for (value, _) in values {
-            record.text.push_str(value);
-            record.ends.push(record.text.len());
-        }
-        Payload::new(&header, &types).write(&record).map(|bytes| String::from_utf8(bytes).unwrap())
-    }
-
-    #[test]
-    fn values_are_text_unless_a_type_is_given() {
-        let text = payload(&[("007", None), ("1E5", None), ("NA", None), ("", None), ("a\"\n", None)]).unwrap();
-        assert_eq!(text, r#"{"c0":"007","c1":"1E5","c2":"NA","c3":"","c4":"a\"\n"}"#);
-        let (integer, number, boolean) = (Some(Type::Integer), Some(Type::Number), Some(Type::Boolean));
-        let text =
-            payload(&[("0517", integer), ("-2", integer), ("18446744073709551615", integer), ("NA", integer), ("", number)]).unwrap();
-        assert_eq!(text, r#"{"c0":517,"c1":-2,"c2":18446744073709551615,"c3":null,"c4":null}"#);
-        let text =
-            payload(&[("1.10", number), ("7", number), (".5", number), ("1e3", number), ("TRUE", boolean), ("false", boolean)]).unwrap();
-        assert_eq!(text, r#"{"c0":1.10,"c1":7,"c2":0.5,"c3":1e3,"c4":true,"c5":false}"#);
-        for (value, kind) in
-            [("1.5", integer), ("x", integer), ("99999999999999999999", integer), ("1e999", number), ("NaN", number), ("1", boolean)]
-        {
-            assert_eq!(payload(&[("", None), (value, kind)]).unwrap_err().0, 1, "{value}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn reading_does_not_depend_on_how_the_bytes_come(text in "[a,\"\n\r \u{fc}]{0,60}", chunk in 1_usize..9) {
-            let text = format!("h,i\n{text}");
-            prop_assert_eq!(rows(text.as_bytes(), 20, chunk), rows(text.as_bytes(), 20, 4096));
-        }
-    }
-}
+mod tests;

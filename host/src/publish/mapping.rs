@@ -197,6 +197,7 @@ fn number(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::rows::RowEnd;
 
     fn mapping() -> Mapping {
         Mapping {
@@ -212,7 +213,7 @@ mod tests {
     }
 
     fn row(text: &str) -> Row {
-        Row { line: 3, raw: text.into(), values: Ok(Values::Json(serde_json::from_str(text).unwrap())) }
+        Row { line: 3, raw: text.into(), values: Ok(Values::Json(serde_json::from_str(text).unwrap())), end: RowEnd::Line }
     }
 
     fn reason(mapping: &Mapping, text: &str) -> (usize, String) {
@@ -290,6 +291,9 @@ mod tests {
         let long = "x".repeat(257);
         assert!(reason(&mapping(), &format!(r#"{{"a":1,"tail":"{long}"}}"#)).1.contains("257 bytes"));
         assert_eq!(reason(&mapping(), r#"{"a":1,"tail":"x\n"}"#).0, 7);
+        let template = Mapping { subject: Template::parse("flights.{a}").unwrap(), ..mapping() };
+        let (offset, text) = reason(&template, &format!(r#"{{"tail":1,"a":"{}"}}"#, "ä".repeat(400)));
+        assert!(offset == 10 && text.contains("2408 bytes; 2048 are allowed"), "{offset} {text}");
         assert!(reason(&mapping(), r#"{"a":1,"tail":1.5}"#).1.contains("neither text nor a whole number"));
     }
 }

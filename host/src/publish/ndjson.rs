@@ -1,7 +1,7 @@
 //! Rows of NDJSON: one JSON object a line; empty lines are passed over.
 
 use super::field::{Fault, Values};
-use super::rows::{Input, Row, not_utf8, too_long, trim_end, without_mark};
+use super::rows::{Input, Row, RowEnd, not_utf8, too_long, trim_end, without_mark};
 use std::io::{self, BufRead as _, Read as _};
 
 /// Reads them.
@@ -36,30 +36,31 @@ impl JsonRows {
             let line = self.line;
             let mut raw = Vec::new();
             // Room for the line end, which does not count.
-            let read = (&mut self.input).take(self.row_max as u64 + 2).read_until(b'\n', &mut raw)?;
+            let room = self.row_max + 2;
+            let read = (&mut self.input).take(room as u64).read_until(b'\n', &mut raw)?;
             if read == 0 {
                 return Ok(None);
             }
             self.bytes += read as u64;
-            let ended = raw.last() == Some(&b'\n');
+            let mut ended = raw.last() == Some(&b'\n');
             self.line += u64::from(ended);
             raw.truncate(trim_end(&raw).len());
-            if raw.len() > self.row_max {
+            if raw.len() > self.row_max || (!ended && read == room) {
                 if !ended {
-                    self.skip_line()?;
+                    ended = self.skip_line()?;
                 }
-                return Ok(Some(Row { line, raw, values: Err(too_long(self.row_max, "")) }));
+                return Ok(Some(Row { line, raw, values: Err(too_long(self.row_max, "")), end: end(ended) }));
             }
             if raw.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let values = parse(&raw);
-            return Ok(Some(Row { line, raw, values }));
+            return Ok(Some(Row { line, raw, values, end: end(ended) }));
         }
     }
 
-    /// Passes over the rest of a line.
-    fn skip_line(&mut self) -> io::Result<()> {
+    /// Passes over the rest of a line; false = the input ended before it.
+    fn skip_line(&mut self) -> io::Result<bool> {
         loop {
             let chunk = self.input.fill_buf()?;
             let end = chunk.iter().position(|byte| *byte == b'\n');
@@ -70,10 +71,14 @@ impl JsonRows {
                 self.line += 1;
             }
             if end.is_some() || used == 0 {
-                return Ok(());
+                return Ok(end.is_some());
             }
         }
     }
+}
+
+fn end(line_ended: bool) -> RowEnd {
+    if line_ended { RowEnd::Line } else { RowEnd::Input }
 }
 
 fn parse(raw: &[u8]) -> Result<Values, Fault> {
@@ -134,5 +139,22 @@ mod tests {
             assert!(faults[5].1.as_ref().unwrap().1.starts_with("not JSON: EOF"));
             assert!(found[2].1.len() <= 14, "what is kept of a row is bounded");
         }
+    }
+
+    #[test]
+    fn a_last_line_without_its_end_is_told() {
+        let unfinished = |text: &str| {
+            let mut rows = JsonRows::new(Box::new(Cursor::new(text.to_owned().into_bytes())), 12).unwrap();
+            let mut all = Vec::new();
+            while let Some(row) = rows.next_row().unwrap() {
+                all.push(row.end == RowEnd::Input);
+            }
+            all
+        };
+        assert_eq!(unfinished("{}\n{}\r\n"), [false, false]);
+        assert_eq!(unfinished("{}\n{}"), [false, true]);
+        assert_eq!(unfinished("{}\n  "), [false]);
+        assert_eq!(unfinished("{\"long\": \"0123456789\"}\n{\"long\": \"0123456789"), [false, true]);
+        assert_eq!(unfinished("{\"a\":12345}\r\r\r\r\n{}\n"), [false, false], "one line, whatever is at its end");
     }
 }

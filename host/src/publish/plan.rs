@@ -5,7 +5,7 @@ use super::csv::{CsvRows, HeaderError, Payload};
 use super::field::{BadRow, Field};
 use super::mapping::{ENTITIES_MAX, Mapping, NoEvent, Numbering};
 use super::ndjson::JsonRows;
-use super::rows::{Format, Input, Progress, Rows, Type};
+use super::rows::{Format, Input, Progress, RowEnd, Rows, Type};
 use super::shuffle::{Disorder, Shuffle};
 use crate::producer::Numbered;
 use std::io;
@@ -26,7 +26,12 @@ pub struct Shape {
     pub row_max: usize,
     /// In which order.
     pub disorder: Disorder,
+    /// The input may grow behind its end: a last line without a line end is no row yet, for it may be half written.
+    pub grows: bool,
 }
+
+/// Bytes of rows that `--shuffle-window` may hold back, at most.
+pub const SHUFFLE_BYTES_MAX: usize = 256 << 20;
 
 /// One publication.
 #[derive(Clone, Debug)]
@@ -110,6 +115,16 @@ pub enum PlanError {
         /// Where.
         line: u64,
     },
+    /// The rows that wait for their turn are too many bytes.
+    #[error(
+        "{file}:{line}: the rows that --shuffle-window holds back have more than {} MiB: choose a smaller window", SHUFFLE_BYTES_MAX >> 20
+    )]
+    ShuffleFull {
+        /// The input.
+        file: String,
+        /// Where.
+        line: u64,
+    },
     /// The input is not the one that the checkpoint was made with.
     #[error("{0}")]
     Changed(Changed),
@@ -118,6 +133,25 @@ pub enum PlanError {
 /// How the input differs from the one that a checkpoint was made with.
 #[derive(Debug, thiserror::Error)]
 pub enum Changed {
+    /// Other columns.
+    #[error("{file} has changed since the last run: it has another header. Put the input back as it was, or begin anew with --fresh")]
+    Header {
+        /// The input.
+        file: String,
+    },
+    /// Another event has been sent under a number.
+    #[error(
+        "{file} has changed since the last run: line {line} is event {place} (entity:epoch:number), and the stream has another event of that number, \
+         which the run before sent. Put the input back as it was, or number all of it anew with --fresh and a higher --epoch"
+    )]
+    Event {
+        /// The input.
+        file: String,
+        /// The event's line.
+        line: u64,
+        /// Which event.
+        place: String,
+    },
     /// Other rows.
     #[error(
         "{file} has changed since the last run: its first {rows} rows are not the ones that were published. Put the input back as it was, or begin \
@@ -157,6 +191,11 @@ pub struct Plan {
     expected: Option<Progress>,
     on_bad: Option<OnBad>,
     ended: bool,
+    grows: bool,
+    unfinished: Option<u64>,
+    /// Bytes of payload in `shuffle`, and how many there may be.
+    held: usize,
+    held_max: usize,
 }
 
 impl Plan {
@@ -175,7 +214,10 @@ impl Plan {
                     HeaderError::Input(error) => unreadable(error),
                     error => PlanError::Header { file: file.to_owned(), error },
                 })?;
-                progress.hash(&header);
+                if shape.grows && header.end != RowEnd::Line {
+                    return Err(PlanError::Header { file: file.to_owned(), error: HeaderError::Unfinished });
+                }
+                progress.hash(&header.raw);
                 let mut types = shape.types.clone();
                 let typed = types.iter_mut().map(|(field, _)| ("--type", field));
                 for (flag, field) in mapping.fields_mut().chain(typed) {
@@ -186,13 +228,29 @@ impl Plan {
             }
         };
         let (numbering, shuffle) = (Numbering::default(), Shuffle::new(shape.disorder));
-        Ok(Self { file: file.to_owned(), rows, mapping, numbering, shuffle, progress, expected: None, on_bad, ended: false })
+        let (file, grows) = (file.to_owned(), shape.grows);
+        Ok(Self {
+            file,
+            rows,
+            mapping,
+            numbering,
+            shuffle,
+            progress,
+            expected: None,
+            on_bad,
+            ended: false,
+            grows,
+            unfinished: None,
+            held: 0,
+            held_max: SHUFFLE_BYTES_MAX,
+        })
     }
 
     /// Makes sure on the way that the input is the one that `progress` was reached with.
     #[must_use]
     pub fn expecting(mut self, progress: Progress) -> Self {
-        self.expected = Some(progress).filter(|expected| expected.rows > 0);
+        // Before the first row there may be a header to compare.
+        self.expected = Some(progress).filter(|expected| expected.rows > 0 || expected.hash != 0);
         self
     }
 
@@ -208,6 +266,12 @@ impl Plan {
         self.progress
     }
 
+    /// At the end: the line of a last row that is not in the plan yet, because it has no line end.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<u64> {
+        self.unfinished
+    }
+
     /// The next item; `None` at the end.
     ///
     /// # Errors
@@ -215,6 +279,7 @@ impl Plan {
     pub fn next_item(&mut self) -> Result<Option<Item>, PlanError> {
         loop {
             if let Some(placed) = self.shuffle.pop() {
+                self.held = self.held.saturating_sub(placed.event.event.payload.len());
                 return Ok(Some(Item { event: placed.event, duplicate: placed.duplicate, progress: self.progress }));
             }
             if self.ended {
@@ -226,7 +291,11 @@ impl Plan {
 
     /// Takes one row in, or the end.
     fn read(&mut self) -> Result<(), PlanError> {
-        let row = self.rows.next_row().map_err(|error| PlanError::Input { file: self.file.clone(), error })?;
+        self.compare()?;
+        let mut row = self.rows.next_row().map_err(|error| PlanError::Input { file: self.file.clone(), error })?;
+        if let Some(unfinished) = row.take_if(|row| self.grows && row.end == RowEnd::Input) {
+            self.unfinished = Some(unfinished.line);
+        }
         let Some(row) = row else {
             if let Some(expected) = &self.expected {
                 let (file, found) = (self.file.clone(), self.progress.rows);
@@ -241,11 +310,19 @@ impl Plan {
         progress.rows += 1;
         progress.bytes = self.rows.bytes();
         match self.mapping.event(&row, &mut self.numbering) {
-            Ok(event) => self.shuffle.push(Arc::new(Sourced { event, line: row.line })),
+            Ok(event) => {
+                let size = event.payload.len();
+                self.held += size * self.shuffle.push(Arc::new(Sourced { event, line: row.line }));
+                if self.held > self.held_max {
+                    return Err(PlanError::ShuffleFull { file: self.file.clone(), line: row.line });
+                }
+            }
             Err(NoEvent::TooMany) => return Err(PlanError::TooManyEntities { file: self.file.clone(), line: row.line }),
             Err(NoEvent::Fault(fault)) => {
                 let bad = BadRow::new(&self.file, row.line, &row.raw, fault);
                 match &mut self.on_bad {
+                    // Its end may yet be written: what is passed over now would be another row then.
+                    Some(_) if self.grows && row.end == RowEnd::OpenQuote => return Err(PlanError::Bad(Box::new(bad))),
                     Some(on_bad) => on_bad(&bad).map_err(PlanError::Report)?,
                     None => return Err(PlanError::Bad(Box::new(bad))),
                 }
@@ -253,12 +330,19 @@ impl Plan {
             }
         }
         self.progress = progress;
-        if let Some(expected) = self.expected.take_if(|expected| expected.rows == progress.rows)
-            && !expected.same(&progress)
-        {
-            return Err(PlanError::Changed(Changed::Rows { file: self.file.clone(), rows: expected.rows }));
+        self.compare()
+    }
+
+    /// Compares the input with the expected one, where that was read so far.
+    fn compare(&mut self) -> Result<(), PlanError> {
+        let progress = self.progress;
+        let Some(expected) = self.expected.take_if(|expected| expected.rows == progress.rows) else { return Ok(()) };
+        let file = || self.file.clone();
+        match (expected.same(&progress), expected.rows) {
+            (true, _) => Ok(()),
+            (false, 0) => Err(PlanError::Changed(Changed::Header { file: file() })),
+            (false, rows) => Err(PlanError::Changed(Changed::Rows { file: file(), rows })),
         }
-        Ok(())
     }
 }
 

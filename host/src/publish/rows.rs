@@ -39,6 +39,19 @@ pub struct Row {
     pub raw: Vec<u8>,
     /// Its values, or why it has none.
     pub values: Result<Values, Fault>,
+    /// What is behind it.
+    pub end: RowEnd,
+}
+
+/// What ended a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowEnd {
+    /// A line end.
+    Line,
+    /// The end of the input, in the middle of a line: more of the row may be on its way.
+    Input,
+    /// The end of the input, within a quotation mark that has taken more than one line in.
+    OpenQuote,
 }
 
 /// An input's rows.

@@ -8,16 +8,24 @@ use super::pace::Pace;
 use super::plan::{Item, Plan, PlanError};
 use super::rows::Progress;
 use super::summary::{Ending, Summary, View};
-use super::track::Track;
+use super::track::{Reached, Track};
+use crate::nats::connect::Connection;
+use crate::nats::identity::StreamFacts;
 use crate::producer::{self, Pending, Producer, Receipt, message_id};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-/// Items read ahead of the producer; each holds a row.
+/// Items read ahead of the producer, at most; each holds a row.
 const READ_AHEAD: usize = 256;
+/// Bytes of the longest rows allowed that are read ahead, at most: fewer items where rows may be long.
+const READ_AHEAD_BYTES: usize = 256 << 20;
+/// Bytes of payload in flight, beside one more event, at most.
+const WINDOW_BYTES_MAX: usize = 256 << 20;
+/// How long the answer to a question about one message is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
 /// A checkpoint is saved this often, or earlier when much is confirmed.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether something is to be shown or saved.
@@ -28,7 +36,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// What the reading thread brings.
 enum Feed {
     Item(Item),
-    End(Progress),
+    End { progress: Progress, unfinished: Option<u64> },
     Failed(PlanError),
 }
 
@@ -37,7 +45,10 @@ struct Flying {
     state: State,
     duplicate: bool,
     line: u64,
+    /// How far the input was read for it.
     bytes: u64,
+    /// Bytes of its payload.
+    size: usize,
 }
 
 enum State {
@@ -52,52 +63,49 @@ pub(super) struct Keeping {
     pub(super) checkpoint: Checkpoint,
 }
 
-/// See the module.
-pub(super) struct Session<'a> {
+/// What a session works with.
+pub(super) struct Work {
+    pub(super) connection: Connection,
     pub(super) producer: Producer,
-    pub(super) options: &'a Options,
+    /// The stream as it was when the run began.
+    pub(super) beginning: StreamFacts,
     pub(super) track: Track,
     pub(super) keeping: Option<Keeping>,
     /// Ids of items that an earlier run has published.
     pub(super) found: HashSet<String>,
+}
+
+/// See the module.
+pub(super) struct Session<'a> {
+    work: Work,
+    options: &'a Options,
     pub(super) summary: Summary,
-    pub(super) view: &'a mut View,
+    view: &'a mut View,
     /// Raised by each signal to stop.
-    pub(super) stop: watch::Receiver<u32>,
+    stop: watch::Receiver<u32>,
     flying: VecDeque<Flying>,
+    /// Bytes of payload in `flying`.
+    flying_bytes: usize,
     pace: Pace,
     read: Progress,
     saved_at: Instant,
     shown_bytes: u64,
 }
 
-/// What [`Session::new`] needs, by name.
-pub(super) struct Parts<'a> {
-    pub(super) producer: Producer,
-    pub(super) options: &'a Options,
-    pub(super) track: Track,
-    pub(super) keeping: Option<Keeping>,
-    pub(super) found: HashSet<String>,
-    pub(super) view: &'a mut View,
-    pub(super) stop: watch::Receiver<u32>,
-}
-
 impl<'a> Session<'a> {
-    pub(super) fn new(parts: Parts<'a>) -> Self {
-        let Parts { producer, options, track, keeping, found, view, stop } = parts;
+    /// `stop` is raised by each signal to stop.
+    pub(super) fn new(work: Work, options: &'a Options, view: &'a mut View, stop: watch::Receiver<u32>) -> Self {
         let now = Instant::now();
-        let summary = Summary { already_there: track.confirmed(), ..Summary::new() };
-        let read = keeping.as_ref().map_or_else(Progress::default, |keeping| keeping.checkpoint.input);
+        let summary = Summary { already_there: work.track.confirmed(), ..Summary::new() };
+        let read = work.keeping.as_ref().map_or_else(Progress::default, |keeping| keeping.checkpoint.input);
         Self {
-            producer,
+            work,
             options,
-            track,
-            keeping,
-            found,
             summary,
             view,
             stop,
             flying: VecDeque::new(),
+            flying_bytes: 0,
             pace: Pace::new(options.rate, now),
             read,
             saved_at: now,
@@ -107,8 +115,10 @@ impl<'a> Session<'a> {
 
     /// Publishes the plan from the first item that is not confirmed.
     pub(super) async fn run(&mut self, plan: Plan) -> Result<Ending, Error> {
+        // Before the first row there may be a header.
+        self.note(plan.progress());
         self.begin().await?;
-        let mut feed = feed(plan, self.track.confirmed())?;
+        let mut feed = feed(plan, self.work.track.confirmed(), self.options.shape.row_max)?;
         let worked = self.work(&mut feed).await;
         drop(feed);
         let ended = match worked {
@@ -121,19 +131,26 @@ impl<'a> Session<'a> {
             Err(error) => Err(error),
         };
         let done = matches!(ended, Ok(Ending::Done));
-        let reached = self.track.settled(done);
+        let reached = self.work.track.settled(done);
         self.summary.bad_rows = self.read.bad;
-        self.save(reached, done).await?;
-        ended
+        match (ended, self.save(reached, done).await) {
+            (Ok(_), Err(error)) => Err(error),
+            (Err(first), Err(second)) => {
+                self.view.say(&second.to_string());
+                Err(first)
+            }
+            (Ok(Ending::Done), Ok(())) if self.summary.unfinished_line.is_some() => Ok(Ending::Unfinished),
+            (ended, Ok(())) => ended,
+        }
     }
 
     /// Nothing may leave before a checkpoint says how far the first items may go.
     async fn begin(&mut self) -> Result<(), Error> {
-        match self.keeping {
-            Some(_) => self.save(self.track.reached(), false).await,
+        match self.work.keeping {
+            Some(_) => self.save(self.work.track.reached(), false).await,
             None => {
-                let reached = self.track.reached();
-                self.track.saved(super::track::Reached { sent_below: u64::MAX, ..reached });
+                let reached = self.work.track.reached();
+                self.work.track.saved(Reached { sent_below: u64::MAX, ..reached });
                 Ok(())
             }
         }
@@ -148,7 +165,7 @@ impl<'a> Session<'a> {
             if ended && next.is_none() && self.flying.is_empty() {
                 return Ok(Ending::Done);
             }
-            let room = self.track.may_hand_over(self.options.window);
+            let room = self.work.track.may_hand_over(self.options.window) && self.flying_bytes < WINDOW_BYTES_MAX;
             tokio::select! {
                 biased;
                 () = signalled(&mut self.stop, 1) => {
@@ -157,7 +174,7 @@ impl<'a> Session<'a> {
                     return Ok(Ending::Stopped);
                 }
                 _ = tick.tick() => self.ticked().await?,
-                receipt = front(&mut self.flying) => self.confirmed(receipt)?,
+                receipt = front(&mut self.flying) => self.confirmed(receipt).await?,
                 () = self.pace.ready(), if room && next.is_some() => {
                     if let Some(item) = next.take() {
                         self.hand_over(item).await?;
@@ -168,16 +185,17 @@ impl<'a> Session<'a> {
                         self.note(item.progress);
                         next = Some(item);
                     }
-                    Some(Feed::End(progress)) => {
+                    Some(Feed::End { progress, unfinished }) => {
                         self.note(progress);
+                        self.summary.unfinished_line = unfinished;
                         ended = true;
                     }
                     Some(Feed::Failed(error)) => return Err(error.into()),
                     None => return Err(Error::Reader("the reading thread has ended unexpectedly".to_owned())),
                 }
             }
-            if self.track.wants_saving() {
-                self.save(self.track.reached(), false).await?;
+            if self.work.track.wants_saving() {
+                self.save(self.work.track.reached(), false).await?;
             }
         }
     }
@@ -192,20 +210,22 @@ impl<'a> Session<'a> {
     async fn hand_over(&mut self, item: Item) -> Result<(), Error> {
         let (duplicate, line, bytes) = (item.is_duplicate(), item.line(), item.progress.bytes);
         let event = item.into_event();
-        let state = if !self.found.is_empty() && self.found.remove(&message_id(&event)) {
+        let size = event.payload.len();
+        let state = if !self.work.found.is_empty() && self.work.found.remove(&message_id(&event)) {
             State::Found
         } else {
             let sent = tokio::select! {
                 biased;
-                sent = self.producer.send(event) => sent,
+                sent = self.work.producer.send(event) => sent,
                 // Given up before it was accepted: it has not left. The caller hears the signal, too.
                 () = signalled(&mut self.stop, 1) => return Ok(()),
             };
             self.pace.left(Instant::now());
             State::Sent(sent.map_err(|error| self.failed(line, error))?)
         };
-        self.track.handed_over();
-        self.flying.push_back(Flying { state, duplicate, line, bytes });
+        self.work.track.handed_over();
+        self.flying.push_back(Flying { state, duplicate, line, bytes, size });
+        self.flying_bytes += size;
         Ok(())
     }
 
@@ -219,24 +239,50 @@ impl<'a> Session<'a> {
     }
 
     /// The first item in flight is settled.
-    fn confirmed(&mut self, receipt: Result<Option<Receipt>, producer::Error>) -> Result<(), Error> {
+    async fn confirmed(&mut self, receipt: Result<Option<Receipt>, producer::Error>) -> Result<(), Error> {
         let line = self.flying.front().map_or(0, |flying| flying.line);
         let receipt = receipt.map_err(|error| self.failed(line, error))?;
+        if let Some(receipt) = &receipt {
+            self.make_sure(line, receipt).await?;
+        }
         let Some(flying) = self.flying.pop_front() else { return Ok(()) };
+        self.flying_bytes = self.flying_bytes.saturating_sub(flying.size);
         match &receipt {
             Some(receipt) if !receipt.duplicate && flying.duplicate => self.summary.duplicates += 1,
             Some(receipt) if !receipt.duplicate => self.summary.events += 1,
             _ => self.summary.already_there += 1,
         }
-        self.track.confirm(receipt.map(|receipt| receipt.stream_sequence));
+        self.work.track.confirm(receipt.map(|receipt| receipt.stream_sequence));
         self.shown_bytes = flying.bytes;
         Ok(())
     }
 
+    /// The broker remembers ids longer than a purge or a limit may leave their messages: what it calls a repetition of a message from before this run
+    /// must be in the stream.
+    async fn make_sure(&self, line: u64, receipt: &Receipt) -> Result<(), Error> {
+        let Work { connection, beginning, .. } = &self.work;
+        let sequence = receipt.stream_sequence;
+        if !receipt.duplicate || sequence > beginning.last_sequence {
+            return Ok(());
+        }
+        let is_there = if sequence < beginning.first_sequence {
+            false
+        } else if beginning.messages == beginning.last_sequence - beginning.first_sequence + 1 {
+            true
+        } else {
+            producer::has_message(connection, &beginning.name, sequence, ANSWER).await.map_err(Error::Broker)?
+        };
+        if is_there {
+            return Ok(());
+        }
+        let window = Duration::from_millis(beginning.duplicate_window_ms);
+        Err(Error::Removed { file: self.options.file(), line, stream: beginning.name.clone(), sequence, window })
+    }
+
     async fn ticked(&mut self) -> Result<(), Error> {
         self.view.show(&self.summary, self.shown_bytes);
-        if self.saved_at.elapsed() >= SAVE_EVERY && self.track.has_moved() {
-            self.save(self.track.reached(), false).await?;
+        if self.saved_at.elapsed() >= SAVE_EVERY && self.work.track.has_moved() {
+            self.save(self.work.track.reached(), false).await?;
         }
         Ok(())
     }
@@ -259,28 +305,28 @@ impl<'a> Session<'a> {
             };
             tokio::select! {
                 biased;
-                receipt = front(&mut self.flying) => self.confirmed(receipt)?,
+                receipt = front(&mut self.flying) => self.confirmed(receipt).await?,
                 () = enough => return Ok(()),
             }
         }
         Ok(())
     }
 
-    async fn save(&mut self, reached: super::track::Reached, done: bool) -> Result<(), Error> {
-        let Some(keeping) = &mut self.keeping else { return Ok(()) };
+    async fn save(&mut self, reached: Reached, done: bool) -> Result<(), Error> {
+        let Some(keeping) = &mut self.work.keeping else { return Ok(()) };
         keeping.checkpoint.plan = reached;
         keeping.checkpoint.input = self.read;
         keeping.checkpoint.done = done;
         let (file, checkpoint) = (Arc::clone(&keeping.file), keeping.checkpoint.clone());
         tokio::task::spawn_blocking(move || file.save(&checkpoint)).await.map_err(|error| Error::Reader(error.to_string()))??;
-        self.track.saved(reached);
+        self.work.track.saved(reached);
         self.saved_at = Instant::now();
         Ok(())
     }
 }
 
 /// Returns when there were so many signals to stop. Cancel safe.
-async fn signalled(stop: &mut watch::Receiver<u32>, times: u32) {
+pub(super) async fn signalled(stop: &mut watch::Receiver<u32>, times: u32) {
     if stop.wait_for(|signals| *signals >= times).await.is_err() {
         // Nobody listens for signals any more.
         std::future::pending::<()>().await;
@@ -297,8 +343,8 @@ async fn front(flying: &mut VecDeque<Flying>) -> Result<Option<Receipt>, produce
 }
 
 /// Reads the plan on a thread of its own (an input may block) and leaves out what is confirmed. The thread ends when nobody listens.
-fn feed(mut plan: Plan, confirmed: u64) -> Result<mpsc::Receiver<Feed>, Error> {
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+fn feed(mut plan: Plan, confirmed: u64, row_max: usize) -> Result<mpsc::Receiver<Feed>, Error> {
+    let (sender, receiver) = mpsc::channel((READ_AHEAD_BYTES / row_max.max(1)).clamp(1, READ_AHEAD));
     let read = move || {
         let mut index = 0;
         loop {
@@ -308,7 +354,7 @@ fn feed(mut plan: Plan, confirmed: u64) -> Result<mpsc::Receiver<Feed>, Error> {
                     continue;
                 }
                 Ok(Some(item)) => Feed::Item(item),
-                Ok(None) => Feed::End(plan.progress()),
+                Ok(None) => Feed::End { progress: plan.progress(), unfinished: plan.unfinished() },
                 Err(error) => Feed::Failed(error),
             };
             let last = !matches!(feed, Feed::Item(_));
@@ -317,6 +363,19 @@ fn feed(mut plan: Plan, confirmed: u64) -> Result<mpsc::Receiver<Feed>, Error> {
             }
         }
     };
-    std::thread::Builder::new().name("publish-read".to_owned()).spawn(read).map_err(|error| Error::Reader(error.to_string()))?;
+    spawn(read)?;
     Ok(receiver)
+}
+
+/// Does what may block on a thread of its own; the program can end before it has ended.
+pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let (sender, receiver) = oneshot::channel();
+    // Whoever does not wait any more needs no answer.
+    spawn(move || drop(sender.send(work())))?;
+    receiver.await.map_err(|_| Error::Reader("the reading thread has ended unexpectedly".to_owned()))
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let spawned = std::thread::Builder::new().name("publish-read".to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| Error::Reader(error.to_string()))
 }

@@ -68,17 +68,19 @@ impl<T: Clone> Shuffle<T> {
         Self { disorder, next: 0, ended: false, waiting: BinaryHeap::new() }
     }
 
-    /// The next event comes.
-    pub fn push(&mut self, event: T) {
+    /// The next event comes. Returns how often it will leave.
+    pub fn push(&mut self, event: T) -> usize {
         let place = self.next;
         self.next += 1;
         let window = self.disorder.window.max(1);
-        if self.chance(place) {
+        let twice = self.chance(place);
+        if twice {
             let key = place + self.below(place, Draw::Duplicate, window.saturating_mul(2));
             self.waiting.push(Keyed { key, placed: Placed { place, duplicate: true, event: event.clone() } });
         }
         let key = place + self.below(place, Draw::Original, window);
         self.waiting.push(Keyed { key, placed: Placed { place, duplicate: false, event } });
+        1 + usize::from(twice)
     }
 
     /// No more events come: everything may leave.

@@ -17,6 +17,8 @@ pub enum Ending {
     Done,
     /// Everything was published before.
     NothingToDo,
+    /// Everything is published but the last line, which has no line end.
+    Unfinished,
     /// By a signal.
     Stopped,
     /// By an error.
@@ -36,6 +38,8 @@ pub struct Summary {
     pub already_there: u64,
     /// Bad rows passed over, from the input's beginning.
     pub bad_rows: u64,
+    /// The last line, if it is not published because it has no line end.
+    pub unfinished_line: Option<u64>,
     /// How long it took.
     pub seconds: f64,
     /// Events and duplicates published now, a second.
@@ -44,11 +48,26 @@ pub struct Summary {
 
 impl Summary {
     pub(super) fn new() -> Self {
-        Self { ending: Ending::Failed, events: 0, duplicates: 0, already_there: 0, bad_rows: 0, seconds: 0.0, events_per_second: 0.0 }
+        Self {
+            ending: Ending::Failed,
+            events: 0,
+            duplicates: 0,
+            already_there: 0,
+            bad_rows: 0,
+            unfinished_line: None,
+            seconds: 0.0,
+            events_per_second: 0.0,
+        }
     }
 
     pub(super) fn published(&self) -> u64 {
         self.events + self.duplicates
+    }
+
+    /// Whether any event is known to be in the stream, by this run or one before.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.published() + self.already_there > 0
     }
 
     #[allow(clippy::cast_precision_loss)]

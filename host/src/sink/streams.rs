@@ -89,7 +89,7 @@ impl Streams {
         }
     }
 
-    /// The facts of the stream that takes `subject`: remembered ones, else asked for. `None` = no stream takes it.
+    /// The facts of the stream that takes `subject` (no pattern): remembered ones, else asked for. `None` = no stream takes it.
     pub async fn resolve(&self, subject: &str) -> Result<Option<StreamFacts>, ApiError> {
         if let Some(known) = self.known(subject) {
             return Ok(Some(known));
@@ -193,15 +193,20 @@ impl Known {
     }
 }
 
-/// The stream whose subjects cover `subject`, if any.
+/// The stream that takes `subject`, if any; of a pattern, the first of those that take subjects of it.
 pub async fn stream_name(connection: &Connection, subject: &str) -> Result<Option<String>, ApiError> {
+    Ok(stream_names(connection, subject).await?.into_iter().next())
+}
+
+/// The streams that take subjects of this pattern. A subject without wildcards has one at most.
+pub async fn stream_names(connection: &Connection, pattern: &str) -> Result<Vec<String>, ApiError> {
     #[derive(Deserialize)]
     struct Names {
         #[serde(default)]
         streams: Option<Vec<String>>,
     }
-    let names: Names = api::call(&connection.client(), "STREAM.NAMES", &serde_json::json!({ "subject": subject })).await?;
-    Ok(names.streams.unwrap_or_default().into_iter().next())
+    let names: Names = api::call(&connection.client(), "STREAM.NAMES", &serde_json::json!({ "subject": pattern })).await?;
+    Ok(names.streams.unwrap_or_default())
 }
 
 /// The broker's clock, carried on by ours. The monotonic clock may stand still while the machine sleeps, the wall clock may

@@ -37,6 +37,8 @@ const DIRECTIONS: &[Direction] = &[
     Direction { module: "store", not: &["admin", "app", "cli", "router", "runtime", "shard"] },
     Direction { module: "sink", not: &["admin", "app", "cli", "router", "runtime", "shard"] },
     Direction { module: "admin", not: &["app", "cli", "runtime"] },
+    Direction { module: "producer", not: &["admin", "app", "cli", "config", "publish", "router", "runtime", "shard"] },
+    Direction { module: "publish", not: &["admin", "app", "cli", "config", "router", "runtime", "shard"] },
 ];
 
 /// What `config` may take from a component: the types of its own configuration, which do nothing.

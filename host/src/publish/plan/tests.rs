@@ -19,7 +19,7 @@ fn shape(format: Format, disorder: Disorder) -> Shape {
         epoch: None,
         payload: None,
     };
-    Shape { format, mapping, types: Vec::new(), null: None, row_max: 100, disorder }
+    Shape { format, mapping, types: Vec::new(), null: None, row_max: 100, disorder, grows: false }
 }
 
 fn input(text: &str) -> Input {
@@ -101,6 +101,55 @@ fn an_input_that_has_changed_is_noticed_where_it_matters() {
     assert!(end(&text.replace("\"e\":2", "\"e\":5")).unwrap_err().contains("first 2 rows are not the ones"));
     assert!(end(&ndjson(&[1])).unwrap_err().contains("has become shorter"));
     assert!(end(&ndjson(&[1, 2])).is_ok());
+}
+
+#[test]
+fn another_header_is_noticed_before_any_row_was_read() {
+    let shape = shape(Format::Csv, ORDER);
+    let reached = plan(&shape, "e,n\n1,2\n").progress();
+    let end = |text: &str| all(plan(&shape, text).expecting(reached)).1.map(drop).map_err(|error| error.to_string());
+    assert_eq!(end("e,n\n5,6\n"), Ok(()));
+    assert!(end("e,m\n1,2\n").unwrap_err().contains("it has another header"));
+    assert!(end("e,m\n").unwrap_err().contains("it has another header"));
+}
+
+#[test]
+fn where_an_input_grows_a_last_line_without_its_end_is_no_row_yet() {
+    for (format, text, rest) in [
+        (Format::Ndjson, "{\"e\":\"a\"}\n{\"e\":1", "2}\n"),
+        (Format::Csv, "e,n\na,1\n12,3", "4\n"),
+        (Format::Csv, "e,n\na,1\n12,\"3", "4\"\n"),
+    ] {
+        let growing = Shape { grows: true, ..shape(format, ORDER) };
+        let passed = || -> OnBad { Box::new(|_| Ok(())) };
+        let mut plan = Plan::new(&growing, "in", input(text), Some(passed())).unwrap();
+        assert!(plan.next_item().unwrap().is_some() && plan.next_item().unwrap().is_none(), "{text}");
+        let reached = plan.progress();
+        let line = text.lines().count() as u64;
+        assert_eq!((reached.rows, reached.bad, plan.unfinished()), (1, 0, Some(line)), "{text}");
+        let whole = format!("{text}{rest}");
+        let (seen, end) = all(Plan::new(&growing, "in", input(&whole), Some(passed())).unwrap().expecting(reached));
+        assert_eq!((seen.len(), seen[1].0.as_str(), end.is_ok()), (2, "12", true), "{whole}");
+    }
+    let growing = Shape { grows: true, ..shape(Format::Csv, ORDER) };
+    assert!(matches!(Plan::new(&growing, "in", input("e,n"), None), Err(PlanError::Header { error: HeaderError::Unfinished, .. })));
+    let open = Plan::new(&growing, "in", input("e,n\na,\"1\nb,2\n"), Some(Box::new(|_| Ok(())))).unwrap();
+    assert_eq!(all(open).1.unwrap_err().to_string(), "in:2:3: a quotation mark is not closed: the row goes on to the input's end");
+    let (seen, end) = all(plan(&shape(Format::Csv, ORDER), "e,n\na,1\nb,2"));
+    assert_eq!((seen.len(), end.unwrap().rows), (2, 2), "where nothing is added a line end is not needed");
+}
+
+#[test]
+fn what_the_shuffle_holds_back_is_bounded_in_bytes() {
+    let rows = ndjson(&[1; 50]);
+    let end = |window, bytes| {
+        let mut plan = plan(&shape(Format::Ndjson, Disorder { window, ..ORDER }), &rows);
+        plan.held_max = bytes;
+        all(plan).1.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!((end(0, 20), end(5, 300)), (Ok(()), Ok(())), "what has left does not count");
+    let told = end(1000, 300).unwrap_err();
+    assert!(told.contains(": the rows that --shuffle-window holds back have more than 256 MiB"), "{told}");
 }
 
 proptest! {
