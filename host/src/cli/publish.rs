@@ -113,8 +113,9 @@ is added to an input's end is published in a later run (not with --shuffle-windo
 still deliver what the run had handed to it; if that comes only after the next run has looked, the stream knows it by its id for as long as its \
 duplicate window: two minutes by default, and it must be longer than such a delay of seconds.
 
-An input that has a checkpoint may still be growing, so its last line is published only once it has a line end: without one the run says so and \
-exits with 1. Where nothing can be added later (standard input, --no-checkpoint, --shuffle-window, --duplicate) a last line needs no line end.
+An input that has a checkpoint may still be growing, so a last row that may go on is not published yet: JSON that is not closed, or a CSV row \
+without a line end. The run says so and exits with 1. Where nothing can be added later (standard input, --no-checkpoint, --shuffle-window, \
+--duplicate) a last row needs no line end.
 
 Memory: up to --window events and 256 MiB of rows are in flight, up to three times --shuffle-window events and 256 MiB wait for their turn (more ends \
 the run), and up to 256 rows, or 256 MiB of the longest allowed, are read ahead. Each entity costs its name and some 60 bytes.

@@ -55,7 +55,9 @@ impl JsonRows {
                 continue;
             }
             let values = parse(&raw);
-            return Ok(Some(Row { line, raw, values, end: end(ended) }));
+            // A whole object is a whole row without its line end, too: half of one is no JSON.
+            let end = end(ended || values.is_ok());
+            return Ok(Some(Row { line, raw, values, end }));
         }
     }
 
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_its_end_is_told() {
+    fn a_last_line_that_may_go_on_is_told() {
         let unfinished = |text: &str| {
             let mut rows = JsonRows::new(Box::new(Cursor::new(text.to_owned().into_bytes())), 12).unwrap();
             let mut all = Vec::new();
@@ -152,7 +154,8 @@ mod tests {
             all
         };
         assert_eq!(unfinished("{}\n{}\r\n"), [false, false]);
-        assert_eq!(unfinished("{}\n{}"), [false, true]);
+        assert_eq!(unfinished("{}\n{\"a\": 1"), [false, true]);
+        assert_eq!(unfinished("{}\n{\"a\": 1}"), [false, false], "nothing that belongs to it can follow");
         assert_eq!(unfinished("{}\n  "), [false]);
         assert_eq!(unfinished("{\"long\": \"0123456789\"}\n{\"long\": \"0123456789"), [false, true]);
         assert_eq!(unfinished("{\"a\":12345}\r\r\r\r\n{}\n"), [false, false], "one line, whatever is at its end");

@@ -46,7 +46,7 @@ pub struct Row {
 /// What ended a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowEnd {
-    /// A line end.
+    /// A line end, or what ends a row without one.
     Line,
     /// The end of the input, in the middle of a line: more of the row may be on its way.
     Input,
