@@ -243,10 +243,14 @@ async fn open(options: &ConnectOptions, shared: &Arc<Shared>) -> Result<Client, 
         servers: options.servers.join(","),
         detail: match error.kind() {
             ConnectErrorKind::AuthorizationViolation => "the server refused our credentials".to_owned(),
-            _ => match std::error::Error::source(&error) {
-                Some(source) => format!("{error}: {source}"),
-                None => error.to_string(),
-            },
+            _ => {
+                let text = error.to_string();
+                match std::error::Error::source(&error).map(ToString::to_string) {
+                    // Some kinds say their cause already.
+                    Some(source) if !text.contains(&source) => format!("{text}: {source}"),
+                    _ => text,
+                }
+            }
         },
     })
 }
