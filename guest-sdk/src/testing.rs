@@ -267,13 +267,14 @@ impl<H: Handler> Kit<H> {
         };
         let (first, second) = (run(), run());
         for ((event, first), second) in events.iter().zip(first).zip(second) {
+            let told = |(result, state): &(_, _)| told(result, state);
             assert!(first == second, "{event} does not replay:\n first: {}\nsecond: {}", told(&first), told(&second));
         }
     }
 }
 
 /// What a call came to, for people: payloads and values as text where they are text.
-fn told((result, state): &(Result<Vec<Sent>, Failure>, BTreeMap<String, Vec<u8>>)) -> String {
+fn told(result: &Result<Vec<Sent>, Failure>, state: &BTreeMap<String, Vec<u8>>) -> String {
     let text = String::from_utf8_lossy;
     let result = match result {
         Ok(sent) => {

@@ -78,7 +78,9 @@ pub enum Error {
         pipeline: String,
     },
     /// An address cannot be listened on.
-    #[error("telemetry.listen: cannot listen on {address}: {error} (does another host run with this config, or another program use the port?)")]
+    #[error(
+        "telemetry.listen: cannot listen on {address}: {error} (does another host run with this config, or another program use the port?)"
+    )]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
