@@ -149,7 +149,10 @@ impl CsvRows {
             }
         }
         self.line = self.core.line();
-        raw.truncate(trim_end(&raw).len());
+        // Of a long row the beginning is kept as it stands: how much more of it was read depends on how the bytes came.
+        if !long {
+            raw.truncate(trim_end(&raw).len());
+        }
         let values = if long || raw.len() > self.row_max {
             raw.truncate(self.row_max);
             Err(too_long(self.row_max, " (a quotation mark that is not closed makes one row of all that follows)"))

@@ -160,6 +160,15 @@ fn values_are_text_unless_a_type_is_given() {
     }
 }
 
+#[test]
+fn what_is_kept_of_a_long_row_is_its_beginning_however_the_bytes_come() {
+    let text = b"h,i\n\",\r\r\r,\na\n\xC3\xBC,\n \n \n,\r\r\n\n\"";
+    for chunk in [1, 2, 5, 4096] {
+        let found = rows(text, 20, chunk);
+        assert_eq!(found[0].1.as_bytes(), &text[4..24], "{chunk}");
+    }
+}
+
 proptest! {
     #[test]
     fn reading_does_not_depend_on_how_the_bytes_come(text in "[a,\"\n\r \u{fc}]{0,60}", chunk in 1_usize..9) {
