@@ -6,6 +6,7 @@ use crate::nats::api::ApiError;
 use crate::nats::connect::{Connection, connect_once};
 use crate::nats::identity;
 use crate::sink::streams;
+use seriatim_contract::overlap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -107,19 +108,6 @@ async fn check_streams(config: &Config, connection: &Connection, problems: &mut 
                 Ok(None) => problems.push(output.problem("no stream takes these subjects: an output there could never be stored")),
                 Err(error) => problems.push(output.problem(told(error))),
             }
-        }
-    }
-}
-
-/// Whether two patterns can match the same subject.
-fn overlap(one: &str, other: &str) -> bool {
-    let (mut ones, mut others) = (one.split('.'), other.split('.'));
-    loop {
-        match (ones.next(), others.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
-            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
-            _ => return false,
         }
     }
 }
