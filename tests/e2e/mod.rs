@@ -2,6 +2,7 @@
 
 mod all_of_it_at_once;
 mod backlog_of_one_entity;
+mod behind_a_proxy;
 mod bench_smoke;
 mod broker_away;
 mod broker_killed;

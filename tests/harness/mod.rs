@@ -9,6 +9,7 @@ pub mod input;
 pub mod misbehave;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod streams;
 pub mod telemetry;
 pub mod tools;
