@@ -46,8 +46,8 @@ pub(crate) enum Fault {
     FreezeHost { hold: Duration },
     /// SIGSTOP of the broker for longer than every time-out.
     FreezeBroker { hold: Duration },
-    /// The network between the two does this.
-    Network { mode: Mode, hold: Duration },
+    /// The network between the two does this; `through`: the host dies and the next one starts meanwhile.
+    Network { mode: Mode, hold: Duration, through: bool },
     /// Every connection is reset.
     Reset,
     /// The output stream takes nothing.
@@ -219,7 +219,8 @@ impl Deck {
 
     fn network(&mut self, mode: Mode, hold: (u64, u64)) -> Life {
         let hold = self.millis(hold.0, hold.1);
-        self.faulty(Fault::Network { mode, hold })
+        let through = self.random.below(3) == 0;
+        self.faulty(Fault::Network { mode, hold, through })
     }
 
     /// A host that works, has this happen to it, and is killed some time later.

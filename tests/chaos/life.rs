@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a host may take to become ready before its life goes on regardless: it may find no broker, or a network that carries nothing.
 const READY_MAX: Duration = Duration::from_secs(10);
-/// A host that is told to die at a failpoint may take so much longer on a busy machine.
 const SIGKILL: i32 = 9;
 
 /// A life as it is lived.
@@ -33,10 +32,26 @@ pub(crate) enum Ended {
     NotPassed(&'static str),
 }
 
-/// The broker that is still down, and how much longer.
-pub(crate) type Owed = Option<Duration>;
+/// What is still wrong when a host starts, and how much longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// The broker is down.
+    broker: Option<Duration>,
+    /// The network does not pass.
+    network: Option<Duration>,
+}
 
-/// Lives one life. `owed`: the broker is down, and comes back while this host starts; gives what the next life finds.
+impl Owed {
+    /// Puts right at once what is still wrong.
+    pub(crate) async fn heal(self, ground: &mut Ground) {
+        ground.proxy.set(Mode::Pass);
+        if self.broker.is_some() {
+            ground.broker.again().await;
+        }
+    }
+}
+
+/// Lives one life. `owed` is put right while this host starts; gives what the next life finds.
 ///
 /// # Errors
 /// A finding: the host ended by itself, or does not stop gracefully.
@@ -53,18 +68,18 @@ pub(crate) async fn live(ground: &mut Ground, tally: &mut Tally, life: &Life, ow
 
 impl Living<'_> {
     async fn story(&mut self, life: &Life, owed: Owed) -> Result<(Ended, Owed)> {
-        if let Some(down) = owed {
-            let over = self.wait(down).await?;
-            self.ground.broker.again().await;
+        if let Some(time) = owed.broker.or(owed.network) {
+            let over = self.wait(time).await?;
+            owed.heal(self.ground).await;
             if over {
-                return self.died_at_failpoint().map(|ended| (ended, None));
+                return self.died_at_failpoint();
             }
         }
         if life.ready_first && self.ready().await? {
-            return self.died_at_failpoint().map(|ended| (ended, None));
+            return self.died_at_failpoint();
         }
         if self.wait(life.before).await? {
-            return self.died_at_failpoint().map(|ended| (ended, None));
+            return self.died_at_failpoint();
         }
         if let Some(fault) = &life.fault {
             self.suffer(fault).await?;
@@ -133,12 +148,13 @@ impl Living<'_> {
                 self.ground.broker.thaw();
                 waited?;
             }
-            Fault::Network { mode, hold } => {
+            Fault::Network { mode, hold, through } => {
                 self.ground.proxy.set(*mode);
-                let waited = self.wait(*hold).await;
-                self.ground.proxy.set(Mode::Pass);
                 self.tally.fault(name(*mode));
-                waited?;
+                self.wait(*hold).await?;
+                if !through {
+                    self.ground.proxy.set(Mode::Pass);
+                }
             }
             Fault::Reset => {
                 let before = self.ground.proxy.carried().reset;
@@ -164,8 +180,11 @@ impl Living<'_> {
     }
 
     async fn die(&mut self, life: &Life) -> Result<(Ended, Owed)> {
-        let mut owed = None;
+        let mut owed = Owed::default();
         let mut ended = Ended::AsPlanned;
+        if let Some(Fault::Network { through: true, .. }) = life.fault {
+            owed.network = Some(life.after);
+        }
         match &life.death {
             Death::Kill => self.kill(if life.storm { "storm" } else { "random" })?,
             Death::Failpoint { name, .. } => {
@@ -180,7 +199,7 @@ impl Living<'_> {
                     tokio::time::sleep(*down).await;
                     self.ground.broker.again().await;
                 } else {
-                    owed = Some(*down);
+                    owed.broker = Some(*down);
                 }
             }
             Death::Stop => self.stop().await?,
@@ -191,14 +210,18 @@ impl Living<'_> {
     fn kill(&mut self, how: &str) -> Result<()> {
         ensure!(!self.is_over()?, "the host was over before it was killed");
         self.host.kill();
+        if self.ground.proxy.mode() == Mode::Stall {
+            // What a dead host sent is not held back for longer than a duplicate window: against that no sender of ids can do anything.
+            self.ground.proxy.close_all();
+        }
         self.buried(how);
         Ok(())
     }
 
-    fn died_at_failpoint(&mut self) -> Result<Ended> {
+    fn died_at_failpoint(&mut self) -> Result<(Ended, Owed)> {
         let Some(name) = self.failpoint else { bail!("a host without a failpoint died at one") };
         self.buried(&format!("at {name}"));
-        Ok(Ended::AsPlanned)
+        Ok((Ended::AsPlanned, Owed::default()))
     }
 
     async fn stop(&mut self) -> Result<()> {
@@ -235,5 +258,6 @@ fn name(mode: Mode) -> &'static str {
 pub(crate) fn end_of(log: &str) -> String {
     const LINES: usize = 40;
     let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
+    let from = lines.len().saturating_sub(LINES);
+    lines.into_iter().skip(from).collect::<Vec<_>>().join("\n")
 }

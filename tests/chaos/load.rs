@@ -1,9 +1,9 @@
 //! What is published: events of many entities with every disorder that a stream can bring. A pure function of seed and time: the publisher
 //! asks what is due.
 
+use serde_json::json;
 use seriatim_tests::checker::laws::{Handled, MeantAs};
 use seriatim_tests::harness::Random;
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Every message carries its number here, so that what the stream holds can be told apart, copies of a retry included.
@@ -32,8 +32,8 @@ pub(crate) struct Shape {
     pub(crate) rate: u64,
     pub(crate) entities: usize,
     pub(crate) place: Place,
-    /// How many of the entities have events that make the handler misbehave.
-    pub(crate) misbehaving: usize,
+    /// Whether some entities have events that make the handler misbehave.
+    pub(crate) misbehaving: bool,
     /// How late a missing event comes, in milliseconds: from, to.
     pub(crate) late: (u64, u64),
     /// Whether some events are never published.
@@ -119,22 +119,24 @@ impl Maker {
     }
 
     fn event(&mut self, index: usize) {
-        if self.shape.epochs && self.one_in(120) {
-            let entity = &mut self.entities[index];
+        let starts_over = self.shape.epochs && self.one_in(120);
+        let Some(entity) = self.entities.get_mut(index) else { return };
+        if starts_over {
             (entity.epoch, entity.next) = (entity.epoch + 1, 1);
-            self.count("epochs begun");
         }
-        let entity = &mut self.entities[index];
         let sequence = entity.next;
         entity.next += 1;
         let entity = Entity { name: entity.name.clone(), epoch: entity.epoch, next: entity.next };
+        if starts_over {
+            self.count("epochs begun");
+        }
         let gaps = index.is_multiple_of(3);
         if self.shape.never && gaps && self.one_in(60) {
             self.count("never published");
             return;
         }
         let mut message = self.message(&entity, sequence);
-        if index >= self.shape.entities - self.shape.misbehaving && self.one_in(8) {
+        if self.shape.misbehaving && index % 7 == 3 && self.one_in(8) {
             self.misbehave(&mut message);
         }
         let delay = match self.random.below(24) {
@@ -157,8 +159,9 @@ impl Maker {
     fn message(&mut self, entity: &Entity, sequence: u64) -> Message {
         let Entity { name, epoch, .. } = entity;
         let id = format!("{name}-{epoch}-{sequence}");
+        let deeper = self.one_in(5) && name != SENTINEL;
         let subject = match self.shape.place {
-            Place::Subject if name != SENTINEL && self.one_in(5) => format!("flights.{name}.more"),
+            Place::Subject if deeper => format!("flights.{name}.more"),
             Place::Subject => format!("flights.{name}"),
             Place::Header | Place::Json => format!("flights.x{}", sequence % 5),
         };
@@ -289,7 +292,7 @@ impl Maker {
     }
 
     fn between(&mut self, from: u64, to: u64) -> u64 {
-        from + self.random.below(usize::try_from(to - from + 1).expect("a short time")) as u64
+        from + self.random.below(usize::try_from(to - from + 1).unwrap_or(1)) as u64
     }
 }
 
@@ -314,7 +317,7 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: 6, late: (500, 5_000), never: true, epochs: true }
+        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: true, late: (500, 5_000), never: true, epochs: true }
     }
 
     fn all(seed: u64, step: u64) -> Vec<Message> {

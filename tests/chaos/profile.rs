@@ -27,6 +27,20 @@ pub(crate) enum Kind {
 /// All of them.
 pub(crate) const KINDS: [Kind; 6] = [Kind::InTime, Kind::Skip, Kind::DeadLetter, Kind::Park, Kind::Deliver, Kind::InTimeScan];
 
+impl Kind {
+    /// For people and for reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InTime => "in-time",
+            Self::InTimeScan => "in-time-scan",
+            Self::Skip => "skip",
+            Self::DeadLetter => "dead-letter",
+            Self::Park => "park",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
 /// One phase's config and load.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
@@ -50,6 +64,8 @@ struct Bounds {
     wait: &'static str,
     isolation: &'static str,
     misbehaves: bool,
+    held_max: u32,
+    ids: u32,
 }
 
 /// Delays between attempts.
@@ -60,19 +76,18 @@ const TIME_MAX: &str = "1s";
 impl Profile {
     /// Draws the bounds for a phase of this kind.
     pub(crate) fn draw(kind: Kind, random: &mut Random) -> Self {
-        let mut pick = |choices: &'static [u64]| choices[random.below(choices.len())];
-        let (held_max, ids) = (pick(&[3, 8, 40]), pick(&[8, 64]));
+        let (held_max, ids) = (pick(random, [3_u32, 8, 40]), pick(random, [8_u32, 64]));
         let run = [
-            ("shards", pick(&[1, 2, 3])),
-            ("prefetch-messages", pick(&[30, 300, 10_000])),
-            ("queue-max", pick(&[5, 50, 1_000])),
-            ("commits-max", pick(&[1, 4, 64])),
-            ("catch-ups-max", pick(&[1, 2, 8])),
-            ("publish-window", pick(&[5, 100, 4_000])),
-            ("outbox-max", pick(&[2, 64])),
+            ("shards", pick(random, [1, 2, 3])),
+            ("prefetch-messages", pick(random, [30, 300, 10_000])),
+            ("queue-max", pick(random, [5, 50, 1_000])),
+            ("commits-max", pick(random, [1, 4, 64])),
+            ("catch-ups-max", pick(random, [1, 2, 8])),
+            ("publish-window", pick(random, [5, 100, 4_000])),
+            ("outbox-max", pick(random, [2, 64])),
         ];
-        let window = Duration::from_secs(pick(&[3, 120]));
-        let isolation = ["run", "event", "shared"][random.below(3)];
+        let window = Duration::from_secs(pick(random, [3, 120]));
+        let isolation = pick(random, ["run", "event", "shared"]);
         let seconds = 2 + random.below(2) as u64;
 
         let (hole, late, failing) = match kind {
@@ -95,7 +110,7 @@ impl Profile {
             rate: 140,
             entities: 60,
             place,
-            misbehaving: if misbehaves { 9 } else { 0 },
+            misbehaving: misbehaves,
             late: if in_time { (300, 6_000) } else { (500, seconds * 3_000) },
             never: !in_time,
             epochs: kind == Kind::Deliver,
@@ -106,8 +121,8 @@ impl Profile {
             late,
             failing,
             attempts: RETRY.len() as u32 + 1,
-            ids: usize::try_from(ids).expect("a small number"),
-            held_max: usize::try_from(held_max).expect("a small number"),
+            ids: usize::try_from(ids).unwrap_or(usize::MAX),
+            held_max: usize::try_from(held_max).unwrap_or(usize::MAX),
             in_time,
             ..Rules::default()
         };
@@ -126,7 +141,7 @@ impl Profile {
             window,
             drawn,
             run: run.into_iter().map(|(key, value)| (key, value.to_string())).collect(),
-            pipeline: Bounds { wait: wait_text, isolation, misbehaves },
+            pipeline: Bounds { wait: wait_text, isolation, misbehaves, held_max, ids },
         }
     }
 
@@ -149,13 +164,13 @@ impl Profile {
             Hole::DeadLetter => "dead-letter",
             Hole::Park => "park",
         };
-        flights.held_max = u32::try_from(self.rules.held_max).expect("a small number");
+        flights.held_max = self.pipeline.held_max;
         flights.late = match self.rules.late {
             LateRule::DeadLetter => "dead-letter",
             LateRule::Drop => "drop",
             LateRule::Deliver => "deliver",
         };
-        flights.ids = u32::try_from(self.rules.ids).expect("a small number");
+        flights.ids = self.pipeline.ids;
         flights.retry = RETRY.to_vec();
         flights.failure_then = match self.rules.failing {
             Failing::DeadLetter => "dead-letter",
@@ -174,6 +189,10 @@ impl Profile {
     pub(crate) fn parks_gaps(&self) -> bool {
         self.rules.hole == Hole::Park && self.wait.is_some()
     }
+}
+
+fn pick<T: Default, const N: usize>(random: &mut Random, choices: [T; N]) -> T {
+    choices.into_iter().nth(random.below(N)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod bench_smoke;
 mod broker_away;
 mod broker_killed;
 mod changed_meaning;
+mod chaos_smoke;
 mod check_command;
 mod dead_letters_with_nats_headers;
 mod decided_once;

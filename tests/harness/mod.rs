@@ -6,6 +6,7 @@ pub mod config;
 pub mod fault;
 pub mod host;
 pub mod input;
+pub mod machine;
 pub mod misbehave;
 pub mod ports;
 pub mod process;

@@ -51,6 +51,12 @@ async fn ends(stream: &mut TcpStream) -> Result<(), ErrorKind> {
     }
 }
 
+/// The stream ends, one way or the other.
+async fn over(stream: &mut TcpStream) {
+    let end = ends(stream).await;
+    assert!(matches!(end, Ok(()) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+}
+
 async fn silent(stream: &mut TcpStream) {
     let mut byte = [0];
     assert!(timeout(QUIET, stream.read(&mut byte)).await.is_err(), "neither a byte nor an end");
@@ -111,7 +117,7 @@ async fn close_all_in_a_stall_loses_what_was_on_its_way() {
     stream.write_all(b"never").await.unwrap();
     silent(&mut stream).await;
     proxy.close_all();
-    let _ = ends(&mut stream).await;
+    over(&mut stream).await;
     proxy.set(Mode::Pass);
     let mut next = connect(&proxy).await;
     echo(&mut next, b"goes on").await;
@@ -124,7 +130,7 @@ async fn cut_closes_what_there_is_refuses_what_comes_and_heals() {
     let mut stream = connect(&proxy).await;
     echo(&mut stream, b"a").await;
     proxy.set(Mode::Cut);
-    let _ = ends(&mut stream).await;
+    over(&mut stream).await;
     until("connections to be refused", async || match TcpStream::connect(("127.0.0.1", proxy.port)).await {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         other => Err(format!("{other:?}")),
@@ -132,10 +138,9 @@ async fn cut_closes_what_there_is_refuses_what_comes_and_heals() {
     .await;
     assert_eq!(proxy.carried().closed, 1);
     proxy.set(Mode::Pass);
-    let mut next = until("the proxy to listen again", async || {
-        TcpStream::connect(("127.0.0.1", proxy.port)).await.map_err(|error| error.to_string())
-    })
-    .await;
+    let mut next =
+        until("the proxy to listen again", async || TcpStream::connect(("127.0.0.1", proxy.port)).await.map_err(|error| error.to_string()))
+            .await;
     echo(&mut next, b"goes on").await;
 }
 
@@ -154,7 +159,7 @@ async fn half_open_swallows_and_then_closes() {
         let carried = proxy.carried();
         assert_eq!((carried.to_broker, carried.to_host, carried.lost), (to_broker, 1, 4), "{lost:?}");
         proxy.set(Mode::Pass);
-        let _ = ends(&mut stream).await;
+        over(&mut stream).await;
         let mut next = connect(&proxy).await;
         echo(&mut next, b"goes on").await;
     }
@@ -177,6 +182,6 @@ async fn a_broker_that_is_not_there_ends_the_connection() {
     let unused = crate::harness::ports::free();
     let proxy = Proxy::start(unused).await;
     let mut stream = connect(&proxy).await;
-    let _ = ends(&mut stream).await;
+    over(&mut stream).await;
     until("the count", async || if proxy.carried().without_broker == 1 { Ok(()) } else { Err("0".to_owned()) }).await;
 }
