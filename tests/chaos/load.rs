@@ -138,6 +138,13 @@ impl Maker {
         let mut message = self.message(&entity, sequence);
         if self.shape.misbehaving && index % 7 == 3 && self.one_in(8) {
             self.misbehave(&mut message);
+        } else if sequence > 1 && self.one_in(250) {
+            // A producer that errs: the event before had this id, too.
+            self.count("ids used twice");
+            message.id = id(&entity, sequence - 1);
+            message.headers.retain(|(name, _)| name != "Nats-Msg-Id");
+            let id = message.id.clone();
+            set(&mut message, "Seriatim-Id", &id);
         }
         let delay = match self.random.below(24) {
             0 if gaps => {
@@ -158,7 +165,7 @@ impl Maker {
     /// The event itself, not yet in the plan.
     fn message(&mut self, entity: &Entity, sequence: u64) -> Message {
         let Entity { name, epoch, .. } = entity;
-        let id = format!("{name}-{epoch}-{sequence}");
+        let id = id(entity, sequence);
         let deeper = self.one_in(5) && name != SENTINEL;
         let subject = match self.shape.place {
             Place::Subject if deeper => format!("flights.{name}.more"),
@@ -307,6 +314,10 @@ fn name(index: usize, place: Place) -> String {
     }
 }
 
+fn id(entity: &Entity, sequence: u64) -> String {
+    format!("{}-{}-{sequence}", entity.name, entity.epoch)
+}
+
 fn set(message: &mut Message, name: &str, value: &str) {
     message.headers.retain(|(known, _)| known != name);
     message.headers.push((name.to_owned(), value.to_owned()));
@@ -348,7 +359,7 @@ mod tests {
         let messages = maker.due(60_000).len() + maker.rest().len();
         assert!((9_000..20_000).contains(&messages), "{messages} messages in a minute");
         let planned = &maker.planned.0;
-        assert_eq!(planned.len(), 19, "{planned:?}");
+        assert_eq!(planned.len(), 20, "{planned:?}");
         assert!(planned.values().all(|count| *count > 0));
     }
 

@@ -14,9 +14,9 @@ pub(crate) enum Kind {
     InTime,
     /// The same with the entity in the payload: one scan serves all that catch up.
     InTimeScan,
-    /// What does not come is skipped; what comes late is dead-lettered.
+    /// What does not come is skipped; what comes late is dead-lettered, or dropped.
     Skip,
-    /// What came early is dead-lettered; what comes late is dropped. Entity in a header.
+    /// What came early is dead-lettered. Entity in a header.
     DeadLetter,
     /// A gap parks its entity, and so does an event that cannot be handled.
     Park,
@@ -86,14 +86,15 @@ impl Profile {
             ("publish-window", pick(random, [5, 100, 4_000])),
             ("outbox-max", pick(random, [2, 64])),
         ];
-        let window = Duration::from_secs(pick(random, [3, 120]));
+        let window = Duration::from_secs(pick(random, [3, 3, 120]));
         let isolation = pick(random, ["run", "event", "shared"]);
         let seconds = 2 + random.below(2) as u64;
 
         let (hole, late, failing) = match kind {
             Kind::InTime | Kind::InTimeScan => (Hole::Park, LateRule::DeadLetter, Failing::DeadLetter),
-            Kind::Skip => (Hole::Skip, LateRule::DeadLetter, Failing::DeadLetter),
-            Kind::DeadLetter => (Hole::DeadLetter, LateRule::Drop, Failing::DeadLetter),
+            Kind::Skip if random.below(2) == 0 => (Hole::Skip, LateRule::DeadLetter, Failing::DeadLetter),
+            Kind::Skip => (Hole::Skip, LateRule::Drop, Failing::DeadLetter),
+            Kind::DeadLetter => (Hole::DeadLetter, LateRule::DeadLetter, Failing::DeadLetter),
             Kind::Park => (Hole::Park, LateRule::DeadLetter, Failing::Park),
             Kind::Deliver => (Hole::Skip, LateRule::Deliver, Failing::DeadLetter),
         };
@@ -127,7 +128,7 @@ impl Profile {
             ..Rules::default()
         };
         let drawn = run.iter().map(|(key, value)| format!("{key} {value}, ")).collect::<String>()
-            + &format!("held-max {held_max}, ids {ids}, isolation {isolation}, window {window:?}, wait {wait:?}");
+            + &format!("held-max {held_max}, ids {ids}, isolation {isolation}, window {window:?}, wait {wait:?}, late {late:?}");
         let wait_text = match (in_time, seconds) {
             (true, _) => "1h",
             (false, 2) => "2s",
