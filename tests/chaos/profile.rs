@@ -98,6 +98,8 @@ impl Profile {
             Kind::Park => (Hole::Park, LateRule::DeadLetter, Failing::Park),
             Kind::Deliver => (Hole::Skip, LateRule::Deliver, Failing::DeadLetter),
         };
+        // Under this policy each pass of a catch-up gives up as many events as fit, so a small bound takes passes without end.
+        let held_max = if hole == Hole::DeadLetter { held_max.max(16) } else { held_max };
         let in_time = matches!(kind, Kind::InTime | Kind::InTimeScan);
         let place = match kind {
             Kind::InTime | Kind::Skip | Kind::Deliver => Place::Subject,
