@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 fn chaos(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
-    command.args(["--minutes", "0.3", "--seed", "7", "--only", "skip", "--folder"]).arg(folder).args(args);
+    command.args(["--minutes", "0.4", "--seed", "7", "--only", "skip", "--folder"]).arg(folder).args(args);
     command.output().expect("chaos to start")
 }
 
