@@ -261,7 +261,7 @@ impl fmt::Display for Life {
         f.write_str(if self.ready_first { "ready, then " } else { "started, then " })?;
         if let Some(fault) = &self.fault {
             write!(f, "{:?}: {fault:?}, {:?}: ", self.before, self.after)?;
-        } else {
+        } else if !self.before.is_zero() {
             write!(f, "{:?}: ", self.before)?;
         }
         write!(f, "{:?}", self.death)

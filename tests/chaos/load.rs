@@ -36,8 +36,8 @@ pub(crate) struct Shape {
     pub(crate) misbehaving: bool,
     /// How late a missing event comes, in milliseconds: from, to.
     pub(crate) late: (u64, u64),
-    /// Whether some events are never published.
-    pub(crate) never: bool,
+    /// Of the events of entities with gaps, one in so many is never published.
+    pub(crate) never: Option<usize>,
     /// Whether entities start over under a higher epoch.
     pub(crate) epochs: bool,
 }
@@ -131,7 +131,7 @@ impl Maker {
             self.count("epochs begun");
         }
         let gaps = index.is_multiple_of(3);
-        if self.shape.never && gaps && self.one_in(60) {
+        if gaps && self.shape.never.is_some_and(|chances| self.one_in(chances)) {
             self.count("never published");
             return;
         }
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: true, late: (500, 5_000), never: true, epochs: true }
+        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: true, late: (500, 5_000), never: Some(60), epochs: true }
     }
 
     fn all(seed: u64, step: u64) -> Vec<Message> {
