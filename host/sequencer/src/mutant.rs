@@ -82,6 +82,14 @@ mutants! {
     HeartbeatGapCountedAsIdle = "heartbeat-gap-counted-as-idle",
     /// What was found malformed is not remembered.
     MalformedDecidedTwice = "malformed-decided-twice",
+    /// Outputs leave before their commit is durable.
+    PublishBeforeCommit = "publish-before-commit",
+    /// A hole in the consumer's sequence is passed over.
+    ReaderHolePassedOver = "reader-hole-passed-over",
+    /// Nobody looks whether another host has claimed the pipeline.
+    ClaimNotChecked = "claim-not-checked",
+    /// Early events are held without a bound.
+    HeldPastBound = "held-past-bound",
 }
 
 impl Mutant {

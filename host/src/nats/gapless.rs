@@ -12,6 +12,7 @@ use crate::nats::consumer::{Broken, Consumer, CreateError, Delivery, Reason, Spe
 use crate::nats::identity::{self, IdentityError, KnownStream, StreamFacts, check_identity};
 use crate::nats::raw;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use seriatim_sequencer::mutant;
 use std::time::Duration;
 
 const DELAY_MIN: Duration = Duration::from_millis(100);
@@ -73,6 +74,8 @@ pub struct Gapless {
     known: KnownStream,
     /// The stream sequence that the next message must reach.
     at: u64,
+    /// Where the first generation began.
+    began: u64,
     consumer: Option<Consumer>,
     number: u64,
     delays: ExponentialBackoff,
@@ -91,6 +94,7 @@ impl Gapless {
             spec,
             known,
             at: at.max(1),
+            began: at.max(1),
             consumer: None,
             number: 0,
             delays: delays(),
@@ -229,7 +233,8 @@ impl Gapless {
             return Ok(item);
         }
         self.number = self.number.wrapping_add(1);
-        match Consumer::create(&self.connection, &self.spec, self.number, self.at).await {
+        let at = if mutant!(ReaderRecreatedAtWatermark) { self.began } else { self.at };
+        match Consumer::create(&self.connection, &self.spec, self.number, at).await {
             Ok(consumer) => {
                 self.consumer = Some(consumer);
                 Ok(Item::Opened(Box::new(facts)))

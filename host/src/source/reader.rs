@@ -10,6 +10,7 @@ use crate::nats::consumer::{Broken, Reason, Spec};
 use crate::nats::gapless::{Gapless, Item, ReadError};
 use crate::nats::identity::{self, KnownStream};
 use crate::telemetry::events;
+use seriatim_sequencer::mutant;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -283,8 +284,9 @@ impl StreamClock {
     fn idle(&mut self, now: Instant, at_head: bool) {
         let elapsed = now.saturating_duration_since(self.seen);
         self.seen = now;
-        if at_head && elapsed <= self.heartbeat * 2 {
-            let step = elapsed.min(self.heartbeat);
+        let gap = mutant!(HeartbeatGapCountedAsIdle);
+        if at_head && (elapsed <= self.heartbeat * 2 || gap) {
+            let step = if gap { elapsed } else { elapsed.min(self.heartbeat) };
             self.micros = self.micros.saturating_add(u64::try_from(step.as_micros()).unwrap_or(0));
         }
     }
