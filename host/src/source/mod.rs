@@ -5,6 +5,8 @@ pub mod catchup;
 pub mod catchup_reader;
 pub mod catchup_service;
 pub mod decode;
+pub mod desk;
+pub mod follow;
 pub mod reader;
 pub mod sources;
 pub mod watermark;
