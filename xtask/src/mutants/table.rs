@@ -29,32 +29,30 @@ pub(super) fn about(mutant: Mutant) -> About {
         Mutant::GapTimerOnWallClock => {
             ("G2", Sequencer, &["e2e::stopped_past_wait::sigstop_past_wait_with_the_missing_event_in_the_socket"])
         }
-        Mutant::ReaderRecreatedAtWatermark => ("G1", Host, &["e2e::broker_killed::sigkill_and_restart_of_the_broker_under_load"]),
-        Mutant::WaitingWithoutHeld => ("G1", Sequencer, &["e2e::restart_while::killed_while_events_are_held"]),
+        Mutant::ReaderRecreatedAtWatermark => ("G1", Host, &[]),
+        Mutant::WaitingWithoutHeld => ("G1", Sequencer, &["e2e::thousands_waiting::thousands_of_gaps_across_a_restart"]),
         Mutant::CatchUpEndsOneEarly => ("G1", Sequencer, &["e2e::gap_fills_late::more_early_events_than_are_held"]),
         Mutant::ClosesBeforeWaitingCommit => ("G1", Sequencer, &[]),
-        Mutant::OwingNotWritten => ("G8", Host, &["e2e::thousands_waiting::thousands_of_gaps_across_a_restart"]),
+        Mutant::OwingNotWritten => ("G8", Host, &["e2e::restart_while::killed_while_an_entity_waits_for_a_retry"]),
         Mutant::OutboxNotResent => ("G3", Host, &["e2e::restart_while::killed_while_outputs_are_unconfirmed"]),
-        Mutant::ResentBlindPastWindow => ("G3", Host, &["e2e::broker_away::away_for_longer_than_the_duplicate_window_and_every_gap_wait"]),
+        Mutant::ResentBlindPastWindow => {
+            ("G3", Host, &["e2e::restart_while::killed_before_a_confirmation_and_started_past_the_duplicate_window"])
+        }
         Mutant::PruneLost => ("G3", Host, &["e2e::idle_entity::what_was_confirmed_is_not_sent_again_when_its_stream_has_let_it_go"]),
         Mutant::OutputOrderSwapped => ("G2", Host, &["e2e::order_under_shuffle::a_reversed_history_comes_out_in_order"]),
         Mutant::DeadLetterDroppedWhenRefused => ("G1", Host, &["e2e::output_streams::dead_letters_full_for_a_while"]),
         Mutant::InstanceKeptAfterReject => ("G9", Host, &["e2e::misbehaving_handlers::an_instance_that_failed_serves_no_more"]),
         Mutant::IdentityNotChecked => ("G1", Host, &["e2e::stream_recreated::while_the_host_was_down"]),
         Mutant::ArrivalsAfterCatchUpCommit => ("G1", Sequencer, &[]),
-        Mutant::DroppedEndForgottenAtRestart => ("G1", Sequencer, &["e2e::restart_while::killed_while_events_are_held"]),
-        Mutant::GapJudgedByLiveReader => {
-            ("G2", Sequencer, &["e2e::stopped_past_wait::down_past_wait_with_the_missing_event_in_the_stream"])
-        }
-        Mutant::ResumeWithoutAlarm => ("G8", Sequencer, &["e2e::killed_around_a_catch_up_commit::before_its_first_commit"]),
-        Mutant::HeartbeatGapCountedAsIdle => {
-            ("G2", Host, &["e2e::stopped_past_wait::sigstop_past_wait_with_the_missing_event_in_the_socket"])
-        }
+        Mutant::DroppedEndForgottenAtRestart => ("G1", Sequencer, &["e2e::killed_around_a_catch_up_commit::before_its_first_commit"]),
+        Mutant::GapJudgedByLiveReader => ("G2", Sequencer, &[]),
+        Mutant::ResumeWithoutAlarm => ("G8", Sequencer, &[]),
+        Mutant::HeartbeatGapCountedAsIdle => ("G2", Host, &[]),
         Mutant::MalformedDecidedTwice => ("G1", Host, &["e2e::decided_once::dead_letters_are_not_written_again_long_after"]),
-        Mutant::PublishBeforeCommit => ("G4", Host, &["e2e::host_killed_at_failpoints::before_a_commit"]),
+        Mutant::PublishBeforeCommit => ("G4", Host, &[]),
         Mutant::ReaderHolePassedOver => ("G1", Host, &[]),
-        Mutant::ClaimNotChecked => ("G6", Host, &["e2e::two_hosts::an_older_copy_of_the_folder_refuses"]),
-        Mutant::HeldPastBound => ("G7", Sequencer, &["e2e::gap_fills_late::more_early_events_than_are_held"]),
+        Mutant::ClaimNotChecked => ("G6", Host, &["e2e::two_hosts::an_empty_folder_for_a_known_pipeline_refuses_until_told_to_take_over"]),
+        Mutant::HeldPastBound => ("G7", Sequencer, &[]),
     };
     About { breaks, home, e2e }
 }
