@@ -10,13 +10,15 @@ pub struct Course {
     known: KnownStream,
     /// The stream sequence that the next message must reach.
     at: u64,
+    /// Where the first consumer began.
+    began: u64,
 }
 
 impl Course {
     /// Reads from stream sequence `at` on, as long as the stream is `known`.
     #[must_use]
     pub fn new(known: KnownStream, at: u64) -> Self {
-        Self { known, at: at.max(1) }
+        Self { known, at: at.max(1), began: at.max(1) }
     }
 
     /// What is known of the stream, with the highest message handed on.
@@ -25,17 +27,21 @@ impl Course {
         &self.known
     }
 
-    /// The stream sequence that the next message must reach: where the next consumer begins.
+    /// The stream sequence that the next message must reach.
     #[must_use]
     pub fn at(&self) -> u64 {
         self.at
     }
 
+    /// Where the next consumer begins: above what was handed on, however little of it is durable.
+    #[must_use]
+    pub fn next_consumer(&self) -> u64 {
+        if mutant!(ReaderRecreatedAtWatermark) { self.began } else { self.at }
+    }
+
     /// The message was handed on: the next one lies above it.
     pub fn handed_on(&mut self, message: &Message) {
-        if !mutant!(ReaderRecreatedAtWatermark) {
-            self.at = message.stream_sequence.saturating_add(1);
-        }
+        self.at = message.stream_sequence.saturating_add(1);
         if message.stream_sequence > self.known.highest {
             self.known.highest = message.stream_sequence;
             self.known.highest_time = message.time;
