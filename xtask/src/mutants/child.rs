@@ -31,13 +31,13 @@ impl Ended {
 
     /// The tests that a test program calls failed, in the order in which they ended.
     pub(super) fn failed_tests(&self) -> Result<Vec<String>> {
-        let line = Regex::new(r"(?m)^test (\S+) \.\.\. FAILED$")?;
+        let line = Regex::new(r"(?m)^test ([^ ]+) \.\.\. FAILED$")?;
         Ok(line.captures_iter(&self.output).filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect())
     }
 
     /// How many tests a test program has run.
     pub(super) fn tests_run(&self) -> Result<usize> {
-        let line = Regex::new(r"(?m)^test \S+ \.\.\. (ok|FAILED)$")?;
+        let line = Regex::new(r"(?m)^test [^ ]+ \.\.\. (ok|FAILED)$")?;
         Ok(line.find_iter(&self.output).count())
     }
 
