@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod deploy;
 mod guests;
+mod mutants;
 mod page;
 mod process;
 mod repo;
@@ -38,6 +39,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
+    /// Make each deliberate mistake in turn: tests, simulation or chaos must notice
+    Mutants(mutants::Args),
     /// Do what a page of the docs says, block by block (part of `test`)
     Page(page::Args),
     /// Check the rules of the house: imports, sizes, and that docs and code agree
@@ -65,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&repo, &args)?,
         Command::Chaos(args) => chaos::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
+        Command::Mutants(args) => mutants::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
         Command::Ci => ci::run(&repo)?,
