@@ -58,22 +58,28 @@ pub async fn run(
     }
 }
 
-/// Tells the committer what was read, before any shard can close it. A loss is open at both its ends, so that the commit that names it is
-/// the one that lets the watermark pass all of it.
+/// Tells the committer what was read, before any shard can close it.
 async fn open(pipeline: &Pipeline, batch: &ReadBatch, committer: &store::Handle) -> Result<(), store::Error> {
-    let mut messages: Vec<_> = batch.messages.iter().map(|message| (message.stream_sequence, message.time)).collect();
-    messages.extend(batch.lost.iter().flat_map(|lost| [(lost.first, 0), (lost.last, 0)]));
-    messages.sort_unstable();
-    messages.dedup_by_key(|(stream_sequence, _)| *stream_sequence);
-    let mut entries = VecDeque::from([Entry::Opened { pipeline: pipeline.index, messages, stream_time: batch.stream_time }]);
+    let mut entries = VecDeque::from([opened(pipeline, batch)]);
     while !committer.try_send_all(&mut entries)? {
         committer.room().await;
     }
     Ok(())
 }
 
+/// What a batch opens. A loss is open at both its ends, so that the commit that names it is the one that lets the watermark pass all of it.
+#[must_use]
+pub fn opened(pipeline: &Pipeline, batch: &ReadBatch) -> Entry {
+    let mut messages: Vec<_> = batch.messages.iter().map(|message| (message.stream_sequence, message.time)).collect();
+    messages.extend(batch.lost.iter().flat_map(|lost| [(lost.first, 0), (lost.last, 0)]));
+    messages.sort_unstable();
+    messages.dedup_by_key(|(stream_sequence, _)| *stream_sequence);
+    Entry::Opened { pipeline: pipeline.index, messages, stream_time: batch.stream_time }
+}
+
 /// Each shard's part. All of them learn how far the stream was read, and its time.
-fn split(pipeline: &Pipeline, decoder: &Decoder, batch: ReadBatch, shards: usize) -> Vec<Batch> {
+#[must_use]
+pub fn split(pipeline: &Pipeline, decoder: &Decoder, batch: ReadBatch, shards: usize) -> Vec<Batch> {
     let highest = batch.messages.last().map_or(0, |message| message.stream_sequence);
     let highest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or(0).max(highest);
     let mut parts: Vec<_> =

@@ -16,9 +16,9 @@ use crate::router;
 use crate::runtime::{Engine, EngineConfig};
 use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
+use crate::sink::lookup::Lookup;
 use crate::sink::publisher::{PublishSink, Publisher};
 use crate::sink::search::{SearchSink, Searcher};
-use crate::sink::streams::Streams;
 use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
 use crate::source::reader::{self, Reader, ReaderConfig};
@@ -131,16 +131,16 @@ impl Host {
             None => error,
         })?;
         status.phase(Some("starting"));
-        let streams = Streams::new(publishing.clone());
+        let lookup = Lookup::new(publishing.clone());
         // So that the first marks and the broker's clock are known before anything is committed.
-        if let Err(error) = streams.ask(&dead.name).await {
+        if let Err(error) = lookup.ask(&dead.name).await {
             tracing::debug!("the stream of dead letters was not asked for its facts: {error}");
         }
-        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, streams, ready }).await
+        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, lookup, ready }).await
     }
 
     async fn wire(config: &Config, status: &Arc<Status>, poison: &Poison, wire: Wire) -> Result<Self, Error> {
-        let Wire { store, connection, publishing, max_payload, streams, ready } = wire;
+        let Wire { store, connection, publishing, max_payload, lookup, ready } = wire;
         let count = config.run.shards.max(1);
         let completions: Vec<_> = (0..count).map(|_| Arc::new(Completions::default())).collect();
         let pipelines: Vec<_> = ready.iter().map(|ready| ready.pipeline.clone()).collect();
@@ -150,12 +150,12 @@ impl Host {
         let durable: Vec<Arc<DurableProgress>> = (0..pipelines.len()).filter_map(|index| committer.progress(index)).collect();
         let mut serving = JoinSet::new();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn PublishSink>).collect();
-        let (publisher, task) = Publisher::new(publishing.clone(), streams.clone(), sinks, config.run.publish_window);
+        let (publisher, task) = Publisher::new(publishing.clone(), lookup.streams().clone(), sinks, config.run.publish_window);
         guard(&mut serving, poison, "publisher", task.run());
-        guard(&mut serving, poison, "stream look-up", streams.clone().run());
+        guard(&mut serving, poison, "stream look-up", lookup.clone().run());
         let searcher = Searcher::default();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn SearchSink>).collect();
-        guard(&mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), streams.clone(), sinks));
+        guard(&mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), lookup.clone(), sinks));
         let directory = Arc::new(Directory::default());
         let catch_ups: Vec<Arc<Inbox<Ask>>> = pipelines.iter().map(|_| Arc::default()).collect();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
@@ -167,7 +167,8 @@ impl Host {
                 committer: committer.handle(),
                 publisher: publisher.clone(),
                 max_payload,
-                streams: streams.clone(),
+                calls: Arc::new(shard::Instances),
+                streams: lookup.streams().clone(),
                 searcher: searcher.clone(),
                 catch_ups: catch_ups.clone(),
                 completions,
@@ -343,7 +344,7 @@ struct Wire {
     connection: Connection,
     publishing: Connection,
     max_payload: usize,
-    streams: Streams,
+    lookup: Lookup,
     ready: Vec<Ready>,
 }
 

@@ -5,7 +5,7 @@ use crate::config::{Config, Problems};
 use crate::nats::api::ApiError;
 use crate::nats::connect::{Connection, connect_once};
 use crate::nats::identity;
-use crate::sink::streams;
+use crate::sink::lookup;
 use seriatim_contract::overlap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -96,7 +96,7 @@ async fn check_streams(config: &Config, connection: &Connection, problems: &mut 
             Err(error) => problems.push(pipeline.stream.problem(told(error))),
         }
         for output in pipeline.handlers.iter().flat_map(|handler| &handler.outputs) {
-            match streams::stream_name(connection, &output.value).await {
+            match lookup::stream_name(connection, &output.value).await {
                 Ok(Some(name)) => match identity::facts(&client, &name).await {
                     Ok(facts) if !facts.keeps_everything() => eprintln!(
                         "{}:{}: warning: stream {name} may lose messages by its limits (retention, messages per subject): outputs are once only within its duplicate window",

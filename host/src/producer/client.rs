@@ -7,6 +7,7 @@ use super::history::{self, Asking};
 use super::ledger::{Addition, Complaint, Effect, Ledger};
 use crate::nats::connect::Connection;
 use crate::nats::identity::StreamFacts;
+use crate::sink::lookup::Lookup;
 use crate::sink::outbox::Broker;
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishSink, Publisher, PublisherHandle};
 use crate::sink::search::{SearchReply, SearchRequest, SearchSink, Searcher};
@@ -117,6 +118,7 @@ struct State {
 struct Shared {
     connection: Connection,
     options: Options,
+    lookup: Lookup,
     streams: Streams,
     publisher: PublisherHandle,
     searcher: Searcher,
@@ -135,9 +137,10 @@ impl Producer {
     /// A producer that publishes over `connection`. With [`Options::stream`] the stream must exist.
     pub async fn start(connection: Connection, options: Options) -> Result<Self, Error> {
         let options = Options { window: options.window.clamp(1, WINDOW_MAX), ..options };
-        let streams = Streams::new(connection.clone());
+        let lookup = Lookup::new(connection.clone());
+        let streams = lookup.streams().clone();
         if let Some(stream) = &options.stream {
-            history::of_stream(&connection, stream, options.patience, async || streams.ask(stream).await).await?;
+            history::of_stream(&connection, stream, options.patience, async || lookup.ask(stream).await).await?;
         }
         let mut publisher = None;
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
@@ -146,7 +149,8 @@ impl Producer {
             publisher = Some(task);
             Shared {
                 connection: connection.clone(),
-                streams: streams.clone(),
+                lookup: lookup.clone(),
+                streams,
                 publisher: handle,
                 searcher: Searcher::default(),
                 state: Mutex::new(State { ledger: Ledger::new(options.patience), timer: u64::MAX }),
@@ -164,8 +168,8 @@ impl Producer {
             if let Some(publisher) = publisher {
                 tasks.spawn(publisher.run());
             }
-            tasks.spawn(shared.searcher.clone().run(connection, streams.clone(), vec![answers as Arc<dyn SearchSink>]));
-            tasks.spawn(streams.run());
+            tasks.spawn(shared.searcher.clone().run(connection, lookup.clone(), vec![answers as Arc<dyn SearchSink>]));
+            tasks.spawn(lookup.run());
             tasks.spawn(timer(Arc::downgrade(&shared), Arc::clone(&shared.earlier)));
         }
         Ok(Self { shared })
@@ -206,10 +210,10 @@ impl Producer {
 
     /// The stream that takes this subject (no pattern), if it is one that may.
     async fn stream_of(&self, subject: &str) -> Result<StreamFacts, Error> {
-        let Shared { connection, options, streams, .. } = &*self.shared;
+        let Shared { connection, options, lookup, .. } = &*self.shared;
         let mut asking = Asking::new(options.patience);
         loop {
-            match streams.resolve(subject).await {
+            match lookup.resolve(subject).await {
                 Ok(Some(facts)) => {
                     self.expect(subject, &facts.name)?;
                     return Ok(facts);

@@ -6,8 +6,8 @@ use crate::event::Message;
 use crate::nats::api::ApiError;
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, Retention, StreamFacts};
+use crate::sink::lookup;
 use crate::sink::scan::{self, Part, ScanError};
-use crate::sink::streams;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -100,7 +100,7 @@ pub(crate) async fn of_stream<T>(
 pub(crate) async fn only_stream(connection: &Connection, subjects: &str, patience: Duration) -> Result<String, Error> {
     let mut asking = Asking::new(patience);
     loop {
-        match streams::stream_names(connection, subjects).await {
+        match lookup::stream_names(connection, subjects).await {
             Ok(names) => match <[String; 1]>::try_from(names) {
                 Ok([name]) => return Ok(name),
                 Err(names) if names.is_empty() => {

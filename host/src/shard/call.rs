@@ -14,24 +14,54 @@ use std::time::{Duration, Instant};
 const HOST_BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A call under way.
-pub(super) type CallFuture = Pin<Box<dyn Future<Output = Done>>>;
+pub type CallFuture = Pin<Box<dyn Future<Output = Done>>>;
+
+/// How an event reaches its handlers. The host runs their instances; the simulation answers in their place.
+pub trait Calls: Send + Sync + 'static {
+    /// Starts one call. The future is polled on the shard's thread, and dropped when the host goes down.
+    fn call(&self, job: Job) -> CallFuture;
+}
+
+/// Runs instances of the pipeline's handlers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Instances;
+
+impl Calls for Instances {
+    fn call(&self, job: Job) -> CallFuture {
+        Box::pin(run(job))
+    }
+}
 
 /// What a call needs.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) token: usize,
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) event: Arc<Event>,
-    pub(super) attempt: u32,
-    pub(super) late: bool,
-    pub(super) states: Vec<State>,
+pub struct Job {
+    /// The actor's; goes back with the outcome.
+    pub token: usize,
+    /// Whose handlers.
+    pub pipeline: Arc<Pipeline>,
+    /// The event.
+    pub event: Arc<Event>,
+    /// Which attempt at it this is; 1 is the first.
+    pub attempt: u32,
+    /// Whether it comes after its sequence was given up.
+    pub late: bool,
+    /// The handlers' states of the entity, in the pipeline's order.
+    pub states: Vec<State>,
     /// Warm instances, one place per handler.
-    pub(super) instances: Vec<Option<Instance>>,
+    pub instances: Vec<Option<Instance>>,
+}
+
+impl Job {
+    /// The end of the call.
+    #[must_use]
+    pub fn done(self, result: Result<Vec<Effects>, Failed>) -> Done {
+        Done { token: self.token, event: self.event, attempt: self.attempt, states: self.states, instances: self.instances, result }
+    }
 }
 
 /// What it leaves.
 #[derive(Debug)]
-pub(super) struct Done {
+pub struct Done {
     pub(super) token: usize,
     pub(super) event: Arc<Event>,
     pub(super) attempt: u32,
@@ -43,13 +73,15 @@ pub(super) struct Done {
 
 /// Which handler failed, and how.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) handler: usize,
-    pub(super) failure: Failure,
+pub struct Failed {
+    /// Its place in the pipeline.
+    pub handler: usize,
+    /// Why.
+    pub failure: Failure,
 }
 
 /// Runs the job to its end. A fault of the host (no room for an instance) is tried again and never counted.
-pub(super) async fn run(mut job: Job) -> Done {
+async fn run(mut job: Job) -> Done {
     loop {
         let result = attempt(&mut job).await;
         if let Err(Failed { failure: Failure { kind: FailureKind::Host, message, .. }, handler }) = &result {
@@ -58,7 +90,7 @@ pub(super) async fn run(mut job: Job) -> Done {
             tokio::time::sleep(HOST_BACK_OFF).await;
             continue;
         }
-        return Done { token: job.token, event: job.event, attempt: job.attempt, states: job.states, instances: job.instances, result };
+        return job.done(result);
     }
 }
 

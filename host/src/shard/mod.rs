@@ -8,7 +8,13 @@ mod call;
 mod own;
 mod perform;
 mod run;
+#[cfg(feature = "simulation")]
+mod stepped;
 mod timers;
+
+pub use call::{CallFuture, Calls, Done, Failed, Instances, Job};
+#[cfg(feature = "simulation")]
+pub use stepped::Stepped;
 
 use crate::directory::Directory;
 use crate::event::{EntityKey, Event, Message};
@@ -159,6 +165,8 @@ pub struct Parts {
     pub publisher: PublisherHandle,
     /// The broker's `max_payload`.
     pub max_payload: usize,
+    /// How events reach their handlers.
+    pub calls: Arc<dyn Calls>,
     /// What is known of output streams.
     pub streams: Streams,
     /// Who looks for outputs that may be there already.

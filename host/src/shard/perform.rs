@@ -3,7 +3,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::actor::Ticket;
-use super::call::{self, Done, Job};
+use super::call::{Done, Job};
 use super::run::Shard;
 use crate::passes::{Ask, Request};
 use crate::runtime::{FailureKind, Isolation};
@@ -159,7 +159,7 @@ impl Shard {
             events::turn_came(&pipeline.name, Duration::from_millis(self.host_now.saturating_sub(read_at)));
         }
         let instances = self.instances(token, &pipeline);
-        let mut future: call::CallFuture = Box::pin(call::run(Job { token, pipeline, event, attempt, late, states, instances }));
+        let mut future = self.parts.calls.call(Job { token, pipeline, event, attempt, late, states, instances });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => Some(done),
             Poll::Pending => {

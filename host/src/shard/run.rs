@@ -106,19 +106,8 @@ impl Shard {
                 return;
             }
             self.host_now = host_millis();
-            self.parts.completions.0.take(&mut completions);
-            for completion in completions.drain(..) {
-                self.completed(completion);
-            }
-            self.ring();
-            self.hand_over();
-            if self.drained.is_some() && self.idle() {
-                self.answer_drain();
-            }
-            let room = self.calls.len() < self.parts.bounds.calls_max
-                && self.changes_in_flight < self.parts.bounds.changes_max
-                && self.entries.is_empty()
-                && !self.closed;
+            self.round(&mut completions);
+            let room = self.has_room();
             let sleep = self.until_next();
             let inbox = self.parts.completions.clone();
             let committer = self.parts.committer.clone();
@@ -149,7 +138,28 @@ impl Shard {
         }
     }
 
-    fn idle(&self) -> bool {
+    /// What there is to do without waiting. `completions` is empty before and after.
+    pub(super) fn round(&mut self, completions: &mut Vec<Completion>) {
+        self.parts.completions.0.take(completions);
+        for completion in completions.drain(..) {
+            self.completed(completion);
+        }
+        self.ring();
+        self.hand_over();
+        if self.drained.is_some() && self.idle() {
+            self.answer_drain();
+        }
+    }
+
+    /// Whether it takes mail now. If not, the reader waits.
+    pub(super) fn has_room(&self) -> bool {
+        self.calls.len() < self.parts.bounds.calls_max
+            && self.changes_in_flight < self.parts.bounds.changes_max
+            && self.entries.is_empty()
+            && !self.closed
+    }
+
+    pub(super) fn idle(&self) -> bool {
         self.calls.is_empty()
             && self.deferred.is_empty()
             && self.changes_in_flight == 0
@@ -165,17 +175,21 @@ impl Shard {
         }
     }
 
-    fn until_next(&self) -> Duration {
+    /// When a timer or an alarm rings next, on host time.
+    pub(super) fn next_wakeup(&self) -> Option<u64> {
         let alarm = if self.stopping { None } else { self.sleeping.next_host() };
-        let next = self.timers.next().into_iter().chain(alarm).min();
-        next.map_or(ROUND_MAX, |at| Duration::from_millis(at.saturating_sub(self.host_now)).min(ROUND_MAX))
+        self.timers.next().into_iter().chain(alarm).min()
+    }
+
+    fn until_next(&self) -> Duration {
+        self.next_wakeup().map_or(ROUND_MAX, |at| Duration::from_millis(at.saturating_sub(self.host_now)).min(ROUND_MAX))
     }
 
     pub(super) fn now(&self, pipeline: usize) -> Now {
         Now { host: self.host_now, stream: self.stream_now.get(pipeline).copied().unwrap_or_default() }
     }
 
-    fn take_mail(&mut self, mail: Mail) {
+    pub(super) fn take_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Batch(batch) => self.batch(batch),
             Mail::Pass { key, number, step } => self.pass(&key, number, step),

@@ -88,6 +88,13 @@ pub struct PublisherHandle {
 }
 
 impl PublisherHandle {
+    /// A handle without a publisher: whoever holds the other end answers each request.
+    #[cfg(feature = "simulation")]
+    pub fn unconnected(window: usize) -> (Self, mpsc::Receiver<PublishRequest>) {
+        let (requests, taken) = mpsc::channel(window.max(1));
+        (Self { requests }, taken)
+    }
+
     /// Hands one on, or gives it back: the queue is full (the outbox tries again) or the publisher has ended.
     pub fn try_publish(&self, request: PublishRequest) -> Result<(), PublishRequest> {
         self.requests.try_send(request).map_err(|error| match error {

@@ -1,8 +1,8 @@
 //! Looks for outputs that may have been sent too long ago for the broker to notice (design §3.6): what has queued up while the last scan ran is answered
 //! by one scan per stream, from the lowest mark among them.
 
+use super::lookup::Lookup;
 use super::scan::{self, Scanned};
-use super::streams::Streams;
 use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
 use crate::store::{Mark, OutboxEntry};
@@ -71,15 +71,21 @@ impl Searcher {
         self.requests.push(request);
     }
 
+    /// Takes what was asked; `into` is empty before. Whoever takes it answers each.
+    #[cfg(feature = "simulation")]
+    pub fn take(&self, into: &mut Vec<SearchRequest>) {
+        self.requests.take(into);
+    }
+
     /// Serves until it is dropped.
-    pub async fn run(self, connection: Connection, streams: Streams, shards: Vec<Arc<dyn SearchSink>>) {
+    pub async fn run(self, connection: Connection, lookup: Lookup, shards: Vec<Arc<dyn SearchSink>>) {
         let mut taken = Vec::new();
         loop {
             self.requests.take(&mut taken);
             let mut by_stream: BTreeMap<String, Vec<SearchRequest>> = BTreeMap::new();
             for request in taken.drain(..) {
                 // The stream that takes the subject now: a search elsewhere would prove nothing about it.
-                match streams.resolve(&request.entry.subject).await {
+                match lookup.resolve(&request.entry.subject).await {
                     Ok(Some(facts)) => by_stream.entry(facts.name).or_default().push(request),
                     Ok(None) => {
                         answer(&shards, &request, Found::Unknown { reason: format!("no stream takes subject {}", request.entry.subject) })
@@ -88,15 +94,15 @@ impl Searcher {
                 }
             }
             for (stream, requests) in by_stream {
-                search(&connection, &streams, &stream, &requests, &shards).await;
+                search(&connection, &lookup, &stream, &requests, &shards).await;
             }
             self.requests.notified().await;
         }
     }
 }
 
-async fn search(connection: &Connection, streams: &Streams, stream: &str, requests: &[SearchRequest], shards: &[Arc<dyn SearchSink>]) {
-    let created = match streams.ask(stream).await {
+async fn search(connection: &Connection, lookup: &Lookup, stream: &str, requests: &[SearchRequest], shards: &[Arc<dyn SearchSink>]) {
+    let created = match lookup.ask(stream).await {
         Ok(facts) => facts.created_nanos,
         Err(error) => {
             for request in requests {
@@ -127,7 +133,7 @@ async fn search(connection: &Connection, streams: &Streams, stream: &str, reques
                 "searched an output stream for what may have been sent before"
             );
             // Asked again so that the clock is as fresh as the end: it cannot have been sent before this search.
-            let sent_after = streams.broker_now_ms().unwrap_or(0);
+            let sent_after = lookup.streams().broker_now_ms().unwrap_or(0);
             let name: Arc<str> = stream.into();
             for request in requests {
                 let found = if let Some(sequence) = there.get(request.entry.message_id.as_str()) {

@@ -1,13 +1,10 @@
 //! Which streams take our outputs, and what is known of them: name, creation, last sequence, duplicate window, and the
-//! broker's clock. Read by the shards without waiting; kept up to date by confirmations and by [`Streams::run`].
+//! broker's clock. Read by the shards without waiting; kept up to date by confirmations and by `lookup.rs`.
 //!
 //! What is remembered is never ahead of the truth: a last sequence only counts what was confirmed or what the leader said.
 
-use crate::nats::api::{self, ApiError};
-use crate::nats::connect::Connection;
-use crate::nats::identity::{self, StreamFacts};
+use crate::nats::identity::StreamFacts;
 use crate::store::Mark;
-use serde::Deserialize;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
@@ -16,17 +13,15 @@ use tokio::sync::Notify;
 const STREAMS_MAX: usize = 256;
 /// Subjects waiting to be looked up at most.
 const WANTED_MAX: usize = 256;
-const REFRESH: Duration = Duration::from_secs(15);
-const RETRY: Duration = Duration::from_secs(1);
 
-/// What is known of the streams that outputs go to. Clones are the same knowledge.
-#[derive(Clone)]
+/// What is known of the streams that outputs go to. Clones are the same knowledge; at first nothing is known.
+#[derive(Clone, Default)]
 pub struct Streams {
     inner: Arc<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
-    connection: Connection,
     known: RwLock<Known>,
     wanted: Notify,
 }
@@ -36,19 +31,17 @@ struct Known {
     streams: Vec<StreamFacts>,
     wanted: Vec<String>,
     clock: Option<Clock>,
+    /// What a simulation says in the clock's place.
+    #[cfg(feature = "simulation")]
+    given: Option<(u64, u64)>,
 }
 
 impl Streams {
-    /// Nothing is known yet.
-    pub fn new(connection: Connection) -> Self {
-        Self { inner: Arc::new(Inner { connection, known: RwLock::default(), wanted: Notify::new() }) }
-    }
-
     /// The mark for an output to `subject` that is committed now. Of an unknown stream it is empty (and the stream is looked
     /// up, so that the next one is known).
     pub fn mark_for(&self, subject: &str) -> Mark {
         let known = self.read();
-        let sent_after = known.clock.as_ref().map_or(0, Clock::earliest);
+        let sent_after = known.earliest().unwrap_or(0);
         match known.stream_of(subject) {
             Some(stream) => {
                 Mark { stream: stream.name.clone(), created: stream.created_nanos, last_sequence: stream.last_sequence, sent_after }
@@ -74,12 +67,12 @@ impl Streams {
     /// The broker's clock, ms since the Unix epoch; never earlier than it is, as far as our clocks can tell. Unknown before
     /// the first answer of a stream's leader.
     pub fn broker_now_ms(&self) -> Option<u64> {
-        self.read().clock.as_ref().map(Clock::latest)
+        self.read().latest()
     }
 
     /// The broker's clock, ms since the Unix epoch; never later than it is, as far as our clocks can tell.
     pub fn broker_earliest_ms(&self) -> Option<u64> {
-        self.read().clock.as_ref().map(Clock::earliest)
+        self.read().earliest()
     }
 
     /// A confirmation: the stream has come this far.
@@ -89,65 +82,31 @@ impl Streams {
         }
     }
 
-    /// The facts of the stream that takes `subject` (no pattern): remembered ones, else asked for. `None` = no stream takes it.
-    pub async fn resolve(&self, subject: &str) -> Result<Option<StreamFacts>, ApiError> {
-        if let Some(known) = self.known(subject) {
-            return Ok(Some(known));
-        }
-        match stream_name(&self.inner.connection, subject).await? {
-            Some(name) => self.ask(&name).await.map(Some),
-            None => Ok(None),
-        }
+    /// The stream's leader has told this.
+    pub fn learn(&self, facts: StreamFacts) {
+        self.write().learn(facts);
     }
 
-    /// The facts of a stream as its leader tells them now.
-    pub async fn ask(&self, name: &str) -> Result<StreamFacts, ApiError> {
-        match identity::facts(&self.inner.connection.client(), name).await {
-            Ok(facts) => {
-                self.write().learn(facts.clone());
-                Ok(facts)
-            }
-            Err(error) => {
-                if error.is_stream_not_found() {
-                    self.write().streams.retain(|stream| stream.name != name);
-                }
-                Err(error)
-            }
-        }
+    /// The stream does not exist any more.
+    pub fn forget(&self, name: &str) {
+        self.write().streams.retain(|stream| stream.name != name);
     }
 
-    /// Asks again for everything that is known, and for what is wanted. Returns whether all of it was answered.
-    pub async fn refresh(&self) -> bool {
-        let (names, wanted) = {
-            let mut known = self.write();
-            (known.streams.iter().map(|stream| stream.name.clone()).collect::<Vec<_>>(), std::mem::take(&mut known.wanted))
-        };
-        let mut answered = true;
-        for name in names {
-            answered &= self.ask(&name).await.is_ok_and(|_| true);
-        }
-        for subject in wanted {
-            answered &= self.resolve(&subject).await.is_ok_and(|_| true);
-        }
-        answered
+    /// What is to be looked up: names of known streams, and subjects whose stream is not known, which are taken off the list.
+    pub fn take_wanted(&self) -> (Vec<String>, Vec<String>) {
+        let mut known = self.write();
+        (known.streams.iter().map(|stream| stream.name.clone()).collect(), std::mem::take(&mut known.wanted))
     }
 
-    /// Keeps the knowledge fresh: at intervals, after a reconnect, and when a subject is unknown. Runs until dropped.
-    pub async fn run(self) {
-        let mut connected = self.inner.connection.watch();
-        loop {
-            let pause = if self.refresh().await { REFRESH } else { RETRY };
-            let woken = async {
-                tokio::select! {
-                    () = self.inner.wanted.notified() => {}
-                    _ = connected.changed() => {}
-                }
-            };
-            if tokio::time::timeout(pause, woken).await.is_ok() {
-                // Many unknown subjects come at once: one look-up for all of them.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
+    /// Returns when a subject is wanted whose stream is not known.
+    pub async fn wanted(&self) {
+        self.inner.wanted.notified().await;
+    }
+
+    /// The broker's clock lies between these, milliseconds since the Unix epoch, until the next answer of a leader.
+    #[cfg(feature = "simulation")]
+    pub fn set_clock(&self, earliest: u64, latest: u64) {
+        self.write().given = Some((earliest, latest));
     }
 
     fn want(&self, subject: &str) {
@@ -168,6 +127,22 @@ impl Streams {
 }
 
 impl Known {
+    fn earliest(&self) -> Option<u64> {
+        #[cfg(feature = "simulation")]
+        if let Some((earliest, _)) = self.given {
+            return Some(earliest);
+        }
+        self.clock.as_ref().map(Clock::earliest)
+    }
+
+    fn latest(&self) -> Option<u64> {
+        #[cfg(feature = "simulation")]
+        if let Some((_, latest)) = self.given {
+            return Some(latest);
+        }
+        self.clock.as_ref().map(Clock::latest)
+    }
+
     fn stream_of(&self, subject: &str) -> Option<&StreamFacts> {
         self.streams.iter().find(|stream| stream.subjects.iter().any(|pattern| seriatim_contract::subject_matches(pattern, subject)))
     }
@@ -191,22 +166,6 @@ impl Known {
             }
         }
     }
-}
-
-/// The stream that takes `subject`, if any; of a pattern, the first of those that take subjects of it.
-pub async fn stream_name(connection: &Connection, subject: &str) -> Result<Option<String>, ApiError> {
-    Ok(stream_names(connection, subject).await?.into_iter().next())
-}
-
-/// The streams that take subjects of this pattern. A subject without wildcards has one at most.
-pub async fn stream_names(connection: &Connection, pattern: &str) -> Result<Vec<String>, ApiError> {
-    #[derive(Deserialize)]
-    struct Names {
-        #[serde(default)]
-        streams: Option<Vec<String>>,
-    }
-    let names: Names = api::call(&connection.client(), "STREAM.NAMES", &serde_json::json!({ "subject": pattern })).await?;
-    Ok(names.streams.unwrap_or_default())
 }
 
 /// The broker's clock, carried on by ours. The monotonic clock may stand still while the machine sleeps, the wall clock may
@@ -235,6 +194,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nats::identity;
 
     fn facts(name: &str, subject: &str, created: i64, last: u64) -> StreamFacts {
         StreamFacts {

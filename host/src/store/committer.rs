@@ -134,26 +134,8 @@ impl Committer {
         queue_max: usize,
         poison: Poison,
     ) -> Result<Self, Error> {
-        let durable: Vec<_> = pipelines
-            .iter()
-            .map(|(_, progress)| {
-                let durable = DurableProgress::default();
-                durable.set(*progress);
-                Arc::new(durable)
-            })
-            .collect();
-        let queue = Arc::new(Queue::new(queue_max));
-        let outgoing = sinks.into_iter().map(|sink| (sink, Vec::new())).collect();
-        let mut worker = Worker {
-            store,
-            queue: queue.clone(),
-            inbox: VecDeque::new(),
-            batcher: Batcher::new(pipelines),
-            outgoing,
-            durable: durable.clone(),
-            poison: poison.clone(),
-            started: Instant::now(),
-        };
+        let mut worker = Worker::new(store, pipelines, sinks, queue_max, poison.clone());
+        let (queue, durable) = (worker.queue.clone(), worker.durable.clone());
         let handle = Handle { queue: queue.clone(), poison: poison.clone() };
         let run = move || {
             match catch_unwind(AssertUnwindSafe(|| worker.run())) {
@@ -210,6 +192,65 @@ impl Drop for Committer {
     }
 }
 
+/// What a turn of the committer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A commit was made, and its replies were handed on.
+    Committed,
+    /// There is nothing to commit before this time (`None`: before something else is queued).
+    Waits {
+        /// Milliseconds, on the caller's clock.
+        until: Option<Millis>,
+    },
+    /// It was stopped.
+    Ended,
+}
+
+/// A committer without its thread, for simulations: whoever owns it says when it takes its turn.
+#[cfg(feature = "simulation")]
+pub struct SteppedCommitter {
+    worker: Worker,
+    handle: Handle,
+}
+
+#[cfg(feature = "simulation")]
+impl SteppedCommitter {
+    /// As [`Committer::start`].
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        pipelines: Vec<(Arc<str>, Progress)>,
+        sinks: Vec<Arc<dyn CompletionSink>>,
+        queue_max: usize,
+        poison: Poison,
+    ) -> Self {
+        let worker = Worker::new(store, pipelines, sinks, queue_max, poison);
+        Self { handle: Handle { queue: worker.queue.clone(), poison: worker.poison.clone() }, worker }
+    }
+
+    /// A handle to send with.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// How far the pipeline is on the disk.
+    #[must_use]
+    pub fn progress(&self, pipeline: usize) -> Option<Arc<DurableProgress>> {
+        self.worker.durable.get(pipeline).cloned()
+    }
+
+    /// Takes what is queued and, when it is time, commits it.
+    ///
+    /// # Errors
+    /// The reason why nothing may be committed any more: the host is poisoned with it.
+    pub fn turn(&mut self, now: Millis) -> Result<Turn, String> {
+        self.worker.turn(now).inspect_err(|reason| {
+            self.worker.poison.set(reason.clone());
+        })
+    }
+}
+
 struct Worker {
     store: Arc<dyn Store>,
     queue: Arc<Queue<Entry>>,
@@ -222,36 +263,70 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(
+        store: Arc<dyn Store>,
+        pipelines: Vec<(Arc<str>, Progress)>,
+        sinks: Vec<Arc<dyn CompletionSink>>,
+        queue_max: usize,
+        poison: Poison,
+    ) -> Self {
+        let durable = pipelines
+            .iter()
+            .map(|(_, progress)| {
+                let durable = DurableProgress::default();
+                durable.set(*progress);
+                Arc::new(durable)
+            })
+            .collect();
+        Self {
+            store,
+            queue: Arc::new(Queue::new(queue_max)),
+            inbox: VecDeque::new(),
+            batcher: Batcher::new(pipelines),
+            outgoing: sinks.into_iter().map(|sink| (sink, Vec::new())).collect(),
+            durable,
+            poison,
+            started: Instant::now(),
+        }
+    }
+
     /// Until stopped or closed (`Ok`) or until nothing may be committed any more (`Err`: the reason).
     fn run(&mut self) -> Result<(), String> {
         loop {
-            // What is left over from a full draft is at most one queue's length: more is taken only when it does not fill the next one.
-            if self.inbox.len() < COMMIT_CHANGES_MAX && self.queue.drain(&mut self.inbox, Patience::None) == Err(Closed) {
-                return Ok(());
-            }
-            while !self.batcher.full() {
-                let Some(entry) = self.inbox.pop_front() else { break };
-                self.batcher.push(entry).map_err(|error| error.to_string())?;
-            }
             let now = self.now();
-            let due = if self.batcher.full() { Due::Now } else { self.batcher.due(now) };
-            let patience = match due {
-                Due::Now => {
-                    let draft = self.batcher.take(now);
-                    let ends = draft.ends();
-                    self.commit(draft)?;
-                    if ends {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Due::At(at) => Patience::For(Duration::from_millis(at.saturating_sub(now))),
-                Due::Never => Patience::Forever,
+            let patience = match self.turn(now)? {
+                Turn::Committed => continue,
+                Turn::Ended => return Ok(()),
+                Turn::Waits { until: Some(at) } => Patience::For(Duration::from_millis(at.saturating_sub(now))),
+                Turn::Waits { until: None } => Patience::Forever,
             };
             if self.queue.drain(&mut self.inbox, patience) == Err(Closed) {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what is queued and, when it is time, commits it.
+    fn turn(&mut self, now: Millis) -> Result<Turn, String> {
+        // What is left over from a full draft is at most one queue's length: more is taken only when it does not fill the next one.
+        if self.inbox.len() < COMMIT_CHANGES_MAX && self.queue.drain(&mut self.inbox, Patience::None) == Err(Closed) {
+            return Ok(Turn::Ended);
+        }
+        while !self.batcher.full() {
+            let Some(entry) = self.inbox.pop_front() else { break };
+            self.batcher.push(entry).map_err(|error| error.to_string())?;
+        }
+        let due = if self.batcher.full() { Due::Now } else { self.batcher.due(now) };
+        Ok(match due {
+            Due::Now => {
+                let draft = self.batcher.take(now);
+                let ends = draft.ends();
+                self.commit(draft)?;
+                if ends { Turn::Ended } else { Turn::Committed }
+            }
+            Due::At(at) => Turn::Waits { until: Some(at) },
+            Due::Never => Turn::Waits { until: None },
+        })
     }
 
     fn commit(&mut self, mut draft: Draft) -> Result<(), String> {

@@ -10,15 +10,19 @@ use std::collections::BTreeMap;
 
 /// The four keyspaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Space {
+pub enum Space {
+    /// Everything about entities but their outboxes.
     Records,
+    /// Outputs and dead letters that are not confirmed.
     Outbox,
+    /// Which entities owe something, by name.
     Owing,
+    /// The store's own record and the pipelines'.
     Meta,
 }
 
 /// Where, under which key, which value; `None` removes.
-pub(crate) type Write = (Space, Vec<u8>, Option<Vec<u8>>);
+pub type Write = (Space, Vec<u8>, Option<Vec<u8>>);
 
 /// The writes of one commit, in the order in which they were made.
 #[derive(Default)]

@@ -10,6 +10,7 @@ mod contract;
 mod embedded;
 mod error;
 mod folder;
+mod keyed;
 mod keys;
 mod layout;
 mod poison;
@@ -18,9 +19,13 @@ mod record;
 mod types;
 
 pub use batcher::{Batcher, COMMIT_BYTES_MAX, COMMIT_CHANGES_MAX, Draft, Due, Entry, Reply, UnknownPipeline};
-pub use committer::{Committer, CompletionSink, DurableProgress, Handle};
+#[cfg(feature = "simulation")]
+pub use committer::SteppedCommitter;
+pub use committer::{Committer, CompletionSink, DurableProgress, Handle, Turn};
 pub use embedded::{Embedded, Options};
 pub use error::Error;
+pub use keyed::{Disk, DiskFault, Each, Keyed};
+pub use layout::{Space, Write};
 pub use poison::Poison;
 pub use types::{Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity};
 

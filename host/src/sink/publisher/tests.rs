@@ -3,6 +3,7 @@
 use super::*;
 use crate::nats::api;
 use crate::nats::testing::{self, Server};
+use crate::sink::lookup::Lookup;
 use crate::store::Mark;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -123,13 +124,13 @@ fn request(token: u64, subject: &str, id: &str, payload: usize) -> PublishReques
     PublishRequest { token, shard: 0, entry: Arc::new(entry) }
 }
 
-async fn publisher(server: &Server, window: usize) -> (PublisherHandle, Arc<Collected>, Streams) {
+async fn publisher(server: &Server, window: usize) -> (PublisherHandle, Arc<Collected>, Lookup) {
     let connection = server.connect().await;
-    let streams = Streams::new(connection.clone());
+    let lookup = Lookup::new(connection.clone());
     let sink = Arc::new(Collected::default());
-    let (handle, publisher) = Publisher::new(connection, streams.clone(), vec![Arc::clone(&sink) as Arc<dyn PublishSink>], window);
+    let (handle, publisher) = Publisher::new(connection, lookup.streams().clone(), vec![Arc::clone(&sink) as Arc<dyn PublishSink>], window);
     tokio::spawn(publisher.run());
-    (handle, sink, streams)
+    (handle, sink, lookup)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,9 +145,10 @@ async fn each_outcome_as_it_is() {
     config["sealed"] = true.into();
     let _: serde_json::Value = api::call(&connection.client(), "STREAM.UPDATE.SEALED", &config).await.unwrap();
 
-    let (handle, sink, streams) = publisher(&server, 100).await;
+    let (handle, sink, lookup) = publisher(&server, 100).await;
+    let streams = lookup.streams();
     assert_eq!(streams.mark_for("out.a").stream, "", "not known yet");
-    assert!(streams.refresh().await);
+    assert!(lookup.refresh().await);
     let mark = streams.mark_for("out.a");
     assert_eq!((mark.stream.as_str(), mark.last_sequence), ("OUT", 0));
     assert!(mark.created > 0 && mark.sent_after > 1_700_000_000_000 && streams.broker_now_ms().unwrap() >= mark.sent_after);
@@ -217,12 +219,12 @@ async fn a_scan_finds_what_is_above_the_mark() {
     let Some(server) = Server::start() else { return };
     let connection = server.connect().await;
     testing::stream(&connection, "OUT", &["out.>"], serde_json::json!({})).await;
-    let (handle, sink, streams) = publisher(&server, 100).await;
+    let (handle, sink, lookup) = publisher(&server, 100).await;
     for token in 0..50 {
         handle.try_publish(request(token, "out.a", &format!("id-{token}"), 10)).unwrap();
         sink.of(token).await;
     }
-    let created = streams.ask("OUT").await.unwrap().created_nanos;
+    let created = lookup.ask("OUT").await.unwrap().created_nanos;
     let scan = |created, mark| {
         let connection = connection.clone();
         async move {

@@ -2,9 +2,11 @@
 
 use super::super::contract;
 use super::*;
-use crate::store::{Change, Mark, StateWrite};
+use crate::event::EntityKey;
+use crate::store::keys::Prefix;
+use crate::store::{Batch, Change, Loaded, Mark, OutboxEntry, PipelineRecord, Progress, StateWrite, Store};
 use bytes::Bytes;
-use seriatim_sequencer::{Attempts, Place, Slot, WaitReason};
+use seriatim_sequencer::{Attempts, Place, Slot, WaitReason, Waiting};
 use std::fs;
 
 fn open(path: &Path) -> Result<Embedded, Error> {
@@ -136,10 +138,10 @@ fn a_record_that_cannot_be_read_is_not_a_new_one() {
     let store = open(place.path()).unwrap();
     let prefix = Prefix::new(&key("e")).unwrap();
     let victims: [(&str, &Keyspace, Vec<u8>); 4] = [
-        ("slot", &store.engine.records, prefix.slot(1, 8)),
-        ("given up", &store.engine.records, prefix.extras()),
-        ("handler state", &store.engine.records, prefix.state("h", "count").unwrap()),
-        ("outbox", &store.engine.outbox, prefix.outbox(1)),
+        ("slot", &store.disk.engine.records, prefix.slot(1, 8)),
+        ("given up", &store.disk.engine.records, prefix.extras()),
+        ("handler state", &store.disk.engine.records, prefix.state("h", "count").unwrap()),
+        ("outbox", &store.disk.engine.outbox, prefix.outbox(1)),
     ];
     for (part, keyspace, at) in victims {
         commit(&store, full_change("e", 1));
@@ -157,14 +159,14 @@ fn a_record_that_cannot_be_read_is_not_a_new_one() {
     }
     commit(&store, full_change("e", 1));
     store.load(&key("e")).unwrap();
-    store.engine.records.insert(prefix.waiting(), [7]).unwrap();
+    store.disk.engine.records.insert(prefix.waiting(), [7]).unwrap();
     let error = store.load_waiting(&key("e")).unwrap_err();
     assert!(error.to_string().contains("waiting has version 7, this seriatim reads up to version 1"), "{error}");
     assert!(matches!(store.load(&key("e")), Err(Error::Record { .. })));
     assert_eq!(store.owing("p", None, 9).unwrap().len(), 2, "it is still woken, so that it parks and is seen");
     let strange = [prefix.bytes(), &[99]].concat();
     commit(&store, full_change("e", 1));
-    store.engine.records.insert(strange, "x").unwrap();
+    store.disk.engine.records.insert(strange, "x").unwrap();
     assert!(store.load(&key("e")).unwrap_err().to_string().contains("unknown kind"));
 }
 
@@ -172,15 +174,15 @@ fn a_record_that_cannot_be_read_is_not_a_new_one() {
 fn damage_is_named_and_never_mended_silently() {
     let place = tempfile::tempdir().unwrap();
     let store = open(place.path()).unwrap();
-    let owing = store.engine.owing.clone();
-    store.engine.database.delete_keyspace(owing).unwrap();
+    let owing = store.disk.engine.owing.clone();
+    store.disk.engine.database.delete_keyspace(owing).unwrap();
     drop(store);
     let error = open(place.path()).err().unwrap();
     assert!(matches!(&error, Error::Damaged { what, .. } if what.contains("owing")), "{error}");
 
     let place = tempfile::tempdir().unwrap();
     let store = open(place.path()).unwrap();
-    store.engine.meta.insert(keys::STORE, [9]).unwrap();
+    store.disk.engine.meta.insert(keys::STORE, [9]).unwrap();
     drop(store);
     let error = open(place.path()).err().unwrap();
     assert!(error.to_string().contains("identity has version 9"), "{error}");
