@@ -7,6 +7,7 @@
 use crate::event::{Header, Message};
 use crate::nats::api::{self, ApiError};
 use crate::nats::connect::{Connection, SUBSCRIPTION_CAPACITY};
+use crate::nats::course::Deliveries;
 use async_nats::{Client, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -132,11 +133,7 @@ pub struct Consumer {
     messages: Subscriber,
     connection: watch::Receiver<u64>,
     heartbeat: Duration,
-    at: u64,
-    /// Consumer sequence of the last message taken.
-    sequence: u64,
-    /// Stream sequence of it.
-    last: u64,
+    deliveries: Deliveries,
     /// Messages asked for and neither taken nor given up by the server.
     outstanding: u64,
     prefetch: u64,
@@ -231,9 +228,7 @@ impl Consumer {
             messages,
             connection: generation,
             heartbeat: spec.heartbeat,
-            at,
-            sequence: 0,
-            last: 0,
+            deliveries: Deliveries::new(at),
             outstanding: 0,
             prefetch: spec.prefetch_messages.clamp(1, (SUBSCRIPTION_CAPACITY / 2) as u64),
             pull_bytes,
@@ -311,10 +306,7 @@ impl Consumer {
         match raw.status {
             None => self.take_message(raw).map(|(message, pending)| message.map(|message| Delivery::Message { message, pending })),
             Some(StatusCode::IDLE_HEARTBEAT) => {
-                let last = number(&raw, "Nats-Last-Consumer").unwrap_or(self.sequence);
-                if last != self.sequence {
-                    return Err(Broken::new(Reason::Hole, format!("the server has delivered {last} messages, {} came", self.sequence)));
-                }
+                self.deliveries.heartbeat(number(&raw, "Nats-Last-Consumer")).map_err(|hole| Broken::new(Reason::Hole, hole))?;
                 Ok(Some(Delivery::Idle { examined: number(&raw, "Nats-Last-Stream").unwrap_or(0) }))
             }
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => {
@@ -351,26 +343,13 @@ impl Consumer {
         let Some(ack) = raw.reply.as_deref().and_then(AckSubject::parse) else {
             return Err(Broken::new(Reason::Status, format!("a message without an ack subject came, on {}", raw.subject)));
         };
-        if ack.consumer_sequence != self.sequence.saturating_add(1) || ack.delivered != 1 {
-            return Err(Broken::new(
-                Reason::Hole,
-                format!("delivery {} (time {}) of the consumer followed delivery {}", ack.consumer_sequence, ack.delivered, self.sequence),
-            ));
-        }
-        if ack.stream_sequence <= self.last {
-            return Err(Broken::new(
-                Reason::Hole,
-                format!("stream sequence {} followed {}: the stream went back", ack.stream_sequence, self.last),
-            ));
-        }
-        self.last = ack.stream_sequence;
-        self.sequence = ack.consumer_sequence;
+        let taken = self.deliveries.take(ack.consumer_sequence, ack.delivered, ack.stream_sequence);
+        let asked_for = taken.map_err(|hole| Broken::new(Reason::Hole, hole))?;
         self.outstanding = self.outstanding.saturating_sub(1);
         self.pending = ack.pending;
         self.oversize = false;
         self.taken_since_full = true;
-        // A start behind the stream's end begins at its end: what is below the start is not ours.
-        if ack.stream_sequence < self.at {
+        if !asked_for {
             return Ok((None, ack.pending));
         }
         let message = Message {

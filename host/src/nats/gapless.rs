@@ -9,6 +9,7 @@ use crate::event::Message;
 use crate::nats::api::ApiError;
 use crate::nats::connect::Connection;
 use crate::nats::consumer::{Broken, Consumer, CreateError, Delivery, Reason, Spec};
+use crate::nats::course::Course;
 use crate::nats::identity::{self, IdentityError, KnownStream, StreamFacts, check_identity};
 use crate::nats::raw;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -70,9 +71,7 @@ pub enum Item {
 pub struct Gapless {
     connection: Connection,
     spec: Spec,
-    known: KnownStream,
-    /// The stream sequence that the next message must reach.
-    at: u64,
+    course: Course,
     consumer: Option<Consumer>,
     number: u64,
     delays: ExponentialBackoff,
@@ -89,8 +88,7 @@ impl Gapless {
         Self {
             connection,
             spec,
-            known,
-            at: at.max(1),
+            course: Course::new(known, at),
             consumer: None,
             number: 0,
             delays: delays(),
@@ -103,12 +101,12 @@ impl Gapless {
 
     /// What is known of the stream, with the highest message handed on.
     pub fn known(&self) -> &KnownStream {
-        &self.known
+        self.course.known()
     }
 
     /// The stream sequence that the next message must reach.
     pub fn at(&self) -> u64 {
-        self.at
+        self.course.at()
     }
 
     /// Matching messages that the present generation has not delivered yet, as far as known.
@@ -124,7 +122,7 @@ impl Gapless {
     /// Gives the current generation up and reads again from `at`, which must not be above what was handed on.
     pub fn rewind(&mut self, at: u64, broken: &Broken) {
         self.note(broken);
-        self.at = at.max(1);
+        self.course.rewind(at);
     }
 
     /// The next item; waits for it. Cancel safe.
@@ -179,11 +177,7 @@ impl Gapless {
     }
 
     fn handed_on(&mut self, message: &Message) {
-        self.at = message.stream_sequence.saturating_add(1);
-        if message.stream_sequence > self.known.highest {
-            self.known.highest = message.stream_sequence;
-            self.known.highest_time = message.time;
-        }
+        self.course.handed_on(message);
         self.suspect = 0;
         self.calm();
     }
@@ -214,22 +208,23 @@ impl Gapless {
             Err(error) => return self.failed(error),
         };
         self.missing = 0;
-        let time = if self.known.highest == 0 {
+        let known = self.course.known();
+        let time = if known.highest == 0 {
             None
         } else {
-            match identity::message_time(&client, &self.spec.stream, self.known.highest).await {
+            match identity::message_time(&client, &self.spec.stream, known.highest).await {
                 Ok(time) => time,
                 Err(error) => return self.failed(error),
             }
         };
-        check_identity(&self.known, &facts, time)?;
+        check_identity(self.course.known(), &facts, time)?;
         if self.suspect >= SUSPECT_AFTER
             && let Some(item) = self.fetch_singly().await?
         {
             return Ok(item);
         }
         self.number = self.number.wrapping_add(1);
-        match Consumer::create(&self.connection, &self.spec, self.number, self.at).await {
+        match Consumer::create(&self.connection, &self.spec, self.number, self.course.at()).await {
             Ok(consumer) => {
                 self.consumer = Some(consumer);
                 Ok(Item::Opened(Box::new(facts)))
@@ -244,7 +239,7 @@ impl Gapless {
 
     /// Fetches one message by the leader's word, past headers that end the client's connection.
     async fn fetch_singly(&mut self) -> Result<Option<Item>, ReadError> {
-        match raw::next_message(&self.connection.client(), &self.spec.stream, &self.spec.subjects, self.at).await {
+        match raw::next_message(&self.connection.client(), &self.spec.stream, &self.spec.subjects, self.course.at()).await {
             Ok(Some(raw)) => {
                 let message = raw.message;
                 self.handed_on(&message);

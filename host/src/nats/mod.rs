@@ -7,6 +7,7 @@ pub mod auth;
 pub mod bucket;
 pub mod connect;
 pub mod consumer;
+pub mod course;
 pub mod gapless;
 pub mod identity;
 pub mod range;

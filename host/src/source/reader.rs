@@ -4,6 +4,7 @@
 //! durable, is decided behind the channel. A full channel stops the reading, and that stops the pulling. Started by `app`,
 //! one task per pipeline; ends when the receiver is dropped or when going on would be wrong.
 
+use super::follow::Follower;
 use crate::event::Message;
 use crate::nats::connect::{Connection, SUBSCRIPTION_CAPACITY};
 use crate::nats::consumer::{Broken, Reason, Spec};
@@ -77,11 +78,11 @@ pub struct ReadBatch {
 pub struct Reader {
     pipeline: Arc<str>,
     gapless: Gapless,
-    clock: StreamClock,
+    follower: Follower,
+    /// Where host time is counted from.
+    started: Instant,
     /// Bytes of one batch, about: what is read ahead waits in a few batches between here and the shards.
     batch_bytes: u64,
-    /// Everything that matches up to here was handed on or named as lost.
-    covered: u64,
     /// An item that did not belong into the batch before it.
     carried: Option<Item>,
 }
@@ -101,9 +102,9 @@ impl Reader {
         let start_at = config.start_at.max(1);
         Self {
             pipeline: config.pipeline,
-            clock: StreamClock::new(config.stream_time, config.heartbeat),
+            follower: Follower::new(start_at, config.stream_time, config.heartbeat),
+            started: Instant::now(),
             gapless: Gapless::new(connection, spec, config.known, start_at),
-            covered: start_at - 1,
             batch_bytes: config.prefetch_bytes / BATCHES_AHEAD,
             carried: None,
         }
@@ -122,9 +123,8 @@ impl Reader {
             };
             let batch = match item {
                 Item::Opened(facts) => {
-                    self.clock.restart(Instant::now());
                     tracing::debug!(pipeline = %self.pipeline, stream = %facts.name, from = self.gapless.at(), "reading");
-                    self.lost_before(facts.first_sequence)
+                    self.follower.opened(self.started.elapsed(), facts.first_sequence, self.gapless.pending())
                 }
                 Item::Message { message, pending } => self.gather(message, pending).await,
                 Item::Idle { examined, pending } => Some(self.idle(examined, pending).await),
@@ -133,83 +133,43 @@ impl Reader {
                     None
                 }
             };
-            if let Some(batch) = batch
-                && out.send(batch).await.is_err()
-            {
+            let Some(batch) = batch else { continue };
+            for lost in &batch.lost {
+                events::lost(&self.pipeline, lost.first, lost.last);
+            }
+            if out.send(batch).await.is_err() {
                 return Ok(());
             }
         }
     }
 
-    /// The stream begins above what was read: names what is gone.
-    fn lost_before(&mut self, first_sequence: u64) -> Option<ReadBatch> {
-        let lost = LostRange { first: self.covered.saturating_add(1), last: first_sequence.saturating_sub(1) };
-        if lost.last < lost.first {
-            return None;
-        }
-        self.name(lost);
-        self.covered = lost.last;
-        Some(ReadBatch { stream_time: self.clock.now(), lost: vec![lost], pending: self.gapless.pending(), ..ReadBatch::default() })
-    }
-
     /// This message and what has arrived behind it.
     async fn gather(&mut self, first: Message, pending: u64) -> Option<ReadBatch> {
-        let (before, time_before) = (self.covered, self.clock.micros);
-        let from = first.stream_sequence;
-        let mut batch = ReadBatch { pending, ..ReadBatch::default() };
-        let mut jumps = Vec::new();
-        let mut next = Some(first);
-        let mut bytes = 0;
-        while let Some(message) = next.take() {
-            if message.stream_sequence > self.covered.saturating_add(1) {
-                jumps.push((self.covered, message.stream_sequence));
-            }
-            self.covered = message.stream_sequence;
-            self.clock.message(message.time);
-            bytes += (message.payload.len() + message.subject.len()) as u64;
-            batch.messages.push(Arc::new(message));
-            if batch.messages.len() < BATCH_MAX && bytes < self.batch_bytes {
+        let mut gathering = self.follower.gather();
+        let mut next = Some((first, pending));
+        while let Some((message, pending)) = next.take() {
+            self.follower.message(&mut gathering, message, pending);
+            if gathering.len() < BATCH_MAX && gathering.bytes() < self.batch_bytes {
                 match self.gapless.try_next() {
-                    Some(Item::Message { message, pending }) => {
-                        batch.pending = pending;
-                        next = Some(message);
-                    }
+                    Some(Item::Message { message, pending }) => next = Some((message, pending)),
                     other => self.carried = other,
                 }
             }
         }
-        self.clock.seen(Instant::now());
-        match self.judge_jumps(&jumps).await {
-            Ok(lost) => batch.lost = lost,
-            Err(broken) => {
-                // Handed on without this judgement, a loss would never be named.
-                self.carried = None;
-                // Time must not run ahead of what was handed on.
-                (self.covered, self.clock.micros) = (before, time_before);
-                self.gapless.rewind(from, &broken);
-                self.restarted(&broken);
-                return None;
+        let mut first_sequence = None;
+        if gathering.must_ask() {
+            match self.first_sequence().await {
+                Ok(first) => first_sequence = Some(first),
+                Err(broken) => {
+                    self.carried = None;
+                    let from = self.follower.abandon(gathering);
+                    self.gapless.rewind(from, &broken);
+                    self.restarted(&broken);
+                    return None;
+                }
             }
         }
-        batch.stream_time = self.clock.now();
-        batch.at_head = batch.pending == 0;
-        Some(batch)
-    }
-
-    /// Jumps of the stream sequence are other subjects' messages, or deleted ones; those above which the stream now begins
-    /// were lost. Asked once for all, after they were read: the first sequence only rises.
-    async fn judge_jumps(&self, jumps: &[(u64, u64)]) -> Result<Vec<LostRange>, Broken> {
-        if jumps.is_empty() {
-            return Ok(Vec::new());
-        }
-        let facts = identity::facts(&self.gapless.connection().client(), &self.gapless.known().name)
-            .await
-            .map_err(|error| Broken { reason: Reason::Unsure, detail: error.to_string() })?;
-        let lost = lost_in(jumps, facts.first_sequence);
-        for range in &lost {
-            self.name(*range);
-        }
-        Ok(lost)
+        Some(self.follower.finish(gathering, first_sequence, self.started.elapsed()))
     }
 
     async fn idle(&mut self, examined: u64, pending: u64) -> ReadBatch {
@@ -219,74 +179,22 @@ impl Reader {
         {
             pending = fresh;
         }
-        self.clock.idle(Instant::now(), pending == 0);
-        let mut lost = Vec::new();
-        if pending == 0 && examined > self.covered {
-            // The server counts deleted messages as examined: what retention took before it was delivered is named here.
-            if let Ok(found) = self.judge_jumps(&[(self.covered, examined.saturating_add(1))]).await {
-                lost = found;
-                self.covered = examined;
-            }
+        let now = self.started.elapsed();
+        let mut first_sequence = None;
+        if self.follower.must_ask(examined, pending) {
+            first_sequence = self.first_sequence().await.ok();
         }
-        ReadBatch { stream_time: self.clock.now(), at_head: pending == 0, pending, lost, ..ReadBatch::default() }
+        self.follower.idle(now, examined, pending, first_sequence)
     }
 
-    fn name(&self, lost: LostRange) {
-        events::lost(&self.pipeline, lost.first, lost.last);
+    /// The stream's first sequence on the leader's word. It only rises.
+    async fn first_sequence(&self) -> Result<u64, Broken> {
+        let facts = identity::facts(&self.gapless.connection().client(), &self.gapless.known().name).await;
+        facts.map(|facts| facts.first_sequence).map_err(|error| Broken { reason: Reason::Unsure, detail: error.to_string() })
     }
 
     fn restarted(&self, broken: &Broken) {
         events::reader_restarted(&self.pipeline, broken.reason.label(), &broken.detail);
-    }
-}
-
-/// The parts of the jumps (from, to) below the stream's first sequence.
-fn lost_in(jumps: &[(u64, u64)], first_sequence: u64) -> Vec<LostRange> {
-    jumps
-        .iter()
-        .filter(|(from, _)| first_sequence > from.saturating_add(1))
-        .map(|(from, to)| LostRange { first: from.saturating_add(1), last: first_sequence.min(*to).saturating_sub(1) })
-        .filter(|lost| lost.first <= lost.last)
-        .collect()
-}
-
-/// Stream time: the largest broker timestamp read, plus host time spent at the head of the stream.
-struct StreamClock {
-    micros: u64,
-    heartbeat: Duration,
-    seen: Instant,
-}
-
-impl StreamClock {
-    fn new(millis: u64, heartbeat: Duration) -> Self {
-        Self { micros: millis.saturating_mul(1000), heartbeat, seen: Instant::now() }
-    }
-
-    fn now(&self) -> u64 {
-        self.micros / 1000
-    }
-
-    fn message(&mut self, millis: u64) {
-        self.micros = self.micros.max(millis.saturating_mul(1000));
-    }
-
-    fn seen(&mut self, now: Instant) {
-        self.seen = now;
-    }
-
-    /// A new generation: the time without a reader does not count.
-    fn restart(&mut self, now: Instant) {
-        self.seen = now;
-    }
-
-    /// A heartbeat. More than two intervals since the last sign mean that *we* stood still: what came meanwhile is not read yet.
-    fn idle(&mut self, now: Instant, at_head: bool) {
-        let elapsed = now.saturating_duration_since(self.seen);
-        self.seen = now;
-        if at_head && elapsed <= self.heartbeat * 2 {
-            let step = elapsed.min(self.heartbeat);
-            self.micros = self.micros.saturating_add(u64::try_from(step.as_micros()).unwrap_or(0));
-        }
     }
 }
 

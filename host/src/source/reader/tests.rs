@@ -1,45 +1,10 @@
-//! The clock and the losses as values; the reader itself against a real server that is killed, trimmed and fooled.
+//! The reader against a real server that is killed, trimmed and fooled.
 
 use super::*;
 use crate::nats::api;
 use crate::nats::testing::{self, Server};
 
 const WAIT: Duration = Duration::from_secs(30);
-
-#[test]
-fn stream_time_counts_heartbeats_at_the_head_only() {
-    let beat = Duration::from_millis(100);
-    let start = Instant::now();
-    let at = |millis: u64| start + Duration::from_millis(millis);
-    let mut clock = StreamClock::new(5_000, beat);
-    clock.message(4_000);
-    assert_eq!(clock.now(), 5_000, "never goes back");
-    clock.message(6_000);
-    clock.seen(at(0));
-    clock.idle(at(80), true);
-    assert_eq!(clock.now(), 6_080);
-    clock.idle(at(230), true);
-    assert_eq!(clock.now(), 6_180, "at most one interval each");
-    clock.idle(at(330), false);
-    assert_eq!(clock.now(), 6_180, "not while messages are pending");
-    clock.idle(at(60_000), true);
-    assert_eq!(clock.now(), 6_180, "we stood still: what came meanwhile is not read yet");
-    clock.idle(at(60_001), true);
-    assert_eq!(clock.now(), 6_181, "heartbeats that queued up meanwhile count nothing either");
-    clock.restart(at(90_000));
-    clock.idle(at(90_100), true);
-    assert_eq!(clock.now(), 6_281, "time without a reader does not count");
-}
-
-#[test]
-fn a_jump_is_a_loss_only_where_the_stream_has_begun_above_it() {
-    let lost = |jumps: &[(u64, u64)], first| lost_in(jumps, first).iter().map(|lost| (lost.first, lost.last)).collect::<Vec<_>>();
-    assert_eq!(lost(&[(5, 9)], 6), []);
-    assert_eq!(lost(&[(5, 9)], 1), []);
-    assert_eq!(lost(&[(5, 9)], 7), [(6, 6)]);
-    assert_eq!(lost(&[(5, 9)], 50), [(6, 8)]);
-    assert_eq!(lost(&[(5, 9), (20, 30)], 25), [(6, 8), (21, 24)]);
-}
 
 #[test]
 fn heartbeats_are_a_quarter_of_the_gap_wait() {
