@@ -1,8 +1,13 @@
 //! The judge. It is given what was published and what NATS holds now, and says for each promise whether it was kept, with the history that
 //! offends. It shares no code with the host and knows nothing about how the host works: only the design's names (§5.3) and guarantees.
+//!
+//! [`judge`] compares with a result that the test knows beforehand. [`laws`] judges runs whose outcome depends on timing (simulation, chaos),
+//! by rules over what the streams and the store hold; [`store`] reads the store from outside.
 
 mod dead;
+pub mod laws;
 mod outputs;
+pub mod store;
 #[cfg(test)]
 mod tests;
 

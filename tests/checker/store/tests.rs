@@ -1,0 +1,1 @@
+//! The frozen bytes of version 1, and what the parts of a key mean.
