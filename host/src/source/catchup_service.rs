@@ -1,19 +1,20 @@
-//! The catch-up service of one pipeline: starts what `catchup.rs` says, reads the stream again through `catchup_reader.rs`, and hands each entity its
+//! The catch-up service of one pipeline: starts what `desk.rs` says, reads the stream again through `catchup_reader.rs`, and hands each entity its
 //! messages. Decides nothing about them. What does not decode is skipped: it was closed when it was first read.
 
-use super::catchup::{CatchUps, Start};
 use super::catchup_reader::{self, CatchupConfig, CatchupItem, entity_filters};
 use super::decode::Decoder;
+use super::desk::{Begin, Desk, Step, Told};
 use crate::event::EntityKey;
 use crate::inbox::Inbox;
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, KnownStream};
-use crate::passes::{Ask, PassPort, PassStep, Request};
+use crate::passes::{Ask, PassPort};
 use crate::store::{DurableProgress, Poison};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 /// Batches that wait between the reader of a pass and the shards.
@@ -45,84 +46,46 @@ pub struct Service {
     pub max: usize,
 }
 
-/// A pass that runs. All its entities get everything up to its end, which is the highest that any of them asked for: it may be ahead of the live
-/// reader for some of them, and an arrival that a pass brought before is known to the sequencer.
-#[derive(Debug)]
+/// The way to the task of a pass that runs.
 struct Running {
-    wants: Mutex<HashMap<EntityKey, Want>>,
     to: watch::Sender<u64>,
-    /// Somebody left it.
-    left: Notify,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Want {
-    shard: usize,
-    number: u64,
-}
-
-impl Running {
-    fn wants(&self) -> MutexGuard<'_, HashMap<EntityKey, Want>> {
-        self.wants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Everyone in it.
-    fn all(&self) -> Vec<(EntityKey, Want)> {
-        self.wants().iter().map(|(key, want)| (key.clone(), *want)).collect()
-    }
+    task: AbortHandle,
 }
 
 /// Serves until it is dropped.
 pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
+    let desk = Arc::new(Mutex::new(Desk::new(service.max, service.token.is_some())));
     let service = Arc::new(service);
-    let mut catch_ups = CatchUps::new(service.max, service.token.is_some());
-    let mut running: HashMap<EntityKey, Arc<Running>> = HashMap::new();
+    let mut running: HashMap<u64, Running> = HashMap::new();
     let mut taken = Vec::new();
     loop {
         asks.take(&mut taken);
         for ask in taken.drain(..) {
-            match ask {
-                Ask::Start(request) => {
-                    // A pass that leads to the next one in the step that ended it has no other end.
-                    leave(&mut running, &request.key);
-                    catch_ups.ended(&request.key);
-                    catch_ups.request(request);
-                }
-                Ask::Extend(key, to) => {
-                    if let Some(pass) = running.get(&key) {
-                        pass.to.send_if_modified(|end| {
-                            let raised = to > *end;
-                            *end = to.max(*end);
-                            raised
-                        });
+            match lock(&desk).ask(ask) {
+                Some(Told::Extended { pass, to }) => {
+                    if let Some(pass) = running.get(&pass) {
+                        pass.to.send_replace(to);
                     }
                 }
-                Ask::Done(key, number) => {
-                    let current = running.get(&key).and_then(|pass| pass.wants().get(&key).copied());
-                    if current.is_some_and(|want| want.number == number) {
-                        leave(&mut running, &key);
-                        catch_ups.ended(&key);
+                Some(Told::Left { pass }) => {
+                    if let Some(pass) = running.remove(&pass) {
+                        pass.task.abort();
                     }
                 }
+                None => {}
             }
         }
-        while let Some(start) = catch_ups.start() {
-            let (filters, requests) = match start {
-                Start::Own(request) => (service.filters_of(&request.key), vec![request]),
-                Start::Shared(requests) => (service.subjects.clone(), requests),
-            };
-            let pass = begin(&service, filters, &requests, &poison);
-            running.extend(requests.into_iter().map(|request| (request.key, pass.clone())));
+        loop {
+            let begun = lock(&desk).begin();
+            let Some(begun) = begun else { break };
+            running.insert(begun.pass, begin(&service, &desk, &begun, &poison));
         }
         asks.notified().await;
     }
 }
 
-fn leave(running: &mut HashMap<EntityKey, Arc<Running>>, key: &EntityKey) {
-    if let Some(pass) = running.remove(key) {
-        pass.wants().remove(key);
-        pass.left.notify_one();
-    }
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service {
@@ -132,56 +95,50 @@ impl Service {
         KnownStream { highest: progress.highest, highest_time: progress.highest_time, ..self.known.clone() }
     }
 
-    fn filters_of(&self, key: &EntityKey) -> Vec<String> {
-        match self.token {
-            Some(token) => entity_filters(&self.subjects, token, &key.entity),
+    fn filters_of(&self, entity: Option<&EntityKey>) -> Vec<String> {
+        match self.token.zip(entity) {
+            Some((token, key)) => entity_filters(&self.subjects, token, &key.entity),
             None => self.subjects.clone(),
         }
     }
+
+    /// Hands the steps on, in order; false when a shard has ended.
+    async fn hand_on(&self, steps: impl IntoIterator<Item = Step>) -> bool {
+        for Step { shard, key, number, step } in steps {
+            if !self.port.step(shard, key, number, step).await {
+                return false;
+            }
+        }
+        true
+    }
 }
 
-fn begin(service: &Arc<Service>, subjects: Vec<String>, requests: &[Request], poison: &Poison) -> Arc<Running> {
-    let from = requests.iter().map(|request| request.from).min().unwrap_or(1);
-    let end = requests.iter().map(|request| request.to).max().unwrap_or(0);
-    let (to, ends) = watch::channel(end);
-    let want = |request: &Request| Want { shard: request.shard, number: request.number };
-    let wants = requests.iter().map(|request| (request.key.clone(), want(request))).collect();
-    let pass = Arc::new(Running { wants: Mutex::new(wants), to, left: Notify::new() });
-    let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known_now(), from };
-    tracing::debug!(pipeline = %service.pipeline, entities = requests.len(), from, to = end, "catching up");
+fn begin(service: &Arc<Service>, desk: &Arc<Mutex<Desk>>, begun: &Begin, poison: &Poison) -> Running {
+    let (to, ends) = watch::channel(begun.to);
+    let subjects = service.filters_of(begun.entity.as_ref());
+    let config = CatchupConfig { pipeline: service.pipeline.clone(), subjects, known: service.known_now(), from: begun.from };
+    tracing::debug!(pipeline = %service.pipeline, entities = begun.entities, from = begun.from, to = begun.to, "catching up");
     let (items, received) = mpsc::channel(BATCHES_MAX);
     let reader = tokio::spawn(catchup_reader::run(service.connection.clone(), config, ends, items));
-    tokio::spawn(poison.clone().guards("catch-up", serve(service.clone(), pass.clone(), received, reader)));
-    pass
+    let task = tokio::spawn(poison.clone().guards("catch-up", serve(service.clone(), desk.clone(), begun.pass, received, reader)));
+    Running { to, task: task.abort_handle() }
 }
 
-/// Hands on what one pass reads, until nobody is left in it.
+/// Hands on what one pass reads, until it is aborted because nobody is left in it. The reader ends with the receiver.
 async fn serve(
     service: Arc<Service>,
-    pass: Arc<Running>,
+    desk: Arc<Mutex<Desk>>,
+    pass: u64,
     mut items: mpsc::Receiver<CatchupItem>,
     reader: tokio::task::JoinHandle<Result<(), crate::nats::gapless::ReadError>>,
 ) {
-    let mut opened_at = 0;
     let mut pace = tokio::time::interval(SCAN_PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let item = tokio::select! {
-            item = items.recv() => item,
-            () = pass.left.notified() => {
-                if pass.wants().is_empty() {
-                    return;
-                }
-                continue;
-            }
-        };
-        let Some(item) = item else { break };
+    while let Some(item) = items.recv().await {
         match item {
             CatchupItem::Opened { first_sequence } => {
-                opened_at = first_sequence;
-                for (key, want) in pass.all() {
-                    service.port.step(want.shard, key, want.number, PassStep::Started(first_sequence)).await;
-                }
+                let steps = lock(&desk).opened(pass, first_sequence);
+                service.hand_on(steps).await;
             }
             CatchupItem::Messages(messages) => {
                 if service.token.is_none() {
@@ -189,27 +146,16 @@ async fn serve(
                 }
                 for message in messages {
                     let Ok(event) = service.decoder.decode(message) else { continue };
-                    let want = pass.wants().get(&event.key).copied();
-                    let Some(want) = want else { continue };
-                    let key = event.key.clone();
-                    if !service.port.step(want.shard, key, want.number, PassStep::Event(Arc::new(event))).await {
+                    let step = lock(&desk).event(pass, Arc::new(event));
+                    if !service.hand_on(step).await {
                         return;
                     }
                 }
             }
             CatchupItem::Reached { to } => {
-                // What retention took while the pass read was not brought, and must not count as absent.
-                let first = identity::facts(&service.connection.client(), &service.known.name).await.map(|facts| facts.first_sequence);
-                for (key, want) in pass.all() {
-                    let steps = match first {
-                        Ok(first) if first > opened_at => vec![PassStep::Started(first), PassStep::Ended(to)],
-                        Ok(_) => vec![PassStep::Ended(to)],
-                        Err(_) => vec![PassStep::Failed],
-                    };
-                    for step in steps {
-                        service.port.step(want.shard, key.clone(), want.number, step).await;
-                    }
-                }
+                let facts = identity::facts(&service.connection.client(), &service.known.name).await;
+                let steps = lock(&desk).reached(pass, to, facts.ok().map(|facts| facts.first_sequence));
+                service.hand_on(steps).await;
             }
         }
     }
@@ -219,7 +165,6 @@ async fn serve(
         Err(error) => error.to_string(),
     };
     tracing::warn!(pipeline = %service.pipeline, "a catch-up broke off and is tried again: {error}");
-    for (key, want) in pass.all() {
-        service.port.step(want.shard, key, want.number, PassStep::Failed).await;
-    }
+    let steps = lock(&desk).failed(pass);
+    service.hand_on(steps).await;
 }

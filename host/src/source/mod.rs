@@ -5,6 +5,7 @@ pub mod catchup;
 pub mod catchup_reader;
 pub mod catchup_service;
 pub mod decode;
+pub mod desk;
 pub mod follow;
 pub mod reader;
 pub mod sources;
