@@ -22,6 +22,26 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "mutants")]
+extern crate std;
+
+/// Whether this process makes the deliberate mistake of that name (see `mutant.rs`); without the feature `mutants` constantly `false`.
+#[cfg(feature = "mutants")]
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {
+        $crate::mutant::active($crate::mutant::Mutant::$name)
+    };
+}
+
+/// Whether this process makes the deliberate mistake of that name (see `mutant.rs`); without the feature `mutants` constantly `false`.
+#[cfg(not(feature = "mutants"))]
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {
+        false
+    };
+}
 
 mod arrival;
 mod dedup;
@@ -29,6 +49,8 @@ mod effect;
 mod explain;
 mod gap;
 mod input;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 mod policy;
 mod reorder;
 mod sequencer;

@@ -6,13 +6,13 @@ use crate::store::{Meaning, PipelineRecord, Progress, StreamIdentity};
 
 /// What the operator accepts for one pipeline.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Accepts {
+pub struct Accepts {
     /// `--accept-stream`
-    pub(super) stream: bool,
+    pub stream: bool,
     /// `--accept-meaning`
-    pub(super) meaning: bool,
+    pub meaning: bool,
     /// `order.accept-missing-history`, or `order.first-sequence = "any"`.
-    pub(super) missing_history: bool,
+    pub missing_history: bool,
 }
 
 /// Why a pipeline may not start.
@@ -78,15 +78,20 @@ pub enum Refused {
 
 /// The record to go on with; `changed`: it must be written before the first pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Decision {
-    pub(super) record: PipelineRecord,
-    pub(super) changed: bool,
+pub struct Decision {
+    /// The record.
+    pub record: PipelineRecord,
+    /// It differs from what is stored.
+    pub changed: bool,
     /// A stream was accepted.
-    pub(super) accepted: bool,
+    pub accepted: bool,
 }
 
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
-pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start: u64, accepts: Accepts) -> Result<Decision, Refused> {
+///
+/// # Errors
+/// It would begin in the middle of its entities' histories.
+pub fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start: u64, accepts: Accepts) -> Result<Decision, Refused> {
     if start > 1 && !accepts.missing_history {
         return Err(Refused::MissingHistory { pipeline: pipeline.to_owned(), stream: facts.name.clone(), from: start });
     }
@@ -98,7 +103,10 @@ pub(super) fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start
 }
 
 /// A pipeline that the store knows. `identity`: what the check against the stream found.
-pub(super) fn go_on(
+///
+/// # Errors
+/// The meaning or the stream differs, and that was not accepted.
+pub fn go_on(
     pipeline: &str,
     stored: &PipelineRecord,
     meaning: Meaning,
@@ -139,7 +147,10 @@ pub(super) fn go_on(
 
 /// A disk that lost fsynced writes, or a store put back from a copy, stands below what it told the broker. (A copy that ran since has a lower run
 /// number, and is refused by the claim.)
-pub(super) fn not_rolled_back(
+///
+/// # Errors
+/// It does, and the operator does not insist.
+pub fn not_rolled_back(
     pipeline: &str,
     record: &PipelineRecord,
     store_id: &str,

@@ -3,7 +3,7 @@
 //! Start-up and recovery are the same path: open the store, claim the pipelines at the broker, check that streams and config still mean what the
 //! positions were made with, wake what is owed, read on from the watermark.
 
-mod decide;
+pub mod decide;
 mod run;
 mod start;
 mod status;
