@@ -54,6 +54,12 @@ pub(crate) struct Settings {
     pub(crate) entities_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) catch_ups_max: usize,
+    /// Changes in flight per shard before it takes no more mail.
+    pub(crate) changes_max: usize,
+    /// Entries that wait for the committer.
+    pub(crate) commit_queue: usize,
+    /// Entities of the owing index that a start looks at in one page.
+    pub(crate) owing_page: usize,
     /// Messages that the reader hands on at once, at most.
     pub(crate) batch_max: usize,
     pub(crate) publish_window: usize,
@@ -80,6 +86,7 @@ impl Settings {
         let (held_max, queue_max, ids) = (size((2, 5), 100), size((1, 4), 100), size((1, 4), 64));
         let (outbox_max, own_outbox_max, entities_max) = (size((1, 3), 1000), size((1, 3), 1000), size((1, 3), 1000));
         let (batch_max, publish_window) = (size((1, 8), 256), size((1, 4), 256));
+        let (changes_max, commit_queue, owing_page) = (size((1, 4), 8192), size((1, 6), 16_384), size((1, 2), 512));
         let (commits_max, held_bytes) = (bound((1, 3), 16), bound((400, 3000), 1 << 30));
         Self {
             in_time,
@@ -105,6 +112,9 @@ impl Settings {
             entities_max,
             calls_max: dice.pick(&[1, 2, 8]),
             catch_ups_max: dice.pick(&[1, 2, 8]),
+            changes_max,
+            commit_queue,
+            owing_page,
             batch_max,
             publish_window,
             window: dice.pick(&[2_000, 20_000, 120_000]),

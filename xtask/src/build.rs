@@ -11,7 +11,7 @@ use crate::process;
 use crate::repo::Repo;
 
 /// Every cargo command on the host's workspace names the same packages and features, so that one build serves them all.
-pub(crate) const WORKSPACE: [&str; 3] = ["--workspace", "--features", "seriatim/failpoints,seriatim/mutants"];
+pub(crate) const WORKSPACE: [&str; 3] = ["--workspace", "--features", "seriatim/failpoints,seriatim/mutants,seriatim-tests/simulation"];
 
 /// One thing that cargo built.
 #[derive(Debug, Deserialize)]
