@@ -78,6 +78,24 @@ impl Fault {
         Self::Request,
     ];
 
+    /// Those that strike between two steps; the others strike in the middle of one.
+    pub(crate) const BETWEEN: [Self; 14] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Freeze,
+        Self::ConsumerDeleted,
+        Self::Reconnect,
+        Self::BrokerRestart,
+        Self::LeaderPause,
+        Self::Full,
+        Self::Retention,
+        Self::Deletion,
+        Self::Restore,
+        Self::Recreate,
+        Self::Clock,
+        Self::Silence,
+    ];
+
     /// As it stands in traces and figures.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -114,12 +132,12 @@ impl Fault {
     /// How often it may strike: once in so many chances.
     fn rates(self) -> &'static [u64] {
         match self {
-            Self::Kill | Self::Stop | Self::Freeze | Self::Clock | Self::Silence => &[40, 150, 500],
+            Self::Kill | Self::Stop | Self::Freeze | Self::Clock | Self::Silence => &[100, 300, 1_000],
             Self::KillAfterCommit | Self::KillInCall | Self::Disk => &[4, 15, 50],
             Self::Hole | Self::Again | Self::Unconfirmed | Self::NotStored | Self::Request => &[3, 10, 40],
-            Self::ConsumerDeleted | Self::Reconnect | Self::BrokerRestart | Self::LeaderPause | Self::Full => &[60, 200, 600],
-            Self::Retention | Self::Deletion => &[100, 400],
-            Self::Restore | Self::Recreate => &[400, 1_000],
+            Self::ConsumerDeleted | Self::Reconnect | Self::BrokerRestart | Self::LeaderPause | Self::Full => &[100, 300, 1_000],
+            Self::Retention | Self::Deletion => &[200, 600],
+            Self::Restore | Self::Recreate => &[300, 800],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One incarnation of the host: its tasks and threads as steps that the world takes in any order, between which it may be killed. The tasks' own
 //! decisions are the host's; what stands here is who waits for whom, as `app/run.rs` wires it.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, SOURCE};
 use crate::link::{Around, Link};
 use crate::mail::Mailboxes;
 use crate::note;
@@ -345,22 +345,28 @@ impl Host {
 
     /// Everything that came in was worked off, as far as the host's own parts can tell.
     pub(crate) fn idle(&mut self, broker: &Broker) -> bool {
-        let read_up = self.parts.reader.gapless.at();
-        let filters = self.parts.reader.gapless.filters().to_vec();
-        self.parts.waking.done
-            && (broker.stream(crate::broker::SOURCE).next(read_up, &filters).is_none() || self.parts.pipeline.control.stopped().is_some())
-            && (self.parts.reader.drained() || self.parts.pipeline.control.stopped().is_some())
-            && self.opened.is_empty()
-            && self.split.is_empty()
-            && self.routed.is_empty()
-            && self.parts.mail.all_empty()
-            && self.parts.passes.idle()
-            && self.parts.publishing.idle()
-            && self.parts.searching.idle()
-            && self.calls() == 0
-            && !self.can_commit(u64::MAX)
-            && self.commit_due.is_none()
-            && self.parts.completions.iter().all(|completions| completions.0.is_empty())
-            && self.parts.shards.iter().all(Stepped::idle)
+        self.busy(broker).is_none()
+    }
+
+    /// The first part that still has something to do.
+    pub(crate) fn busy(&mut self, broker: &Broker) -> Option<&'static str> {
+        let stopped = self.parts.pipeline.control.stopped().is_some();
+        let reader = &self.parts.reader;
+        let read = broker.stream(SOURCE).next(reader.gapless.at(), reader.gapless.filters()).is_none();
+        let parts = [
+            ("the start", self.parts.waking.done),
+            ("the reader: not at the stream's end", read || stopped),
+            ("the reader", reader.drained() || stopped),
+            ("the router", self.opened.is_empty() && self.split.is_empty() && self.routed.is_empty()),
+            ("mail", self.parts.mail.all_empty()),
+            ("catch-ups", self.parts.passes.idle()),
+            ("the publisher", self.parts.publishing.idle()),
+            ("the searcher", self.parts.searching.idle()),
+            ("calls set aside", self.calls() == 0),
+            ("the committer", !self.can_commit(u64::MAX)),
+            ("completions", self.parts.completions.iter().all(|completions| completions.0.is_empty())),
+            ("a shard", self.parts.shards.iter().all(Stepped::idle)),
+        ];
+        parts.into_iter().find(|(_, idle)| !idle).map(|(name, _)| name)
     }
 }

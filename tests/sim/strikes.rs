@@ -9,9 +9,9 @@ use crate::verdict;
 use crate::world::{PUBLISHER, READER, World};
 
 impl World {
-    /// A fault strikes between two steps; those that strike in the middle of one are not here.
-    pub(crate) fn fault(&mut self, kind: Fault) {
-        let struck = match kind {
+    /// A fault strikes between two steps; those that strike in the middle of one are not here. Whether there was anything to strike.
+    pub(crate) fn fault(&mut self, kind: Fault) -> bool {
+        match kind {
             Fault::Kill => self.kill(kind),
             Fault::Stop => self.stop(),
             Fault::Freeze => self.freeze(),
@@ -33,10 +33,7 @@ impl World {
             | Fault::Again
             | Fault::Unconfirmed
             | Fault::NotStored
-            | Fault::Request => return,
-        };
-        if struck {
-            self.stats.fault(kind);
+            | Fault::Request => false,
         }
     }
 
@@ -228,12 +225,12 @@ impl World {
     }
 
     fn silence(&mut self) -> bool {
-        if self.items.is_empty() {
+        if self.items.is_empty() || self.next_item_at > self.time {
             return false;
         }
         let by = self.dice.range(1_000, 150_000);
         note!(self.trace, "fault: nothing is published for {by} ms");
-        self.next_item_at = self.next_item_at.max(self.time) + by;
+        self.next_item_at = self.time + by;
         true
     }
 

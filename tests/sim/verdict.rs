@@ -149,8 +149,9 @@ impl World {
     pub(crate) fn unrest(&mut self) -> String {
         let mut text = format!("not at rest {} ms and {} steps after its begin", self.time, self.steps);
         if let Some(host) = &mut self.host {
-            let idle = host.idle(&self.broker);
-            text.push_str(&format!("; host idle: {idle}, calls {}, stops {}", host.calls(), host.stops()));
+            let busy = host.busy(&self.broker).unwrap_or("nothing");
+            let (full, rooms) = (host.parts.pipeline.control.own_full(), host.parts.shards.iter().map(|shard| shard.has_room()));
+            text.push_str(&format!("; busy: {busy}; stops: {}, own outbox full: {full}, shards have room: {:?}", host.stops(), rooms.collect::<Vec<_>>()));
         } else {
             text.push_str("; there is no host");
         }

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 /// When every run begins: 2026-01-01, milliseconds since the Unix epoch.
 pub(crate) const EPOCH: u64 = 1_767_225_600_000;
 /// Steps in which faults may strike, at most.
-const SAFETY_STEPS: u64 = 20_000;
+const SAFETY_STEPS: u64 = 10_000;
 /// Steps in which the healed world must come to rest.
 const SETTLE_STEPS: u64 = 300_000;
 /// Virtual milliseconds in which it must, beside what gaps and clocks may make it wait.
@@ -75,6 +75,8 @@ pub(crate) struct World {
     /// What was seen at once to be wrong.
     pub(crate) wrong: Vec<String>,
     pub(crate) steps: u64,
+    /// How often faults may still strike between two steps.
+    strikes: u64,
     acts: Vec<(Act, u64)>,
 }
 
@@ -185,6 +187,7 @@ impl World {
             speeds,
             wrong: Vec::new(),
             steps: 0,
+            strikes: dice.pick(&[3, 10, 30]),
             acts: Vec::new(),
             settings,
             dice,
@@ -632,14 +635,16 @@ impl World {
             self.broker.stream_mut(at).unbound();
         }
         self.full = None;
+        self.next_item_at = self.next_item_at.min(self.time);
         self.pass_time(1);
     }
 
     /// Faults that strike between two steps.
     fn strike(&mut self) {
-        for kind in Fault::ALL {
-            if self.faults.strikes(kind, &mut self.dice) {
-                self.fault(kind);
+        for kind in Fault::BETWEEN {
+            if self.strikes > 0 && self.faults.strikes(kind, &mut self.dice) && self.fault(kind) {
+                self.strikes -= 1;
+                self.stats.fault(kind);
             }
         }
     }
