@@ -18,6 +18,7 @@ mod health_command;
 mod host_killed_at_failpoints;
 mod host_killed_at_random;
 mod idle_entity;
+mod judged_by_the_laws;
 mod killed_around_a_catch_up_commit;
 mod malformed_messages;
 mod misbehaving_handlers;

@@ -1,0 +1,113 @@
+//! G8: when faults stop, everything is worked off but what is parked, and that says why. What owes something is listed at any time.
+
+use super::facts::{Entity, Facts};
+use super::g3_once::fails_for_good;
+use super::report::Guarantee::G8;
+use super::{Failing, Handled, Hole, Report};
+use crate::checker::store::{EntityView, PipelineView, Reason, Waiting};
+
+pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
+    let Some(store) = facts.store else { return };
+    for (name, view) in &store.entities {
+        owing(facts, name, view, report);
+    }
+    for entity in facts.entities.values() {
+        let Some(waiting) = entity.view.and_then(|view| view.waiting.as_ref()) else { continue };
+        if waiting.alarm.is_none()
+            && let Err(problem) = justified(facts, store, entity, waiting)
+        {
+            let history = facts.history(entity, next(facts, entity));
+            report.broken(
+                G8,
+                "parked-justified",
+                format!("entity {:?} is parked ({}), but {problem}{history}", entity.name, waiting.reason),
+            );
+        }
+        if facts.run.settled && waiting.alarm.is_some() {
+            let history = facts.history(entity, next(facts, entity));
+            report.broken(G8, "nobody-waits", format!("entity {:?} still waits ({}){history}", entity.name, waiting.reason));
+        }
+    }
+    if !facts.run.settled {
+        return;
+    }
+    let last = facts.messages.iter().filter(|message| message.held).map(|message| message.number()).max().unwrap_or(0);
+    if store.watermark < last {
+        let (watermark, highest) = (store.watermark, store.highest);
+        report.broken(
+            G8,
+            "watermark",
+            format!("the watermark stands at {watermark} (highest read: {highest}), the last message is {last}"),
+        );
+    }
+    for (name, view) in &store.entities {
+        let refused = view.waiting.as_ref().is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable);
+        if let Some(entry) = view.outbox.first().filter(|_| !refused) {
+            let (left, id) = (view.outbox.len(), &entry.message_id);
+            report.broken(G8, "outbox-empty", format!("entity {name:?} has {left} entries in its outbox, {id} first"));
+        }
+    }
+}
+
+/// The index lists exactly those that owe something; while the host lived, at least those.
+fn owing(facts: &Facts<'_>, name: &str, view: &EntityView, report: &mut Report) {
+    let owes = view.waiting.is_some() || !view.outbox.is_empty();
+    let what = || {
+        let waits = view.waiting.as_ref().map_or("does not wait".to_owned(), |waiting| format!("waits ({})", waiting.reason));
+        format!("entity {name:?} {waits} and has {} entries in its outbox", view.outbox.len())
+    };
+    if owes && !view.owing {
+        report.broken(
+            G8,
+            "owing-lists-all",
+            format!("{}, but the index of those that owe something does not list it: a start would forget it", what()),
+        );
+    }
+    if view.owing && !owes && facts.run.settled {
+        report.broken(G8, "owing-lists-only", format!("{}, but the index of those that owe something lists it", what()));
+    }
+}
+
+/// The place that the entity needs next.
+fn next(facts: &Facts<'_>, entity: &Entity<'_>) -> (u64, u64) {
+    let first = facts.run.rules.first.unwrap_or(1);
+    entity.view.and_then(|view| view.position).map_or((0, first), |(epoch, sequence)| (epoch, sequence.saturating_add(1)))
+}
+
+/// Whether an entity may be parked for this reason.
+fn justified(facts: &Facts<'_>, store: &PipelineView, entity: &Entity<'_>, waiting: &Waiting) -> Result<(), String> {
+    let rules = &facts.run.rules;
+    match &waiting.reason {
+        Reason::Gap => {
+            if rules.hole != Hole::Park {
+                return Err("no gap parks".to_owned());
+            }
+            let place = next(facts, entity);
+            let came = facts.at_place(entity, place).iter().map(|at| (*at, &facts.messages[*at])).find(|(at, message)| {
+                message.held && message.letters.is_empty() && message.number() <= store.watermark && !facts.is_lost(Some(entity), *at)
+            });
+            came.map_or(Ok(()), |(_, message)| Err(format!("{} came", facts.name(message))))
+        }
+        Reason::Failed(reason) => {
+            if rules.failing != Failing::Park {
+                return Err("what fails is dead-lettered".to_owned());
+            }
+            let tried = waiting.attempts;
+            let event = entity.events.iter().map(|at| &facts.messages[*at]).find(|message| message.number() == tried.stream_sequence);
+            let Some(event) = event else {
+                return Err(format!("message {} is not one of its events", tried.stream_sequence));
+            };
+            let like_that = match event.meant.handled {
+                Handled::AlwaysFails(always) => always == reason,
+                handled => fails_for_good(handled, rules.attempts) && reason == "retries-exhausted",
+            };
+            if !like_that || tried.count < rules.attempts {
+                return Err(format!("{} was tried {} times of {}", facts.name(event), tried.count, rules.attempts));
+            }
+            Ok(())
+        }
+        Reason::RangesFull if rules.hole == Hole::DeadLetter => Ok(()),
+        Reason::OutputUndeliverable if entity.view.is_some_and(|view| !view.outbox.is_empty()) => Ok(()),
+        _ => Err("nothing here may park it".to_owned()),
+    }
+}
