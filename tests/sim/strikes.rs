@@ -213,10 +213,10 @@ impl World {
     }
 
     fn set_clock(&mut self) -> bool {
-        let by = i64::try_from(self.dice.pick(&[500, 30_000, 3_600_000])).unwrap();
+        let by = i64::try_from(self.dice.pick(&[500, 30_000, 120_000])).unwrap();
         let by = if self.dice.once_in(2) { by } else { -by };
         // Off by more than this is no clock.
-        if (self.wall_off + by).abs() > 10_000_000 {
+        if (self.wall_off + by).abs() > 300_000 {
             return false;
         }
         note!(self.trace, "fault: the host's clock is set by {by} ms");

@@ -24,7 +24,7 @@ pub(crate) const EPOCH: u64 = 1_767_225_600_000;
 /// Steps in which faults may strike, at most.
 const SAFETY_STEPS: u64 = 10_000;
 /// Steps in which the healed world must come to rest.
-const SETTLE_STEPS: u64 = 300_000;
+const SETTLE_STEPS: u64 = 100_000;
 /// Virtual milliseconds in which it must, beside what gaps and clocks may make it wait.
 const SETTLE_TIME: u64 = 30 * 60 * 1_000;
 /// How often the bucket hears from the host, milliseconds.
@@ -75,6 +75,8 @@ pub(crate) struct World {
     /// What was seen at once to be wrong.
     pub(crate) wrong: Vec<String>,
     pub(crate) steps: u64,
+    /// Faults have stopped.
+    settling: bool,
     /// How often faults may still strike between two steps.
     strikes: u64,
     acts: Vec<(Act, u64)>,
@@ -187,6 +189,7 @@ impl World {
             speeds,
             wrong: Vec::new(),
             steps: 0,
+            settling: false,
             strikes: dice.pick(&[3, 10, 30]),
             acts: Vec::new(),
             settings,
@@ -257,7 +260,8 @@ impl World {
         let mut acts = std::mem::take(&mut self.acts);
         acts.clear();
         let (now, wall, speeds) = (self.time, self.wall(), self.speeds);
-        acts.push((Act::Time, speeds.time));
+        // Once faults have stopped, time passes only when there is nothing to do: a host that is always busy would not come to rest.
+        acts.push((Act::Time, if self.settling { 0 } else { speeds.time }));
         if !self.items.is_empty() && self.next_item_at <= now {
             acts.push((Act::Publish, speeds.producer));
         }
@@ -286,7 +290,7 @@ impl World {
                 let Some(consumer) = gapless.consumer() else { continue };
                 if consumer.can_deliver(broker) {
                     acts.push((Act::Deliver(pass), speeds.broker));
-                } else if beat.is_some_and(|at| at <= broker.now) {
+                } else if beat.is_some_and(|at| at <= broker.now) && !consumer.has_arrived() {
                     acts.push((Act::Heartbeat(pass), speeds.broker));
                 }
             }
@@ -621,6 +625,7 @@ impl World {
     /// Faults stop, and what they broke heals.
     fn heal(&mut self) {
         self.faults = Faults::none();
+        self.settling = true;
         if !self.broker.up {
             self.broker_back = Some(self.time);
         }
