@@ -73,6 +73,8 @@ fn what_a_run_exercised_is_counted() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whose messages stand between whose changes nothing: the entities' histories, in any mixture that keeps each one's own order.
     #[test]
     fn a_mixture_of_good_entities_is_good(choices in prop::collection::vec(0usize..5, 0..200)) {
