@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod ci;
 mod demo;
 mod deploy;
@@ -33,6 +34,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure the host beside a raw async-nats loop, in a release build
     Bench(bench::Args),
+    /// Kill, stop and cut off broker and host again and again under load, and judge what is left
+    Chaos(chaos::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
     /// Do what a page of the docs says, block by block (part of `test`)
@@ -60,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Plugins => guests::build(&repo, &tools::ensure(&repo)?)?,
         Command::Demo(args) => demo::run(&repo, &args)?,
         Command::Bench(args) => bench::run(&repo, &args)?,
+        Command::Chaos(args) => chaos::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
