@@ -16,9 +16,17 @@ const SUSPECT_AFTER: u32 = 2;
 #[derive(Debug)]
 pub(crate) enum Item {
     /// A new consumer reads on; the stream's first sequence as it began.
-    Opened { first_sequence: u64 },
-    Message { message: Message, pending: u64 },
-    Idle { examined: u64, pending: u64 },
+    Opened {
+        first_sequence: u64,
+    },
+    Message {
+        message: Message,
+        pending: u64,
+    },
+    Idle {
+        examined: u64,
+        pending: u64,
+    },
     /// The consumer ended; why.
     Broken(&'static str),
 }
@@ -116,9 +124,7 @@ impl Gapless {
         match &self.open {
             None => now >= self.not_before,
             Some(open) => {
-                open.consumer.has_arrived()
-                    || open.link != link
-                    || self.waiting_since.is_none_or(|since| now >= since + self.patience())
+                open.consumer.has_arrived() || open.link != link || self.waiting_since.is_none_or(|since| now >= since + self.patience())
             }
         }
     }

@@ -15,7 +15,7 @@ use seriatim::router;
 use seriatim::shard::{Batch, Completions, Mail, Owing, Stepped};
 use seriatim::sink::streams::Streams;
 use seriatim::source::decode::Decoder;
-use seriatim::store::{DurableProgress, Entry, Poison, Store, SteppedCommitter, Turn};
+use seriatim::store::{DurableProgress, Entry, Poison, SteppedCommitter, Store, Turn};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,9 +68,15 @@ impl Waking {
 enum Stopping {
     No,
     /// Shards that still have to be told, and the answers of those that were.
-    Draining { untold: VecDeque<usize>, answers: Vec<oneshot::Receiver<()>>, until: u64 },
+    Draining {
+        untold: VecDeque<usize>,
+        answers: Vec<oneshot::Receiver<()>>,
+        until: u64,
+    },
     Flushing(Option<oneshot::Receiver<()>>),
-    Ending { told: bool },
+    Ending {
+        told: bool,
+    },
     Done,
 }
 
@@ -199,7 +205,9 @@ impl Host {
     // Shards.
 
     pub(crate) fn wants_round(&self, shard: usize, wall: u64) -> bool {
-        self.dirty[shard] || !self.parts.completions[shard].0.is_empty() || self.parts.shards[shard].next_wakeup().is_some_and(|at| at <= wall)
+        self.dirty[shard]
+            || !self.parts.completions[shard].0.is_empty()
+            || self.parts.shards[shard].next_wakeup().is_some_and(|at| at <= wall)
     }
 
     pub(crate) fn round(&mut self, shard: usize, wall: u64) {

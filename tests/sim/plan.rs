@@ -246,7 +246,11 @@ fn event(
         let header = if habits.broker_ids { "Nats-Msg-Id" } else { "Seriatim-Id" };
         headers.push((header.to_owned(), id.clone()));
     }
-    let padding = if settings.output_max > 0 && variant == 0 && (sequence + epoch) % 11 == 7 { "x".repeat(settings.output_max) } else { String::new() };
+    let padding = if settings.output_max > 0 && variant == 0 && (sequence + epoch) % 11 == 7 {
+        "x".repeat(settings.output_max)
+    } else {
+        String::new()
+    };
     let payload = format!("{entity} {epoch} {sequence} {variant}{padding} {}", does.word()).into_bytes();
     let subject = subject(dice, settings, entity);
     Item { after: 0, kind: Kind::Event, entity: entity.to_owned(), epoch, sequence, id, subject, headers, payload, does }
@@ -302,7 +306,8 @@ mod tests {
 
     #[test]
     fn what_the_handler_does_is_read_back_from_the_payload() {
-        let all = [Does::Accept, Does::Reject, Does::FailThenAccept(3), Does::AlwaysFail(Fails::Trap), Does::AlwaysFail(Fails::OutputRefused)];
+        let all =
+            [Does::Accept, Does::Reject, Does::FailThenAccept(3), Does::AlwaysFail(Fails::Trap), Does::AlwaysFail(Fails::OutputRefused)];
         for does in all {
             assert_eq!(Does::of(format!("a 0 1 0 {}", does.word()).as_bytes()), does);
         }

@@ -9,7 +9,9 @@ use seriatim::nats::identity::IdentityError;
 /// What a pass brings.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Opened { first_sequence: u64 },
+    Opened {
+        first_sequence: u64,
+    },
     Message(Message),
     /// Nothing that matches is left at or below the end.
     End,

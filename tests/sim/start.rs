@@ -29,7 +29,7 @@ use seriatim::source::decode::Decoder;
 use seriatim::source::follow::Follower;
 use seriatim::source::reader::heartbeat_for;
 use seriatim::source::sources::{EventSources, Source};
-use seriatim::store::{Batch, CompletionSink, Keyed, Meaning, Poison, Store, SteppedCommitter};
+use seriatim::store::{Batch, CompletionSink, Keyed, Meaning, Poison, SteppedCommitter, Store};
 use seriatim_sequencer::{FailureThen, First, GapThen, Policy};
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,8 +100,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
     let poison = Poison::new();
     let completions: Vec<_> = (0..settings.shards).map(|_| Arc::new(Completions::default())).collect();
     let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn CompletionSink>).collect();
-    let committer =
-        SteppedCommitter::new(store.clone(), vec![(name, record.progress)], sinks, settings.commit_queue, poison.clone());
+    let committer = SteppedCommitter::new(store.clone(), vec![(name, record.progress)], sinks, settings.commit_queue, poison.clone());
     let progress = committer.progress(0).unwrap();
     let (publisher, requests) = PublisherHandle::unconnected(settings.publish_window);
     let searcher = Searcher::default();

@@ -151,7 +151,11 @@ impl World {
         if let Some(host) = &mut self.host {
             let busy = host.busy(&self.broker).unwrap_or("nothing");
             let (full, rooms) = (host.parts.pipeline.control.own_full(), host.parts.shards.iter().map(|shard| shard.has_room()));
-            text.push_str(&format!("; busy: {busy}; stops: {}, own outbox full: {full}, shards have room: {:?}", host.stops(), rooms.collect::<Vec<_>>()));
+            text.push_str(&format!(
+                "; busy: {busy}; stops: {}, own outbox full: {full}, shards have room: {:?}",
+                host.stops(),
+                rooms.collect::<Vec<_>>()
+            ));
         } else {
             text.push_str("; there is no host");
         }

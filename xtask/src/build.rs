@@ -90,6 +90,13 @@ impl Programs {
         Ok(Self(artifacts(&mut cargo)?))
     }
 
+    /// Builds one program with everything that tests have, and optimised: for tools that run the host's parts for hours.
+    pub(crate) fn optimised(repo: &Repo, name: &str) -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.args(["build", "--release"]).args(WORKSPACE).args(["--bin", name]).current_dir(repo.root());
+        Ok(Self(artifacts(&mut cargo)?))
+    }
+
     /// Where the program with this name is.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         self.0
