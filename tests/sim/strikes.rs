@@ -5,6 +5,7 @@ use crate::disk::Fsync;
 use crate::faults::Fault;
 use crate::host::Host;
 use crate::note;
+use crate::plan::Kind;
 use crate::verdict;
 use crate::world::{PUBLISHER, READER, World};
 
@@ -165,7 +166,7 @@ impl World {
         let through = self.dice.range(stream.first(), stream.last());
         note!(self.trace, "fault: retention takes everything up to {through}");
         self.broker.stream_mut(SOURCE).trim(through);
-        self.lost = true;
+        self.taken(|sequence| sequence <= through);
         true
     }
 
@@ -196,7 +197,8 @@ impl World {
         self.broker_back = Some(self.time + 1_000);
         let now = self.broker.now;
         self.broker.stream_mut(SOURCE).restore(last, now);
-        self.lost = true;
+        self.taken(|sequence| sequence > last);
+        self.renumber();
         true
     }
 
@@ -208,8 +210,23 @@ impl World {
         self.pass_time(1_000);
         let created = i64::try_from(self.broker.now).unwrap() * 1_000_000;
         self.broker.stream_mut(SOURCE).recreate(created);
-        self.lost = true;
+        self.taken(|_| true);
+        self.renumber();
         true
+    }
+
+    /// Messages are gone, some of which may not have been done. What went before the pipeline began was never its own.
+    fn taken(&mut self, gone: impl Fn(u64) -> bool) {
+        self.lost = true;
+        if verdict::pipeline(&self.disk).is_none() {
+            self.sent.retain(|meant| !gone(meant.stream_sequence));
+        }
+    }
+
+    /// Numbers are given again. A message that nobody reads would take a number without a line in the generator's log: none comes from here on.
+    fn renumber(&mut self) {
+        self.renumbered = true;
+        self.items.retain(|item| item.kind != Kind::Foreign);
     }
 
     fn set_clock(&mut self) -> bool {

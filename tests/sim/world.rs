@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) sent: Vec<Meant>,
     /// Messages were taken from the stream that may not have been done.
     pub(crate) lost: bool,
+    /// The source stream gave numbers again: what the log says of one is the later message.
+    pub(crate) renumbered: bool,
     pub(crate) speeds: Speeds,
     /// What was seen at once to be wrong.
     pub(crate) wrong: Vec<String>,
@@ -186,6 +188,7 @@ impl World {
             items,
             sent: Vec::new(),
             lost: false,
+            renumbered: false,
             speeds,
             wrong: Vec::new(),
             steps: 0,

@@ -188,7 +188,11 @@ impl<'a> Facts<'a> {
         let id = output.piece.header("Seriatim-Causation-Id");
         let fits = |at: &&usize| {
             let message = &self.messages[**at];
-            let mine = Some(message.meant.id.as_str()) == id;
+            // Without an id the message is named by its stream and its number there.
+            let mine = match message.meant.id.as_str() {
+                "" => id.and_then(|id| id.rsplit_once(':')?.1.parse().ok()) == Some(message.number()),
+                named => id == Some(named),
+            };
             (message.applied.is_none(), message.letters.is_empty(), mine, std::cmp::Reverse(message.number()))
         };
         let same = |at: &&usize| self.messages[**at].meant.payload == output.piece.payload;

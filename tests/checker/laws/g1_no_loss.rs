@@ -74,7 +74,14 @@ fn one_end(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
             let below = entity.is_some_and(|entity| entity.view.is_none_or(|view| message.place() <= view.floor));
             facts.letters[*letter].reason == "late" && below
         };
-        let ways = usize::from(message.applied.is_some()) + message.letters.iter().filter(|letter| !floor(letter)).count();
+        // What the position does not tell is decided anew when an accepted stream is read again from its beginning.
+        let again = |letter: &usize| {
+            let generation = facts.letters[*letter].generation;
+            let before = |other: &&usize| facts.letters[**other].beside_the_place() && facts.letters[**other].generation < generation;
+            facts.letters[*letter].beside_the_place() && message.letters.iter().any(|other| before(&other))
+        };
+        let ways =
+            usize::from(message.applied.is_some()) + message.letters.iter().filter(|letter| !floor(letter) && !again(letter)).count();
         if ways > 1 {
             report.broken(G1, "one-end", format!("ended {ways} times: {}", story()));
         }
@@ -181,7 +188,8 @@ fn justified(
         }
         "gap" => {
             refuse(rules.hole == Hole::DeadLetter, "no gap may end like that")?;
-            refuse(behind(), "everything below it had come before it")
+            // Numbers that were given again say nothing of who came first.
+            refuse(behind() || rules.generations > 0, "everything below it had come before it")
         }
         "rejected" => refuse(meant.handled == Handled::Rejects, "the handler does not reject it"),
         reason @ ("retries-exhausted" | "trap" | "timeout" | "memory" | "output-refused" | "too-large") => {
