@@ -307,7 +307,9 @@ impl<T: Clone> Sequencer<T> {
 
     /// Whether its fate can be decided now. If not, the message is put off: it leaves memory undecided.
     fn decidable(&mut self, now: Now, stream_sequence: u64, out: &mut Vec<Effect<T>>) -> bool {
-        if self.lowest_unfinished() > stream_sequence || self.room_for_fate() {
+        // Each decision may be a dead letter: while those before cannot leave, only so many may be added to them.
+        let on_their_way = usize::try_from(self.in_flight.saturating_sub(self.policy.commits_max)).unwrap_or(usize::MAX);
+        if !self.blocked && on_their_way < self.policy.held_max && (self.lowest_unfinished() > stream_sequence || self.room_for_fate()) {
             return true;
         }
         match &mut self.pass {

@@ -584,6 +584,25 @@ fn outputs_that_cannot_be_published_make_the_entity_wait_and_let_its_messages_cl
 }
 
 #[test]
+fn dead_letters_that_cannot_leave_are_bounded_and_the_rest_is_read_again() {
+    let mut scene = scene(|policy| (policy.commits_max, policy.held_max) = (1, 2)).slow_store(true);
+    scene.comes(1);
+    let decided: Vec<_> = (0..4).map(|other| scene.comes_as(1, 0, 100 + other)).collect();
+    assert!(decided[..2].iter().all(|said| said.contains("dead 1 conflict")), "{decided:?}");
+    assert!(decided[2..].iter().all(|said| !said.contains("dead") && said.contains("close")), "{decided:?}");
+    assert!(decided[2].contains("waits for overflow from #4"), "{decided:?}");
+}
+
+#[test]
+fn while_outputs_are_blocked_nothing_is_added_to_them() {
+    let mut scene = scene(|_| {});
+    scene.comes(1);
+    scene.step(Input::OutputsBlocked);
+    assert_eq!(scene.comes_as(1, 0, 100), "close #2");
+    assert!(scene.step(Input::OutputsFree).contains("read #2 to #2"));
+}
+
+#[test]
 fn an_output_refused_for_good_parks() {
     let mut scene = scene(|_| {});
     scene.comes(1);
