@@ -188,11 +188,6 @@ impl Faults {
     pub(crate) fn kinds(&self) -> impl Iterator<Item = (Fault, u64)> {
         Fault::ALL.into_iter().map(|kind| (kind, self.rate(kind))).filter(|(_, rate)| *rate > 0)
     }
-
-    /// Messages may be taken away.
-    pub(crate) fn take_messages(&self) -> bool {
-        self.kinds().any(|(kind, _)| kind.takes_messages())
-    }
 }
 
 #[cfg(test)]
@@ -222,6 +217,6 @@ mod tests {
         }
         assert!(none > 20 && one > 100, "{none} {one}");
         assert!(seen.iter().all(|times| *times > 50), "{seen:?}");
-        assert!((0..200).all(|seed| !Faults::draw(&mut Dice::new(seed), false).take_messages()));
+        assert!((0..200).all(|seed| Faults::draw(&mut Dice::new(seed), false).kinds().all(|(kind, _)| !kind.takes_messages())));
     }
 }

@@ -331,7 +331,7 @@ mod tests {
             for sequences in events.values_mut() {
                 sequences.sort_unstable();
                 sequences.dedup();
-                let first = settings.first_sequence();
+                let first = settings.first.unwrap_or(1);
                 assert!(sequences.iter().copied().eq(first..first + sequences.len() as u64), "seed {seed}: {sequences:?}");
             }
             seen += 1;

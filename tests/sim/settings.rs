@@ -123,9 +123,4 @@ impl Settings {
             slow_calls: dice.pick(&[0, 0, 5, 2]),
         }
     }
-
-    /// Where an entity's first event stands.
-    pub(crate) fn first_sequence(&self) -> u64 {
-        self.first.unwrap_or(1)
-    }
 }

@@ -242,7 +242,7 @@ impl World {
         let acts = std::mem::take(&mut self.acts);
         match self.dice.weighted(acts.iter().map(|(_, weight)| *weight)) {
             Some(at) if acts.len() > 1 => self.act(acts[at].0),
-            _ => self.to_next_timer(),
+            _ => self.skip_to_next_timer(),
         }
         self.acts = acts;
         if let Some(host) = &self.host
@@ -586,7 +586,7 @@ impl World {
     }
 
     /// Nothing can happen before time has passed.
-    fn to_next_timer(&mut self) {
+    fn skip_to_next_timer(&mut self) {
         let now = self.time;
         let mut next = now + 60_000;
         let mut consider = |at: Option<u64>| {
