@@ -26,3 +26,25 @@ async fn an_idle_entity_sends_nothing_the_next_day() {
     }
     world.judge(&world.everything()).await;
 }
+
+/// Whether something was sent is known from the store, which forgets what was confirmed, and not from the stream, which may let it go.
+#[tokio::test]
+async fn what_was_confirmed_is_not_sent_again_when_its_stream_has_let_it_go() {
+    let mut world = World::new().await;
+    world.shorten_window(OUTPUTS, Duration::from_secs(1)).await;
+    let mut host = world.host().await;
+    world.publish(&[Input::event("idle", 1), Input::event("idle", 2)]).await;
+    world.until_applied("idle", 2).await;
+    host.metric("seriatim_outbox_entries", &[], 0.0).await;
+    host.stop().await;
+    world.js.get_stream(OUTPUTS).await.expect("the outputs").purge().await.expect("a purged stream");
+    time_passes(Duration::from_secs(4)).await;
+    let host = world.host().await;
+    // The entity is loaded, with all that it owes.
+    world.publish_one(Input::event("idle", 3)).await;
+    world.until_applied("idle", 3).await;
+    world.settle(host).await;
+    let outputs = world.read(OUTPUTS).await;
+    let sent: Vec<_> = outputs.iter().filter(|output| output.subject == "echo.idle").map(|output| output.header("Echo-Sequence")).collect();
+    assert_eq!(sent, [Some("3")]);
+}

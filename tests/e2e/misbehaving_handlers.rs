@@ -1,7 +1,8 @@
 //! Promise (G4, G5): whatever a handler does wrong is contained, named and without effect; the entity goes on, and the others never noticed.
 
-use crate::harness::{DEAD_LETTERS, Input, World, command, misbehave};
+use crate::harness::{DEAD_LETTERS, Input, OUTPUTS, World, command, misbehave};
 use serde_json::{Value, json};
+use seriatim_tests::checker::Kept;
 
 /// `a`'s second event misbehaves and ends as a dead letter for `reason`; everything else comes out.
 async fn ends_as(reason: &'static str, misbehaviour: Value) -> String {
@@ -104,6 +105,30 @@ async fn work_before_a_failure_leaves_nothing() {
     for (how, reason) in [("retry", "retries-exhausted"), ("reject", "rejected"), ("trap", "trap")] {
         ends_as(reason, json!({ "do": "fail-after-work", "how": how })).await;
     }
+}
+
+/// What a handler keeps in its globals lasts as long as its instance, and that does not outlive an event that did not commit.
+#[tokio::test]
+async fn an_instance_that_failed_serves_no_more() {
+    let mut world = World::new().await;
+    let mut handler = misbehave("5s");
+    handler.limits.push(("isolation", "shared"));
+    world.config.flights().handlers = vec![handler];
+    world.config.run.push(("shards", "1".to_owned()));
+    let host = world.host().await;
+    let spy = json!({ "do": "spy" });
+    for sequence in [1, 2] {
+        world.publish_one(command("a", sequence, &spy)).await;
+        world.until_count(OUTPUTS, usize::try_from(sequence).unwrap()).await;
+    }
+    world.publish_one(command("a", 3, &json!({ "do": "reject", "reason": "no" }))).await;
+    world.until_count(DEAD_LETTERS, 1).await;
+    world.publish_one(command("a", 4, &spy)).await;
+    world.until_count(OUTPUTS, 3).await;
+    world.settle(host).await;
+    let calls = |output: &Kept| serde_json::from_slice::<Value>(&output.payload).unwrap()["calls"].as_u64();
+    let told: Vec<_> = world.read(OUTPUTS).await.iter().take(3).map(calls).collect();
+    assert_eq!(told, [Some(1), Some(2), Some(1)], "calls that the instance had seen");
 }
 
 #[tokio::test]

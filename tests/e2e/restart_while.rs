@@ -1,7 +1,8 @@
 //! Promise (G1–G4, G8): a restart, graceful or not, in the middle of anything that lasts: held events, waiting entities, unconfirmed outputs.
 
-use crate::harness::{Host, Input, OUTPUTS, World, command, misbehave};
+use crate::harness::{Host, Input, OUTPUTS, World, command, die_at, misbehave, time_passes};
 use serde_json::json;
+use std::time::Duration;
 
 /// Ends a host in one of the two ways.
 async fn end(mut host: Host, gracefully: bool) {
@@ -87,4 +88,20 @@ async fn stopped_while_outputs_are_unconfirmed() {
 #[tokio::test]
 async fn killed_while_outputs_are_unconfirmed() {
     while_outputs_are_unconfirmed(false).await;
+}
+
+/// The stream has the output, the host died before it knew, and the broker has forgotten the id since: it is looked for, not sent again.
+#[tokio::test]
+async fn killed_before_a_confirmation_and_started_past_the_duplicate_window() {
+    let mut world = World::new().await;
+    world.shorten_window(OUTPUTS, Duration::from_secs(1)).await;
+    let mut host = world.launch(&[], &die_at("confirm-before"));
+    world.publish_one(Input::event("a", 1)).await;
+    world.busy_until_over(&mut host).await;
+    time_passes(Duration::from_secs(4)).await;
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 2)).await;
+    world.until_applied("a", 2).await;
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
 }

@@ -107,6 +107,17 @@ impl Programs {
     }
 }
 
+impl Programs {
+    /// Where the tests of a target are: of a library, or of a test target.
+    pub(crate) fn tests(&self, kind: &str, name: &str) -> Result<PathBuf> {
+        self.0
+            .iter()
+            .find(|artifact| artifact.target.name == name && artifact.target.kind == [kind] && artifact.profile.test)
+            .and_then(|artifact| artifact.executable.clone())
+            .with_context(|| format!("cargo built no tests of the {kind} {name}"))
+    }
+}
+
 /// Builds everything that the tests run, and returns the path of the `seriatim` binary.
 pub(crate) fn host(repo: &Repo) -> Result<PathBuf> {
     Programs::build(repo)?.path("seriatim")

@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod deploy;
 mod guests;
+mod mutants;
 mod page;
 mod process;
 mod repo;
@@ -41,6 +42,8 @@ enum Command {
     Sim(sim::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
+    /// Make each deliberate mistake in turn: tests, simulation or chaos must notice
+    Mutants(mutants::Args),
     /// Do what a page of the docs says, block by block (part of `test`)
     Page(page::Args),
     /// Check the rules of the house: imports, sizes, and that docs and code agree
@@ -69,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Chaos(args) => chaos::run(&repo, &args)?,
         Command::Sim(args) => sim::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
+        Command::Mutants(args) => mutants::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
         Command::Ci => ci::run(&repo)?,

@@ -38,6 +38,10 @@ impl<T: Clone> Sequencer<T> {
             out.push(Effect::Close { stream_sequence, outcome: None });
             return;
         }
+        if mutant!(ArrivalsAfterCatchUpCommit) && self.freeing() {
+            out.push(Effect::Close { stream_sequence, outcome: None });
+            return;
+        }
         if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) {
             self.close(now, stream_sequence, Outcome::Duplicate, out);
             return;
@@ -62,7 +66,7 @@ impl<T: Clone> Sequencer<T> {
             Class::Malformed => self.malformed(now, arrival, out),
             Class::Next if self.queue.len() < self.policy.queue_max => {
                 self.queue.push(arrival);
-                if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) {
+                if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && !mutant!(ResumeWithoutAlarm) {
                     // It closes the gap: what waited for it is owed from here on, through a crash too.
                     self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
                 }
@@ -80,7 +84,7 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn pass_arrived(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
         let Some(pass) = &mut self.pass else { return };
         let stream_sequence = arrival.stream_sequence;
-        if stream_sequence <= pass.cursor {
+        if stream_sequence <= pass.cursor || (mutant!(CatchUpEndsOneEarly) && stream_sequence >= pass.to) {
             return;
         }
         pass.cursor = stream_sequence;
@@ -153,7 +157,7 @@ impl<T: Clone> Sequencer<T> {
     fn classify(&self, arrival: &Arrival<T>) -> Class {
         let place = arrival.place;
         let same_or_conflict = |payload: u64| {
-            if payload == arrival.payload { Class::Duplicate } else { Class::Conflict }
+            if payload == arrival.payload || mutant!(ConflictAsDuplicate) { Class::Duplicate } else { Class::Conflict }
         };
         if let Some(known) = self.pending(place) {
             return same_or_conflict(known.payload);
@@ -174,12 +178,15 @@ impl<T: Clone> Sequencer<T> {
             };
         }
         if place <= self.position || self.given_up.contains(place) {
+            if mutant!(DedupOff) {
+                return Class::Next;
+            }
             if let Some(payload) = self.recent.payload_at(place) {
                 return same_or_conflict(payload);
             }
             if self.given_up.contains(place) {
                 // Above the position only what came early and was dead-lettered is given up: this is its copy.
-                let copy = place > self.position || self.recent.knows(arrival.id);
+                let copy = place > self.position || self.recent.knows(arrival.id) || mutant!(LateAsDuplicate);
                 return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
             }
             return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
@@ -249,7 +256,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// The message is done with. A decision that is not durable yet goes first, in a commit of its own.
     pub(crate) fn close(&mut self, now: Now, stream_sequence: u64, outcome: Outcome, out: &mut Vec<Effect<T>>) {
-        if self.dirty {
+        if self.dirty && !mutant!(DuplicateClosesEarly) {
             self.commit(now, None, None, None, Some((stream_sequence, Some(outcome))), out);
         } else {
             out.push(Effect::Close { stream_sequence, outcome: Some(outcome) });
@@ -285,7 +292,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Fates and late events count towards `held-max`, but one event can always be held: the entity must be able to go on.
     fn room_to_hold(&mut self) -> bool {
-        self.held.is_empty() || self.room_for_fate()
+        self.held.is_empty() || self.room_for_fate() || mutant!(HeldPastBound)
     }
 
     fn room_for_fate(&mut self) -> bool {

@@ -11,11 +11,11 @@ use std::{eprintln, process};
 pub const VARIABLE: &str = "SERIATIM_MUTANT";
 
 macro_rules! mutants {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($(#[doc = $what:literal] $variant:ident = $name:literal,)*) => {
         /// One mistake.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mutant {
-            $($(#[$doc])* $variant,)*
+            $(#[doc = $what] $variant,)*
         }
 
         impl Mutant {
@@ -27,6 +27,14 @@ macro_rules! mutants {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What is wrong, in one sentence.
+            #[must_use]
+            pub const fn what(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $what.trim_ascii(),)*
                 }
             }
         }
@@ -82,6 +90,14 @@ mutants! {
     HeartbeatGapCountedAsIdle = "heartbeat-gap-counted-as-idle",
     /// What was found malformed is not remembered.
     MalformedDecidedTwice = "malformed-decided-twice",
+    /// Outputs leave before their commit is durable.
+    PublishBeforeCommit = "publish-before-commit",
+    /// A hole in the consumer's sequence is passed over.
+    ReaderHolePassedOver = "reader-hole-passed-over",
+    /// Nobody looks whether another host has claimed the pipeline.
+    ClaimNotChecked = "claim-not-checked",
+    /// Early events are held without a bound.
+    HeldPastBound = "held-past-bound",
 }
 
 impl Mutant {

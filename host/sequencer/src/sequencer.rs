@@ -108,7 +108,8 @@ impl<T: Clone> Sequencer<T> {
         if let Some(waiting) = snapshot.waiting {
             reread_below = reread_below.max(waiting.from);
             if waiting.from <= taken {
-                dropped = Some(Dropped { from: waiting.from, to: taken });
+                let to = if mutant!(DroppedEndForgottenAtRestart) { waiting.from } else { taken };
+                dropped = Some(Dropped { from: waiting.from, to });
             }
         }
         Self {
@@ -154,6 +155,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Handles one input. Total: any input in any state is answered with effects, never with a panic.
     pub fn step(&mut self, now: Now, input: Input<T>, out: &mut Vec<Effect<T>>) {
+        let now = if mutant!(GapTimerOnWallClock) { Now { stream: now.host, ..now } } else { now };
         match input {
             Input::Arrived(arrival) => self.arrived(now, arrival, out),
             Input::Applied => self.applied(now, out),
@@ -163,7 +165,12 @@ impl<T: Clone> Sequencer<T> {
                     current.running = false;
                 }
             }
-            Input::Committed => self.in_flight = self.in_flight.saturating_sub(1),
+            Input::Committed => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                if mutant!(ArrivalsAfterCatchUpCommit) && self.waiting.is_none() && self.in_flight == 0 {
+                    self.due = false;
+                }
+            }
             Input::Tick => {}
             Input::PassStarted { gone_below } => self.pass_started(now, gone_below, out),
             Input::PassArrived(arrival) => self.pass_arrived(now, arrival, out),
@@ -401,7 +408,8 @@ impl<T: Clone> Sequencer<T> {
         if let Some(current) = &self.current {
             low = low.min(current.arrival.stream_sequence);
         }
-        for stream_sequence in self.queue.lowest_stream().into_iter().chain(self.held.lowest_stream()) {
+        let held = self.held.lowest_stream().filter(|_| !mutant!(WaitingWithoutHeld));
+        for stream_sequence in self.queue.lowest_stream().into_iter().chain(held) {
             low = low.min(stream_sequence);
         }
         for late in &self.lates {
@@ -448,6 +456,9 @@ impl<T: Clone> Sequencer<T> {
         let held_fast = waiting.parked() && waiting.reason != WaitReason::Gap;
         let empty = low > self.taken && low >= waiting.from && self.dropped.is_none() && self.pass.is_none();
         if empty && !held_fast && !self.blocked {
+            if mutant!(ArrivalsAfterCatchUpCommit) {
+                self.due = true;
+            }
             self.waiting = None;
             return Some(None);
         }
@@ -464,6 +475,11 @@ impl<T: Clone> Sequencer<T> {
         }
         self.waiting = Some(waiting);
         Some(self.waiting)
+    }
+
+    /// Only a mutant asks: the commit that cleared `waiting` may be in flight (`due` means nothing else while nothing waits).
+    pub(crate) fn freeing(&self) -> bool {
+        self.due && self.waiting.is_none() && self.in_flight > 0
     }
 
     pub(crate) fn take_extras(&mut self, low: u64) -> Option<Box<Extras>> {

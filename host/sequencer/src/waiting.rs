@@ -105,6 +105,7 @@ impl<T: Clone> Sequencer<T> {
         // A record that cannot be read must not be overwritten with what is not known.
         let extras = if self.unreadable { None } else { self.take_extras(low) };
         let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
+        let at = out.len();
         self.push_change(Change { patch, applied: None, dead, closes: None }, out);
         if before.is_none() {
             let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
@@ -113,11 +114,20 @@ impl<T: Clone> Sequencer<T> {
                 out.push(Effect::Close { stream_sequence: arrival.stream_sequence, outcome: None });
             }
         }
+        if mutant!(ClosesBeforeWaitingCommit)
+            && let Some(pushed) = out.get_mut(at..)
+        {
+            pushed.rotate_left(1);
+        }
     }
 
     /// Nothing is deliverable: a catch-up may be due, a gap may be open, or nothing is left to wait for. True when something moved.
     pub(crate) fn stuck(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
         if self.pass.is_some() {
+            if mutant!(GapJudgedByLiveReader) {
+                self.verdict = true;
+                return self.gap(now, out);
+            }
             return false;
         }
         let rung = self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));

@@ -2,6 +2,7 @@
 
 use super::identity::KnownStream;
 use crate::event::Message;
+use seriatim_sequencer::mutant;
 
 /// Which stream is read, and from where the next consumer begins.
 #[derive(Clone, Debug)]
@@ -9,13 +10,15 @@ pub struct Course {
     known: KnownStream,
     /// The stream sequence that the next message must reach.
     at: u64,
+    /// Where the first consumer began.
+    began: u64,
 }
 
 impl Course {
     /// Reads from stream sequence `at` on, as long as the stream is `known`.
     #[must_use]
     pub fn new(known: KnownStream, at: u64) -> Self {
-        Self { known, at: at.max(1) }
+        Self { known, at: at.max(1), began: at.max(1) }
     }
 
     /// What is known of the stream, with the highest message handed on.
@@ -24,10 +27,16 @@ impl Course {
         &self.known
     }
 
-    /// The stream sequence that the next message must reach: where the next consumer begins.
+    /// The stream sequence that the next message must reach.
     #[must_use]
     pub fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Where the next consumer begins: above what was handed on, however little of it is durable.
+    #[must_use]
+    pub fn next_consumer(&self) -> u64 {
+        if mutant!(ReaderRecreatedAtWatermark) { self.began } else { self.at }
     }
 
     /// The message was handed on: the next one lies above it.
@@ -69,7 +78,8 @@ impl Deliveries {
     /// # Errors
     /// What shows that one is missing before it. The consumer cannot be trusted any more.
     pub fn take(&mut self, consumer_sequence: u64, delivered: u64, stream_sequence: u64) -> Result<bool, String> {
-        if consumer_sequence != self.sequence.saturating_add(1) || delivered != 1 {
+        let follows = consumer_sequence == self.sequence.saturating_add(1) && delivered == 1;
+        if !follows && !mutant!(ReaderHolePassedOver) {
             return Err(format!("delivery {consumer_sequence} (time {delivered}) of the consumer followed delivery {}", self.sequence));
         }
         if stream_sequence <= self.last {

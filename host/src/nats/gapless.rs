@@ -224,7 +224,7 @@ impl Gapless {
             return Ok(item);
         }
         self.number = self.number.wrapping_add(1);
-        match Consumer::create(&self.connection, &self.spec, self.number, self.course.at()).await {
+        match Consumer::create(&self.connection, &self.spec, self.number, self.course.next_consumer()).await {
             Ok(consumer) => {
                 self.consumer = Some(consumer);
                 Ok(Item::Opened(Box::new(facts)))

@@ -8,6 +8,7 @@ use super::{Call, Failure, FailureKind, Isolation, Returned};
 use crate::event::{EntityKey, Event};
 use futures_util::FutureExt as _;
 use seriatim_contract::{Scratch, one_line};
+use seriatim_sequencer::mutant;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -113,6 +114,9 @@ impl Instance {
             Err(_) => Err(panicked()),
         };
         self.usable = result.is_ok();
+        if mutant!(InstanceKeptAfterReject) {
+            self.usable |= result.as_ref().is_err_and(|failure| matches!(failure.kind, FailureKind::Retry | FailureKind::Rejected));
+        }
         Returned { state, result }
     }
 }

@@ -8,7 +8,7 @@ use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
-use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Place, Sequencer, Waiting};
+use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -183,7 +183,9 @@ impl Actor {
     /// A confirmed entry leaves the store.
     pub(super) fn prune(&mut self, number: u64) -> Box<Change> {
         let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
-        out.outbox_remove.push(number);
+        if !mutant!(PruneLost) {
+            out.outbox_remove.push(number);
+        }
         self.settle_owing(&mut out);
         out
     }

@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::pipeline::Pipeline;
 use crate::runtime::{Call, Effects, Failure, FailureKind, Instance, Isolation, State};
 use crate::telemetry::events;
+use seriatim_sequencer::mutant;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -117,6 +118,12 @@ async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
         }
         match returned.result {
             Ok(effects) => all.push(effects),
+            Err(failure) if mutant!(InstanceKeptAfterReject) => {
+                if let Some(place) = job.instances.get_mut(index) {
+                    *place = Some(instance);
+                }
+                return Err(Failed { handler: index, failure });
+            }
             Err(failure) => return Err(give_up(job, index, failure)),
         }
         if handler.isolation() != Isolation::Event

@@ -9,7 +9,7 @@ use crate::event::EntityKey;
 use crate::sink::dead_letter::{self, DeadLetter};
 use crate::store::{Change, Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
-use seriatim_sequencer::{DeadReason, Extras};
+use seriatim_sequencer::{DeadReason, Extras, mutant};
 use std::collections::BTreeSet;
 
 /// See the module.
@@ -55,7 +55,7 @@ impl Shard {
         };
         let Some(Some(own)) = self.own.get_mut(pipeline) else { return };
         let token = own.token;
-        if !own.fates.insert(at) {
+        if !own.fates.insert(at) && !mutant!(MalformedDecidedTwice) {
             if let Some(pipeline) = self.parts.pipelines.get(pipeline) {
                 events::finished(&pipeline.name, events::Outcome::Duplicate);
             }

@@ -12,7 +12,7 @@ use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
 use crate::sink::search::{Found, SearchReply, SearchRequest};
 use crate::store::{Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
-use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, Place, StopReason};
+use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, Place, StopReason, mutant};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -276,6 +276,11 @@ impl Shard {
     /// The publisher answered for the head of an actor's outbox.
     pub(super) fn published(&mut self, reply: PublishReply) {
         let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
+        if mutant!(DeadLetterDroppedWhenRefused)
+            && self.actors.get(token).is_some_and(|actor| actor.outbox.head().is_some_and(|head| head.dead))
+        {
+            return self.confirmed(token);
+        }
         match reply.result {
             PublishResult::Confirmed { .. } => {
                 self.confirmed(token);

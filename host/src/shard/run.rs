@@ -12,7 +12,7 @@ use crate::runtime::{Instance, Isolation};
 use crate::store;
 use crate::telemetry::events::{self, EventAt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use seriatim_sequencer::{Effect, Input, Now};
+use seriatim_sequencer::{Effect, Input, Now, mutant};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -186,6 +186,9 @@ impl Shard {
     }
 
     pub(super) fn now(&self, pipeline: usize) -> Now {
+        if mutant!(GapTimerOnWallClock) {
+            return Now { host: self.host_now, stream: self.host_now };
+        }
         Now { host: self.host_now, stream: self.stream_now.get(pipeline).copied().unwrap_or_default() }
     }
 
@@ -319,7 +322,9 @@ impl Shard {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Some(actor) = self.actors.get_mut(token) else { return };
-            let now = Now { host: self.host_now, stream: self.stream_now.get(actor.pipeline.index).copied().unwrap_or_default() };
+            let pipeline = actor.pipeline.index;
+            let now = self.now(pipeline);
+            let Some(actor) = self.actors.get_mut(token) else { return };
             let mut effects = std::mem::take(&mut self.effects);
             actor.sequencer.step(now, input, &mut effects);
             for effect in effects.drain(..) {

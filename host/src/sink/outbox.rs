@@ -4,6 +4,7 @@
 //! have been sent longer than half a duplicate window ago (design §3.6).
 
 use crate::store::{Mark, OutboxEntry};
+use seriatim_sequencer::mutant;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -75,6 +76,7 @@ impl Outbox {
         let last = entries.last().map_or(0, |entry| entry.number);
         let entries = entries
             .into_iter()
+            .filter(|_| !mutant!(OutboxNotResent))
             .map(|stored| Entry { sent_since: Some(stored.mark.sent_after), mark: stored.mark.clone(), stored: Arc::new(stored) })
             .collect();
         Self { entries, next_number: last + 1, durable: last, ..Self::default() }
@@ -91,6 +93,9 @@ impl Outbox {
     /// An entry goes into a commit. It may leave after [`durable`](Self::durable).
     pub fn push(&mut self, entry: OutboxEntry) {
         self.entries.push_back(Entry { sent_since: None, mark: entry.mark.clone(), stored: Arc::new(entry) });
+        if mutant!(OutputOrderSwapped) && !self.in_air {
+            self.entries.rotate_right(1);
+        }
     }
 
     /// The commit that carried everything up to `number` is durable.
@@ -127,7 +132,9 @@ impl Outbox {
         if self.in_air || self.refused {
             return Next::Nothing;
         }
-        let Some(head) = self.entries.front_mut().filter(|head| head.stored.number <= self.durable) else { return Next::Nothing };
+        let Some(head) = self.entries.front_mut().filter(|head| head.stored.number <= self.durable || mutant!(PublishBeforeCommit)) else {
+            return Next::Nothing;
+        };
         if now < self.not_before {
             return Next::At(self.not_before);
         }
@@ -135,7 +142,7 @@ impl Outbox {
             (None, _) => true,
             (Some(since), Some(at)) => since > 0 && at.checked_sub(since).is_some_and(|age| age <= broker.window / 2),
             (Some(_), None) => false,
-        };
+        } || mutant!(ResentBlindPastWindow);
         self.in_air = true;
         if !blind {
             return Next::Search { entry: head.stored.clone(), mark: head.mark.clone() };

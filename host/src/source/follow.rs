@@ -4,6 +4,7 @@
 
 use super::reader::{LostRange, ReadBatch};
 use crate::event::Message;
+use seriatim_sequencer::mutant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,8 +168,9 @@ impl StreamClock {
     fn idle(&mut self, now: Duration, at_head: bool) {
         let elapsed = now.saturating_sub(self.seen);
         self.seen = now;
-        if at_head && elapsed <= self.heartbeat * 2 {
-            let step = elapsed.min(self.heartbeat);
+        let gap = mutant!(HeartbeatGapCountedAsIdle);
+        if at_head && (elapsed <= self.heartbeat * 2 || gap) {
+            let step = if gap { elapsed } else { elapsed.min(self.heartbeat) };
             self.micros = self.micros.saturating_add(u64::try_from(step.as_micros()).unwrap_or(0));
         }
     }

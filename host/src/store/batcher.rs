@@ -5,7 +5,7 @@
 
 use super::types::{Batch, Change, PipelineRecord, Progress};
 use crate::source::watermark::Watermark;
-use seriatim_sequencer::{Millis, WaitReason, Waiting};
+use seriatim_sequencer::{Millis, WaitReason, Waiting, mutant};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -224,6 +224,9 @@ impl Lane {
     fn open(&mut self, messages: &[(u64, u64)], stream_time: u64) {
         for (stream_sequence, time) in messages {
             self.watermark.open(*stream_sequence);
+            if mutant!(WatermarkBeforeCommit) {
+                self.watermark.close(*stream_sequence);
+            }
             // After a restart reading begins below what had been read: the highest stays, because records may refer up to it (design §3.11).
             if *stream_sequence > self.now.highest {
                 (self.now.highest, self.now.highest_time) = (*stream_sequence, *time);

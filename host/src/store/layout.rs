@@ -5,7 +5,7 @@ use super::keys::{self, Part, Prefix};
 use super::record::{Dated, Fault, RingSlot, VERSION, Value};
 use super::types::{Change, Loaded};
 use bytes::Bytes;
-use seriatim_sequencer::{Extras, Snapshot, Waiting};
+use seriatim_sequencer::{Extras, Snapshot, Waiting, mutant};
 use std::collections::BTreeMap;
 
 /// The four keyspaces.
@@ -78,6 +78,7 @@ impl Writes {
         }
         let begins_to_owe = !change.outbox_add.is_empty() || matches!(change.patch.waiting, Some(Some(Waiting { alarm: Some(_), .. })));
         match change.owes {
+            _ if mutant!(OwingNotWritten) => {}
             Some(owes) if owes || begins_to_owe => {
                 self.put(Space::Owing, keys::owing(&change.key.pipeline, &change.key.entity)?, vec![VERSION]);
             }

@@ -10,6 +10,7 @@ mod guarantees;
 mod imports;
 mod markdown;
 mod metrics;
+mod mutants;
 mod source;
 mod words;
 
@@ -18,6 +19,7 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
+use crate::mutants::{PAGE as MUTANTS, names as mutant_names};
 use crate::repo::Repo;
 use source::Source;
 
@@ -104,6 +106,7 @@ fn compare(sources: &[Source], findings: &mut Vec<Finding>) {
     let configuration = text_of(EXAMPLE).zip(text_of(CONFIGURATION));
     let metrics = text_of(METRICS_CODE).zip(text_of(METRICS));
     let guarantees = text_of(GUARANTEES);
+    let mutants = text_of(MUTANTS);
     if let Some((example, page)) = configuration {
         config_keys::check((EXAMPLE, example), (CONFIGURATION, page), findings);
     }
@@ -112,5 +115,8 @@ fn compare(sources: &[Source], findings: &mut Vec<Finding>) {
     }
     if let Some(page) = guarantees {
         guarantees::check(GUARANTEES, page, sources, findings);
+    }
+    if let Some(page) = mutants {
+        mutants::check(mutant_names(), (MUTANTS, page), findings);
     }
 }
