@@ -229,7 +229,7 @@ impl Gapless {
                 return Polled::Item(self.handed(Item::Message { message, pending: 1 }));
             }
         }
-        let at = self.course.at();
+        let at = self.course.next_consumer();
         match around.ask(SOURCE).is_ok().then(|| around.broker.consume(SOURCE, &self.filters, at)) {
             Some(Ok(consumer)) => {
                 let pending = consumer.pending;

@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: the parts of the host that decide, in one thread and virtual time, over models of JetStream as it misbehaves and of a disk that
 //! loses what was not fsynced; everything is drawn from a seed, and the checker judges what is left.
 //!
-//! `world.rs` is the scheduler, `strikes.rs` the faults, `host.rs` one incarnation of the host and `start.rs` its start; `stream.rs`, `broker.rs` and
+//! `world.rs` is the scheduler, `acts.rs` what can happen, `strikes.rs` the faults, `host.rs` one incarnation of the host and `start.rs` its start; `stream.rs`, `broker.rs` and
 //! `disk.rs` are the models; `gapless.rs`, `range.rs`, `reading.rs`, `passes.rs` and `publishing.rs` stand in for the host's connections;
 //! `settings.rs`, `faults.rs` and `plan.rs` draw a run; `verdict.rs` hands it to the checker.
 #![allow(
@@ -12,6 +12,7 @@
     reason = "this is a test: it stops at the first surprise"
 )]
 
+mod acts;
 mod broker;
 mod dice;
 mod disk;

@@ -10,6 +10,9 @@ pub(crate) const SUBJECTS: &str = "flights.>";
 /// Subjects of the source stream that are not the pipeline's.
 pub(crate) const FOREIGN: &str = "other.>";
 
+/// Sequences from here on lie more than `jump-max` ahead of every position.
+pub(crate) const FAR: u64 = 50_000;
+
 /// What the handler does with an event. It stands in the payload, so that the handler needs no other knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Does {
@@ -168,7 +171,7 @@ fn draw_entity(dice: &mut Dice, settings: &Settings, habits: &Habits, entity: &s
                 out.push((at + dice.range(0, 9), malformed(dice, settings, entity)));
             }
             if dice.once_in(habits.far) {
-                let far = event(dice, settings, habits, entity, (epoch, 50_000 + epoch), 0, Does::Accept);
+                let far = event(dice, settings, habits, entity, (epoch, FAR + epoch), 0, Does::Accept);
                 out.push((at, far));
             }
             out.push((at + shift, item));
@@ -325,7 +328,7 @@ mod tests {
                 continue;
             }
             let mut events: BTreeMap<(&str, u64), Vec<u64>> = BTreeMap::new();
-            for item in items.iter().filter(|item| item.kind == Kind::Event && item.sequence < 10_000) {
+            for item in items.iter().filter(|item| item.kind == Kind::Event && item.sequence < FAR) {
                 events.entry((&item.entity, item.epoch)).or_default().push(item.sequence);
             }
             for sequences in events.values_mut() {

@@ -3,7 +3,7 @@
 use crate::broker::{DEAD, OUTPUTS, SOURCE};
 use crate::disk::ModelDisk;
 use crate::handler;
-use crate::plan::{Does, Item, Kind};
+use crate::plan::{Does, FAR, Item, Kind};
 use crate::settings::{Late, Settings, Then};
 use crate::start::PIPELINE;
 use crate::stream::{Stored, Stream};
@@ -11,6 +11,7 @@ use crate::world::World;
 use seriatim_tests::checker::Kept;
 use seriatim_tests::checker::laws::{self, Failing, Handled, Hole, LateRule, Meant, MeantAs, Report, Rules, Run, SourceView};
 use seriatim_tests::checker::store::{PipelineView, StoreView};
+use std::collections::BTreeMap;
 
 /// What a message is meant as, now that it is stored.
 pub(crate) fn meant(item: &Item, stream_sequence: u64, time: u64) -> Meant {
@@ -34,7 +35,26 @@ pub(crate) fn meant(item: &Item, stream_sequence: u64, time: u64) -> Meant {
     }
 }
 
-fn rules(settings: &Settings, lost: bool, generations: u64) -> Rules {
+/// Whether each event that came at all came within the wait of every gap it left: then no gap may have given up for it, however long the host was
+/// down, stood still or was cut off, and whatever its clock said. Gaps are judged by the broker's timestamps.
+fn in_time(sent: &[Meant], settings: &Settings) -> bool {
+    let mut earliest: BTreeMap<&str, BTreeMap<(u64, u64), u64>> = BTreeMap::new();
+    let events = sent.iter().filter(|meant| meant.kind == MeantAs::Event && meant.sequence < FAR);
+    for meant in events {
+        let (place, seen) = ((meant.epoch, meant.sequence), earliest.entry(&meant.entity).or_default());
+        if !seen.contains_key(&place) {
+            let mut above = seen.range(place..);
+            // A higher epoch does not wait for what its producer's last life still has to say.
+            if above.any(|(other, time)| other.0 > place.0 || meant.time - time >= settings.gap_wait) {
+                return false;
+            }
+            seen.insert(place, meant.time);
+        }
+    }
+    true
+}
+
+fn rules(sent: &[Meant], settings: &Settings, lost: bool, generations: u64) -> Rules {
     Rules {
         pipeline: PIPELINE.to_owned(),
         handler: handler::NAME.to_owned(),
@@ -55,7 +75,8 @@ fn rules(settings: &Settings, lost: bool, generations: u64) -> Rules {
         ids: settings.ids,
         held_max: settings.held_max,
         jump_max: settings.jump_max,
-        in_time: settings.in_time,
+        // An output that is refused parks its entity: nothing exact can be said of that.
+        in_time: !lost && settings.output_max == 0 && in_time(sent, settings),
         lost,
         generations,
     }
@@ -85,8 +106,12 @@ pub(crate) fn judge(world: &mut World, settled: bool) -> Report {
     let order: Vec<_> = sent.iter().map(|meant| meant.stream_sequence).collect();
     sent.sort_by_key(|meant| meant.stream_sequence);
     let source = world.broker.stream(SOURCE);
+    let rules = rules(&sent, &world.settings, world.lost, world.accepted);
+    if rules.in_time && settled {
+        world.stats.add(if world.settings.in_time { "exact: no gap could give up" } else { "exact: every event came within its wait" });
+    }
     let run = Run {
-        rules: rules(&world.settings, world.lost, world.accepted),
+        rules,
         sent,
         source: SourceView { created: source.created(), first_sequence: source.first(), last_sequence: source.last() },
         outputs: kept(world.broker.stream(OUTPUTS)),
