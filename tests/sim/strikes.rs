@@ -160,7 +160,8 @@ impl World {
 
     fn trim(&mut self) -> bool {
         let stream = self.broker.stream(SOURCE);
-        if stream.len() == 0 {
+        // A stream that was put back, grew and was trimmed between two looks at it leaves nothing to tell it by: no host can name what went.
+        if stream.len() == 0 || self.renumbered {
             return false;
         }
         let through = self.dice.range(stream.first(), stream.last());
