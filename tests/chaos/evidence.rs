@@ -1,16 +1,9 @@
-//! The figures of a run as JSON, and the file that collects the runs: its totals add up over time.
+//! The figures of a run as JSON.
 
 use crate::tally::Tally;
-use anyhow::{Context as _, Result};
-use serde_json::{Map, Value, json};
-use seriatim_tests::harness::machine;
-use std::fs;
-use std::path::Path;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-/// What says where and when, and is no figure to be added.
-const NO_FIGURES: [&str; 5] = ["date", "commit", "machine", "seed", "load_before"];
+use anyhow::Result;
+use serde_json::{Value, json};
+use seriatim_tests::harness::{evidence, machine};
 
 /// One run.
 pub(crate) struct Facts<'a> {
@@ -30,7 +23,7 @@ impl Facts<'_> {
         let tally = self.tally;
         let counts = &tally.counts;
         Ok(json!({
-            "date": OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?,
+            "date": evidence::date()?,
             "commit": self.commit,
             "machine": machine::description(),
             "load_before": self.load_before,
@@ -61,49 +54,11 @@ impl Facts<'_> {
     }
 }
 
-/// Appends a run to the file and adds its figures to the totals.
-///
-/// # Errors
-/// The file cannot be read, is not of this kind, or cannot be written.
-pub(crate) fn record(file: &Path, run: Value) -> Result<()> {
-    let named = || format!("{}", file.display());
-    let mut kept = if file.is_file() {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", named()))?;
-        serde_json::from_str::<Value>(&text).with_context(|| format!("{} is not JSON", named()))?
-    } else {
-        json!({ "runs": [] })
-    };
-    let runs = kept.get_mut("runs").and_then(Value::as_array_mut).with_context(|| format!("{} has no list \"runs\"", named()))?;
-    runs.push(run);
-    let mut total = Map::from_iter([("runs".to_owned(), json!(runs.len()))]);
-    runs.iter().filter_map(Value::as_object).for_each(|run| add(&mut total, run));
-    let total = Value::Object(total);
-    kept.as_object_mut().with_context(named)?.insert("total".to_owned(), total);
-    let text = serde_json::to_string_pretty(&kept).context("cannot write JSON")?;
-    fs::write(file, text + "\n").with_context(|| format!("cannot write {}", named()))
-}
-
-/// Adds every number of `run` to the one of the same name.
-fn add(total: &mut Map<String, Value>, run: &Map<String, Value>) {
-    for (name, value) in run.iter().filter(|(name, _)| !NO_FIGURES.contains(&name.as_str())) {
-        match value {
-            Value::Number(number) => {
-                let so_far = total.get(name).and_then(Value::as_u64).unwrap_or_default();
-                total.insert(name.clone(), json!(so_far + number.as_u64().unwrap_or_default()));
-            }
-            Value::Object(inner) => {
-                if let Value::Object(sums) = total.entry(name.clone()).or_insert_with(|| json!({})) {
-                    add(sums, inner);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seriatim_tests::harness::evidence::record;
+    use std::fs;
 
     #[test]
     fn runs_are_appended_and_their_figures_add_up() {
@@ -124,14 +79,5 @@ mod tests {
         assert_eq!((&total["runs"], &total["seconds"], &total["host_kills"]["all"]), (&json!(2), &json!(120), &json!(4)));
         assert_eq!((&total["host_kills"]["by"]["random"], &total["dead_letters"]["late"]), (&json!(2), &json!(14)));
         assert!(total.get("seed").is_none() && total.get("machine").is_none());
-    }
-
-    #[test]
-    fn a_file_of_another_kind_is_not_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("other.json");
-        fs::write(&file, "[1]").unwrap();
-        assert!(record(&file, json!({})).is_err());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "[1]");
     }
 }

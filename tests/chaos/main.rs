@@ -178,7 +178,7 @@ async fn run(args: &Args, folder: &Path) -> Result<()> {
         bail!("no promise was broken, but the run did not exercise what it claims to: {}", missed.join("; "));
     }
     if let Some(file) = &args.record {
-        evidence::record(file, figures)?;
+        seriatim_tests::harness::evidence::record(file, figures)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod evidence;
 pub mod fault;
 pub mod host;
 pub mod input;

@@ -13,6 +13,7 @@ mod mutants;
 mod page;
 mod process;
 mod repo;
+mod sim;
 mod test;
 mod tidy;
 mod tools;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Args),
     /// Kill, stop and cut off broker and host again and again under load, and judge what is left
     Chaos(chaos::Args),
+    /// Run the host's parts in one thread and virtual time over a broker and a disk that misbehave, seed by seed
+    Sim(sim::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
     /// Make each deliberate mistake in turn: tests, simulation or chaos must notice
@@ -67,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&repo, &args)?,
         Command::Bench(args) => bench::run(&repo, &args)?,
         Command::Chaos(args) => chaos::run(&repo, &args)?,
+        Command::Sim(args) => sim::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
         Command::Mutants(args) => mutants::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
