@@ -29,12 +29,21 @@ const STORM_LIFE_MAX: u64 = 4_000;
 pub(crate) enum Death {
     /// SIGKILL from outside.
     Kill,
-    /// SIGKILL by its own hand at this failpoint, after so many passes.
-    Failpoint { name: &'static str, passes: u32 },
+    /// SIGKILL by its own hand at this failpoint.
+    Failpoint { name: &'static str, when: When },
     /// SIGKILL together with the broker; the broker comes back before or after the next host.
     WithBroker { back_first: bool, down: Duration },
     /// SIGTERM: it ends gracefully.
     Stop,
+}
+
+/// At which pass of its failpoint a host dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// After so many others since its start.
+    After(u32),
+    /// At the next one, so long after it was ready.
+    Armed(Duration),
 }
 
 /// What happens during a life.
@@ -124,9 +133,9 @@ impl Deck {
         Self { random: Random::silent(seed), cards: Vec::new(), storm: 0 }
     }
 
-    /// A deck from which only deaths by SIGKILL of the host and the broker are dealt: all that a short run has time for.
+    /// A deck that begins with what a short run shall have done before its time is over: the last card comes first.
     pub(crate) fn short(seed: u64) -> Self {
-        let cards = vec![Card::Failpoint("commit-after"), Card::Kill, Card::WithBroker, Card::Reset, Card::Kill];
+        let cards = vec![Card::BrokerKill, Card::Kill, Card::Reset, Card::Failpoint("commit-after"), Card::WithBroker];
         Self { cards, ..Self::new(seed) }
     }
 
@@ -170,8 +179,12 @@ impl Deck {
                     _ if name.starts_with("prune") => 8,
                     _ => 40,
                 };
-                let passes = u32::try_from(self.random.below(passes_max)).unwrap_or_default();
-                self.life(true, (8_000, 8_000), Death::Failpoint { name, passes })
+                let when = if self.random.below(2) == 0 {
+                    When::Armed(self.millis(0, 3_000))
+                } else {
+                    When::After(u32::try_from(self.random.below(passes_max)).unwrap_or_default())
+                };
+                self.life(true, (0, 0), Death::Failpoint { name, when })
             }
             Card::WithBroker => {
                 let (back_first, down) = (self.random.below(2) == 0, self.millis(0, 2_000));
@@ -248,7 +261,7 @@ impl fmt::Display for Life {
         f.write_str(if self.ready_first { "ready, then " } else { "started, then " })?;
         if let Some(fault) = &self.fault {
             write!(f, "{:?}: {fault:?}, {:?}: ", self.before, self.after)?;
-        } else {
+        } else if !self.before.is_zero() {
             write!(f, "{:?}: ", self.before)?;
         }
         write!(f, "{:?}", self.death)

@@ -9,6 +9,7 @@ use seriatim_tests::harness::{DEAD_LETTERS, Host, OUTPUTS, SOURCE, ports, stream
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// What one message may have at most, in bytes.
@@ -55,8 +56,27 @@ impl Ground {
 
     /// Starts a host; waits for nothing.
     pub(crate) fn host(&mut self, failpoints: &str) -> Host {
-        self.hosts += 1;
+        self.start(Host::command(&self.folder.join("seriatim.toml"), failpoints))
+    }
+
+    /// The same with failpoints that do nothing before [`Ground::arm`].
+    pub(crate) fn host_to_arm(&mut self, failpoints: &str) -> Host {
         let mut command = Host::command(&self.folder.join("seriatim.toml"), failpoints);
+        command.env("FAILPOINTS_ARMED_BY", self.trigger(self.hosts + 1));
+        self.start(command)
+    }
+
+    /// Lets the last host die at its failpoint.
+    pub(crate) fn arm(&self) -> Result<()> {
+        fs::write(self.trigger(self.hosts), "").context("cannot arm a failpoint")
+    }
+
+    fn trigger(&self, host: u32) -> PathBuf {
+        self.folder.join(format!("die-{host}"))
+    }
+
+    fn start(&mut self, mut command: Command) -> Host {
+        self.hosts += 1;
         command.args(["--log", LOG, "--log-form", "json"]).process_group(0);
         Host::start(command, self.telemetry, &self.folder.join(format!("host-{}.log", self.hosts)))
     }

@@ -1,11 +1,11 @@
 //! One host's life: started, disturbed, killed. A host that ends otherwise than it was made to is a finding.
 
-use crate::deck::{Death, Fault, Life};
+use crate::deck::{Death, Fault, Life, When};
 use crate::ground::Ground;
 use crate::tally::Tally;
 use anyhow::{Context as _, Result, bail, ensure};
 use seriatim_tests::harness::proxy::Mode;
-use seriatim_tests::harness::{DEAD_LETTERS, Host, OUTPUTS, die_after, until};
+use seriatim_tests::harness::{DEAD_LETTERS, Host, OUTPUTS, die_after, die_at, until};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a host may take to become ready before its life goes on regardless: it may find no broker, or a network that carries nothing.
 const READY_MAX: Duration = Duration::from_secs(10);
+/// How long a host that is told to die at a failpoint gets to come past it.
+const PASSED_WITHIN: Duration = Duration::from_secs(8);
 const SIGKILL: i32 = 9;
 
 /// A life as it is lived.
@@ -56,11 +58,11 @@ impl Owed {
 /// # Errors
 /// A finding: the host ended by itself, or does not stop gracefully.
 pub(crate) async fn live(ground: &mut Ground, tally: &mut Tally, life: &Life, owed: Owed) -> Result<(Ended, Owed)> {
-    let (failpoints, failpoint) = match &life.death {
-        Death::Failpoint { name, passes } => (die_after(*passes, name), Some(*name)),
-        _ => (String::new(), None),
+    let (host, failpoint) = match life.death {
+        Death::Failpoint { name, when: When::After(passes) } => (ground.host(&die_after(passes, name)), Some(name)),
+        Death::Failpoint { name, when: When::Armed(_) } => (ground.host_to_arm(&die_at(name)), Some(name)),
+        _ => (ground.host(""), None),
     };
-    let host = ground.host(&failpoints);
     tally.lives += 1;
     let mut living = Living { ground, tally, host, failpoint };
     living.story(life, owed).await.with_context(|| format!("host {}: {life}", living.ground.hosts()))
@@ -84,6 +86,17 @@ impl Living<'_> {
         if let Some(fault) = &life.fault {
             self.suffer(fault).await?;
             self.wait(life.after).await?;
+        }
+        if let Death::Failpoint { when, .. } = life.death {
+            if let When::Armed(after) = when {
+                if self.wait(after).await? {
+                    bail!("the host died at a failpoint that was not armed");
+                }
+                self.ground.arm()?;
+            }
+            if self.wait(PASSED_WITHIN).await? {
+                return self.died_at_failpoint();
+            }
         }
         self.die(life).await
     }

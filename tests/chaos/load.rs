@@ -36,8 +36,8 @@ pub(crate) struct Shape {
     pub(crate) misbehaving: bool,
     /// How late a missing event comes, in milliseconds: from, to.
     pub(crate) late: (u64, u64),
-    /// Whether some events are never published.
-    pub(crate) never: bool,
+    /// Of the events of entities with gaps, one in so many is never published.
+    pub(crate) never: Option<usize>,
     /// Whether entities start over under a higher epoch.
     pub(crate) epochs: bool,
 }
@@ -131,13 +131,20 @@ impl Maker {
             self.count("epochs begun");
         }
         let gaps = index.is_multiple_of(3);
-        if self.shape.never && gaps && self.one_in(60) {
+        if gaps && self.shape.never.is_some_and(|chances| self.one_in(chances)) {
             self.count("never published");
             return;
         }
         let mut message = self.message(&entity, sequence);
         if self.shape.misbehaving && index % 7 == 3 && self.one_in(8) {
             self.misbehave(&mut message);
+        } else if sequence > 1 && self.one_in(250) {
+            // A producer that errs: the event before had this id, too.
+            self.count("ids used twice");
+            message.id = id(&entity, sequence - 1);
+            message.headers.retain(|(name, _)| name != "Nats-Msg-Id");
+            let id = message.id.clone();
+            set(&mut message, "Seriatim-Id", &id);
         }
         let delay = match self.random.below(24) {
             0 if gaps => {
@@ -158,7 +165,7 @@ impl Maker {
     /// The event itself, not yet in the plan.
     fn message(&mut self, entity: &Entity, sequence: u64) -> Message {
         let Entity { name, epoch, .. } = entity;
-        let id = format!("{name}-{epoch}-{sequence}");
+        let id = id(entity, sequence);
         let deeper = self.one_in(5) && name != SENTINEL;
         let subject = match self.shape.place {
             Place::Subject if deeper => format!("flights.{name}.more"),
@@ -307,6 +314,10 @@ fn name(index: usize, place: Place) -> String {
     }
 }
 
+fn id(entity: &Entity, sequence: u64) -> String {
+    format!("{}-{}-{sequence}", entity.name, entity.epoch)
+}
+
 fn set(message: &mut Message, name: &str, value: &str) {
     message.headers.retain(|(known, _)| known != name);
     message.headers.push((name.to_owned(), value.to_owned()));
@@ -317,7 +328,7 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: true, late: (500, 5_000), never: true, epochs: true }
+        Shape { rate: 150, entities: 60, place: Place::Subject, misbehaving: true, late: (500, 5_000), never: Some(60), epochs: true }
     }
 
     fn all(seed: u64, step: u64) -> Vec<Message> {
@@ -348,7 +359,7 @@ mod tests {
         let messages = maker.due(60_000).len() + maker.rest().len();
         assert!((9_000..20_000).contains(&messages), "{messages} messages in a minute");
         let planned = &maker.planned.0;
-        assert_eq!(planned.len(), 19, "{planned:?}");
+        assert_eq!(planned.len(), 20, "{planned:?}");
         assert!(planned.values().all(|count| *count > 0));
     }
 

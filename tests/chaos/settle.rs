@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A host that is left alone for so long and is still not done breaks G8.
-const SETTLE_MAX: Duration = Duration::from_secs(240);
+/// A host that is left alone for so long and is still at work breaks G8.
+const SETTLE_MAX: Duration = Duration::from_secs(900);
+/// So does one that has work left and gets nothing done for so long: longer than every wait and back-off that it has.
+const STUCK: Duration = Duration::from_secs(120);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// For so long nothing may change, beside the gap's own wait, before it counts as over.
@@ -31,7 +33,7 @@ const FAILED: [&str; 6] = ["trap", "timeout", "memory", "output-refused", "too-l
 pub(crate) async fn settle(ground: &mut Ground, profile: &Profile, tally: &mut Tally) -> Result<Result<(), String>> {
     let mut host = ground.host("");
     let end = Instant::now() + SETTLE_MAX;
-    let mut seen = None;
+    let mut seen = Seen::default();
     let mut since = Instant::now();
     let calm = CALM + if profile.parks_gaps() { profile.wait.unwrap_or_default() } else { Duration::ZERO };
     let rest = loop {
@@ -40,19 +42,20 @@ pub(crate) async fn settle(ground: &mut Ground, profile: &Profile, tally: &mut T
             bail!("the host that was left alone ended by itself ({status}):\n{}", end_of(&host.log()));
         }
         let now = look(ground, profile).await;
-        if seen.as_ref() != Some(&now) {
-            (seen, since) = (Some(now), Instant::now());
-        } else if let Some(Ok(_)) = seen
-            && since.elapsed() >= calm
-        {
-            break Ok(());
+        if seen != now {
+            (seen, since) = (now, Instant::now());
         }
-        if Instant::now() >= end {
-            let at = match seen {
-                Some(Err(problem)) => problem,
-                _ => "something still changes".to_owned(),
-            };
-            break Err(format!("{SETTLE_MAX:?} after the last fault the host is not done: {at}"));
+        let stands = since.elapsed();
+        match &seen.left {
+            None if stands >= calm => break Ok(()),
+            Some(left) if stands >= STUCK => break Err(format!("nothing has moved for {STUCK:?}: {left}")),
+            left if Instant::now() >= end => {
+                break Err(format!(
+                    "still at work {SETTLE_MAX:?} after the last fault: {}",
+                    left.as_deref().unwrap_or("something changes")
+                ));
+            }
+            _ => {}
         }
     };
     stop(&mut host).await?;
@@ -60,41 +63,51 @@ pub(crate) async fn settle(ground: &mut Ground, profile: &Profile, tally: &mut T
     Ok(rest)
 }
 
-/// What can be seen of the work: `Ok` with figures that stand still when all is done, `Err` with what is still to do.
-async fn look(ground: &Ground, profile: &Profile) -> Result<(u64, u64), String> {
+/// What can be seen of the work from outside.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    /// What is still to do, in words.
+    left: Option<String>,
+    /// How far it is: what stands still when nothing is done.
+    figures: Vec<f64>,
+}
+
+async fn look(ground: &Ground, profile: &Profile) -> Seen {
+    let mut seen = Seen::default();
+    seen.left = work(ground, profile, &mut seen.figures).await.err();
+    seen
+}
+
+/// Whether all work is done; says what is not.
+async fn work(ground: &Ground, profile: &Profile, figures: &mut Vec<f64>) -> Result<(), String> {
+    let (outputs, dead) = (streams::count(&ground.js, OUTPUTS).await?, streams::count(&ground.js, DEAD_LETTERS).await?);
+    figures.extend([outputs as f64, dead as f64]);
     if !ground.is_ready().await {
         return Err("it is not ready".to_owned());
     }
     let metrics = ground.metrics().await?;
-    let sum = |name: &str, reason: &str| {
-        let labels = if reason.is_empty() { vec![] } else { vec![("reason", reason)] };
-        telemetry::sum(&metrics, name, &labels)
-    };
-    for name in ["seriatim_stream_lag_messages", "seriatim_outbox_entries"] {
-        let value = sum(name, "");
-        if value > 0.0 {
-            return Err(format!("{name} {value}"));
-        }
-    }
-    let mut waiting = sum("seriatim_waiting_entities", "");
-    let mut allowed = vec!["ranges-full"];
+    let sum = |name: &str, labels: &[(&str, &str)]| telemetry::sum(&metrics, name, labels);
+    let (lag, outbox, held) =
+        (sum("seriatim_stream_lag_messages", &[]), sum("seriatim_outbox_entries", &[]), sum("seriatim_held_events", &[]));
+    let mut waiting = sum("seriatim_waiting_entities", &[]);
+    figures.extend([lag, outbox, held, waiting, sum("seriatim_events_total", &[])]);
+    let mut may_stay = vec!["ranges-full"];
     if profile.parks_gaps() {
-        allowed.push("gap");
+        may_stay.push("gap");
     }
     if profile.rules.failing == Failing::Park {
-        allowed.extend(FAILED);
+        may_stay.extend(FAILED);
     }
-    for reason in allowed {
-        waiting -= sum("seriatim_waiting_entities", reason);
+    for reason in may_stay {
+        waiting -= sum("seriatim_waiting_entities", &[("reason", reason)]);
     }
-    if waiting > 0.0 || (profile.rules.hole != Hole::Park && sum("seriatim_held_events", "") > 0.0) {
-        return Err(format!("{waiting} entities wait, {} events are held", sum("seriatim_held_events", "")));
+    let held = if profile.rules.hole == Hole::Park { 0.0 } else { held };
+    if lag + outbox + waiting + held > 0.0 {
+        return Err(format!("{lag} messages are not read, {outbox} not sent, {waiting} entities wait, {held} events are held"));
     }
-    let (outputs, dead) = (streams::count(&ground.js, OUTPUTS).await?, streams::count(&ground.js, DEAD_LETTERS).await?);
     let stream = ground.js.get_stream_no_info(OUTPUTS).await.map_err(|error| error.to_string())?;
     let sentinel = stream.get_last_raw_message_by_subject(&format!("echo.{}", token(SENTINEL))).await;
-    sentinel.map_err(|error| format!("the last event's output is not there ({error})"))?;
-    Ok((outputs, dead))
+    sentinel.map(|_| ()).map_err(|error| format!("the last event's output is not there ({error})"))
 }
 
 async fn stop(host: &mut Host) -> Result<()> {

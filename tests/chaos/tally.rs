@@ -125,16 +125,13 @@ impl Tally {
         let dead = |reason: &str| self.counts.dead.get(reason).copied().unwrap_or_default();
         match kind {
             Kind::Skip => {
-                at_least("dead letters: late".to_owned(), dead("late"), phases);
+                at_least("late events".to_owned(), self.counts.late, phases);
                 at_least("sequences given up".to_owned(), self.counts.given_up, phases);
                 for reason in ["rejected", "retries-exhausted", "trap", "memory", "too-large"] {
                     at_least(format!("dead letters: {reason}"), dead(reason), phases);
                 }
             }
-            Kind::DeadLetter => {
-                at_least("dead letters: gap".to_owned(), dead("gap"), phases * 5);
-                at_least("late events dropped".to_owned(), self.counts.dropped_late, phases);
-            }
+            Kind::DeadLetter => at_least("dead letters: gap".to_owned(), dead("gap"), phases * 5),
             Kind::Park => at_least("entities parked".to_owned(), self.counts.parked, phases * 3),
             Kind::Deliver => at_least("late events delivered".to_owned(), self.counts.delivered_late, phases),
             Kind::InTime | Kind::InTimeScan => {}

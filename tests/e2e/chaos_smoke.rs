@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 fn chaos(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
-    command.args(["--minutes", "0.3", "--seed", "7", "--only", "skip", "--folder"]).arg(folder).args(args);
+    command.args(["--minutes", "0.4", "--seed", "7", "--only", "skip", "--folder"]).arg(folder).args(args);
     command.output().expect("chaos to start")
 }
 
@@ -17,7 +17,7 @@ fn some_kills_are_survived_judged_and_counted() {
     let output = chaos(folder.path(), &["--commit", "abc", "--json", &json.display().to_string(), "--record", &kept.display().to_string()]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("clean") && said.contains("not reached"), "a short run says what it did not reach: {said}");
+    assert!(said.contains("clean: "), "it says what it is at: {said}");
     let run: Value = serde_json::from_slice(&std::fs::read(&json).expect("a result")).expect("JSON");
     assert_eq!((&run["commit"], &run["seed"], &run["violations"]), (&Value::from("abc"), &Value::from(7), &Value::from(0)));
     for figure in ["messages", "applied", "duplicates", "malformed"] {

@@ -181,7 +181,8 @@ fn decide(given: &Given<'_>, store: &Keyed<ModelDisk>, around: &mut Around<'_>) 
             let known = known(stored);
             let time = if known.highest == 0 { None } else { source.get(known.highest).map(|stored| stored.time) };
             let checked = check_identity(&known, &facts, time);
-            decide::go_on(PIPELINE, stored, meaning(given.settings), &facts, checked, accepts).map_err(refused)
+            let younger = source.messages().find(|stored| stored.time > known.highest_time).map(|stored| stored.sequence);
+            decide::go_on(PIPELINE, stored, meaning(given.settings), &facts, checked, younger, accepts).map_err(refused)
         }
     }
 }

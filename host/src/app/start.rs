@@ -198,7 +198,14 @@ async fn decide(
         highest => identity::message_time(&client, &facts.name, highest).await.map_err(stream)?,
     };
     let checked = identity::check_identity(&known, &facts, time);
-    Ok(decide::go_on(name, stored, meaning(pipeline), &facts, checked, accepts)?)
+    let younger = match checked {
+        Err(identity::IdentityError::WentBack { .. }) if accepts.stream => {
+            let after = i64::try_from(known.highest_time.saturating_add(1)).unwrap_or(i64::MAX);
+            identity::first_at_time(&client, &facts.name, after).await.map_err(stream)?
+        }
+        _ => None,
+    };
+    Ok(decide::go_on(name, stored, meaning(pipeline), &facts, checked, younger, accepts)?)
 }
 
 /// What the store remembers of the stream.
