@@ -2,6 +2,7 @@
 //! decisions are the host's; what stands here is who waits for whom, as `app/run.rs` wires it.
 
 use crate::broker::{Broker, SOURCE};
+use crate::gapless::Gapless;
 use crate::link::{Around, Link};
 use crate::mail::Mailboxes;
 use crate::note;
@@ -266,8 +267,30 @@ impl Host {
     }
 
     /// The host's monotonic time of the committer's next turn.
-    pub(crate) fn commit_at(&self) -> Option<u64> {
+    fn commit_at(&self) -> Option<u64> {
         self.commit_due.map(|at| at + self.parts.started)
+    }
+
+    /// When something of the host wants to be looked at although nothing came, on its monotonic clock.
+    pub(crate) fn wakes_at(&self, now: u64, wall: u64) -> Option<u64> {
+        let parts = &self.parts;
+        let shards = parts.shards.iter().filter_map(Stepped::next_wakeup).map(|at| now.saturating_add(at.saturating_sub(wall)));
+        let reading = parts.reader.gapless.wakes_at().filter(|_| self.reads() && parts.reader.listens());
+        let passes = parts.passes.numbers().filter_map(|pass| parts.passes.wakes_at(pass)).filter(|_| self.serves());
+        let publishing = [parts.publishing.expires_at(), Some(parts.lookup.due)].into_iter().flatten().filter(|_| self.publishes());
+        let own = [reading, self.commit_at(), self.stop_at()].into_iter().flatten();
+        shards.chain(passes).chain(publishing).chain(own).min()
+    }
+
+    /// The broker's time of the next heartbeat of a consumer whose client has taken everything.
+    pub(crate) fn heartbeat_at(&mut self) -> Option<u64> {
+        let passes: Vec<_> = self.parts.passes.numbers().collect();
+        let beat = |gapless: &mut Gapless| {
+            let at = gapless.heartbeat_at();
+            at.filter(|_| gapless.consumer().is_some_and(|consumer| !consumer.has_arrived()))
+        };
+        let live = beat(&mut self.parts.reader.gapless);
+        passes.into_iter().filter_map(|pass| self.parts.passes.gapless(pass).and_then(beat)).chain(live).min()
     }
 
     // A graceful stop.
@@ -300,7 +323,7 @@ impl Host {
     }
 
     /// When the stop gives up waiting.
-    pub(crate) fn stop_at(&self) -> Option<u64> {
+    fn stop_at(&self) -> Option<u64> {
         match &self.stopping {
             Stopping::Draining { until, .. } => Some(*until),
             _ => None,

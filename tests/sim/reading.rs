@@ -43,6 +43,11 @@ impl LiveReader {
         }
     }
 
+    /// It waits for what the broker says, not for room.
+    pub(crate) fn listens(&self) -> bool {
+        self.ended.is_none() && self.blocked.is_none() && self.carried.is_none()
+    }
+
     /// Nothing of what was read is on its way to the router.
     pub(crate) fn drained(&self) -> bool {
         self.carried.is_none() && self.blocked.is_none() && self.out.is_empty()

@@ -108,7 +108,7 @@ impl Settings {
             settle: dice.pick(&[10, 100, 1_000]),
             outbox_max,
             own_outbox_max,
-            held_bytes: held_bytes.max(1 << 30),
+            held_bytes,
             entities_max,
             calls_max: dice.pick(&[1, 2, 8]),
             catch_ups_max: dice.pick(&[1, 2, 8]),

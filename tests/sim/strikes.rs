@@ -171,12 +171,13 @@ impl World {
         true
     }
 
-    /// Of what nobody needs any more.
+    /// Of what nobody needs any more, and not at the front: that would be retention.
     fn delete(&mut self) -> bool {
         // Where numbers were given again, the watermark may still speak of the stream as it was.
         let Some(needed) = verdict::needed_from(&self.disk).filter(|_| !self.renumbered) else { return false };
         let stream = self.broker.stream(SOURCE);
-        let gone: Vec<_> = stream.messages().map(|stored| stored.sequence).filter(|sequence| *sequence < needed).collect();
+        let gone: Vec<_> =
+            stream.messages().map(|stored| stored.sequence).filter(|sequence| *sequence < needed && *sequence > stream.first()).collect();
         if gone.is_empty() {
             return false;
         }

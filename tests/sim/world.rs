@@ -380,26 +380,14 @@ impl World {
         consider(self.frozen_until);
         self.link_back.into_iter().for_each(&mut consider);
         consider(self.full.map(|(_, at)| at));
-        match &self.host {
+        let (wall, broker_now) = (self.wall(), self.broker.now);
+        let reaches = self.broker.up && self.links[READER].connected;
+        match &mut self.host {
             None => consider(Some(self.start_at)),
             Some(host) => {
-                let monotonic = |at: u64| now.saturating_add(at.saturating_sub(self.broker.now));
-                consider(host.parts.reader.gapless.heartbeat_at().map(monotonic));
-                if self.frozen_until.is_none() {
-                    let wall = self.wall();
-                    for shard in &host.parts.shards {
-                        consider(shard.next_wakeup().map(|at| now.saturating_add(at.saturating_sub(wall))));
-                    }
-                    consider(host.parts.reader.gapless.wakes_at());
-                    for pass in host.parts.passes.numbers() {
-                        consider(host.parts.passes.wakes_at(pass));
-                        consider(host.parts.passes.gapless_of(pass).and_then(crate::gapless::Gapless::heartbeat_at).map(monotonic));
-                    }
-                    consider(host.commit_at());
-                    consider(host.parts.publishing.expires_at());
-                    consider(Some(host.parts.lookup.due));
-                    consider(host.stop_at());
-                }
+                let beat = host.heartbeat_at().filter(|_| reaches);
+                consider(beat.map(|at| now.saturating_add(at.saturating_sub(broker_now))));
+                consider(host.wakes_at(now, wall).filter(|_| self.frozen_until.is_none()));
             }
         }
         self.pass_time(next - now);
