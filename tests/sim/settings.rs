@@ -105,7 +105,7 @@ impl Settings {
             ids,
             commits_max: u32::try_from(commits_max).unwrap(),
             ranges_max: dice.pick(&[1, 3, 64, 64]),
-            settle: dice.pick(&[0, 100, 1_000]),
+            settle: dice.pick(&[10, 100, 1_000]),
             outbox_max,
             own_outbox_max,
             held_bytes,

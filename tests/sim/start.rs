@@ -185,6 +185,10 @@ fn decide(given: &Given<'_>, store: &Keyed<ModelDisk>, around: &mut Around<'_>) 
             decide::go_on(PIPELINE, stored, meaning(given.settings), &facts, checked, younger, accepts).map_err(refused)
         }
     }
+    .map(|decision| {
+        let at = decision.record.progress.watermark;
+        decision.anchored(source.get(at).map(|stored| stored.time))
+    })
 }
 
 fn known(record: &seriatim::store::PipelineRecord) -> KnownStream {

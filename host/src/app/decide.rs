@@ -87,6 +87,22 @@ pub struct Decision {
     pub accepted: bool,
 }
 
+impl Decision {
+    /// `time`: the broker's, of the message at the watermark, if the stream has it. Where nothing of the stream was read yet, that message stands for what
+    /// was passed: without it nobody would notice that the stream goes back below the watermark before anything is read.
+    #[must_use]
+    pub fn anchored(mut self, time: Option<u64>) -> Self {
+        let progress = &mut self.record.progress;
+        if let Some(time) = time
+            && progress.highest == 0
+        {
+            (progress.highest, progress.highest_time) = (progress.watermark, time);
+            self.changed = true;
+        }
+        self
+    }
+}
+
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
 ///
 /// # Errors
@@ -245,7 +261,8 @@ mod tests {
         let refused = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), None, Accepts::default());
         let text = refused.map_or_else(|error| error.to_string(), |_| String::new());
         assert!(text.contains("event.entity was subject:2, is subject:3") && text.contains("--accept-meaning p"), "{text}");
-        let accepted = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), None, Accepts { meaning: true, ..Accepts::default() });
+        let accepted =
+            go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), None, Accepts { meaning: true, ..Accepts::default() });
         assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
         let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), None, Accepts::default());
         assert_eq!(same, Ok(Decision { record: stored(), changed: false, accepted: false }));
@@ -261,6 +278,17 @@ mod tests {
         assert_eq!(check(&told("me", 1, 99), false), Ok(()), "another generation numbers other messages");
         assert_eq!(check(&told("other", 2, 99), false), Ok(()), "that is for the claim to refuse");
         assert_eq!(not_rolled_back("p", &stored(), "me", None, false), Ok(()));
+    }
+
+    #[test]
+    fn where_nothing_was_read_the_message_at_the_watermark_is_what_is_known() {
+        let all = Accepts { missing_history: true, ..Accepts::default() };
+        let begun = |time| begin("p", meaning("subject:2"), &facts(1, 80), 61, all).map(|decision| decision.anchored(time).record.progress);
+        let known = begun(Some(7)).map(|progress| (progress.watermark, progress.highest, progress.highest_time));
+        assert_eq!(known, Ok((60, 60, 7)));
+        assert_eq!(begun(None).map(|progress| progress.highest), Ok(0));
+        let read = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), None, all).map(|decision| decision.anchored(Some(7)));
+        assert_eq!(read.map(|decision| decision.record), Ok(stored()), "more than that was read");
     }
 
     #[test]
