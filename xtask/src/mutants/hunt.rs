@@ -181,6 +181,9 @@ impl Hunters {
         }
         refused(&ended)?;
         let told = fs::read_to_string(self.sim_json(Some(mutant))).ok().and_then(|text| serde_json::from_str::<SimResult>(&text).ok());
+        if told.as_ref().is_some_and(|told| told.failures.is_empty()) {
+            return Ok(Found::Missed { after: format!("{seeds} seeds, which exercised too little") });
+        }
         let first = told.as_ref().and_then(|told| told.failures.first());
         let by = first.map_or_else(|| violation(&ended), |first| format!("{} (seed {})", first.check, first.seed));
         Ok(Found::Caught { by: vec![by], after: format!("{} seeds", told.map_or(seeds, |told| told.seeds)) })
