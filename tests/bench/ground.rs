@@ -4,13 +4,13 @@
 //! source to the time stamp of the last output. So no polling of ours is in the result.
 
 use crate::load::{self, Order, Tally};
+use crate::raw;
 use crate::report::{Environment, Loop, Run};
-use crate::{machine, raw};
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::{self, Context, stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use seriatim_tests::harness::broker::Broker;
-use seriatim_tests::harness::{SOURCE, streams};
+use seriatim_tests::harness::{SOURCE, machine, streams};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;

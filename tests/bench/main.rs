@@ -4,7 +4,6 @@
 mod ground;
 mod hosted;
 mod load;
-mod machine;
 mod raw;
 mod report;
 mod spread;

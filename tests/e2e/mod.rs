@@ -2,10 +2,12 @@
 
 mod all_of_it_at_once;
 mod backlog_of_one_entity;
+mod behind_a_proxy;
 mod bench_smoke;
 mod broker_away;
 mod broker_killed;
 mod changed_meaning;
+mod chaos_smoke;
 mod check_command;
 mod dead_letters_with_nats_headers;
 mod decided_once;

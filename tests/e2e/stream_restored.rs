@@ -49,6 +49,19 @@ async fn below_the_watermark() {
 }
 
 #[tokio::test]
+async fn what_was_published_before_it_was_accepted_is_read() {
+    let mut world = World::new().await;
+    restored(&mut world).await;
+    // They take numbers that were other messages', below the watermark.
+    world.publish(&[1, 2, 3].map(|sequence| Input::event("c", sequence))).await;
+    let mut host = world.launch(&["--accept-stream", "flights"], "");
+    host.ready().await;
+    world.until_applied("c", 3).await;
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+#[tokio::test]
 async fn and_grown_past_the_watermark_again() {
     let mut world = World::new().await;
     restored(&mut world).await;

@@ -102,6 +102,11 @@ impl Broker {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The port of [`Broker::url`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Lets it live on after this value, and after this process; gives its process id.
     pub fn keep(mut self) -> u32 {
         self.process.take().expect("a running broker").keep()

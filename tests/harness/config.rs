@@ -32,6 +32,8 @@ pub struct Pipeline {
     pub start: &'static str,
     /// `event.entity`.
     pub entity: &'static str,
+    /// `event.epoch`, if there is one.
+    pub epoch: Option<&'static str>,
     /// A TOML value.
     pub first_sequence: &'static str,
     /// `order.gap.wait`.
@@ -117,6 +119,7 @@ impl Pipeline {
             subjects: vec!["flights.>"],
             start: "\"first\"",
             entity: "subject:2",
+            epoch: None,
             first_sequence: "1",
             gap_wait: "10m",
             gap_then: "park",
@@ -140,7 +143,7 @@ impl Pipeline {
         let mut text = format!(
             "\n[pipelines.{name}]\nstream = \"{}\"\nsubjects = {}\nstart = {}\n\n\
              [pipelines.{name}.event]\nformat = \"raw\"\nentity = \"{}\"\nsequence = \"header:Seriatim-Sequence\"\n\
-             id = \"header:Seriatim-Id\"\nkind = \"header:Seriatim-Type\"\ntime = \"header:Seriatim-Time\"\n\n\
+             id = \"header:Seriatim-Id\"\nkind = \"header:Seriatim-Type\"\ntime = \"header:Seriatim-Time\"\n{}\n\
              [pipelines.{name}.order]\nby = \"sequence\"\nfirst-sequence = {}\n\
              gap = {{ wait = \"{}\", held-max = {}, jump-max = 1000000, then = \"{}\" }}\nlate = \"{}\"\ndedup = {{ ids = {} }}\n\n\
              [pipelines.{name}.failure]\nretry = {}\nthen = \"{}\"\n",
@@ -148,6 +151,7 @@ impl Pipeline {
             list(&self.subjects),
             self.start,
             self.entity,
+            self.epoch.map(|source| format!("epoch = {}\n", quoted(source))).unwrap_or_default(),
             self.first_sequence,
             self.gap_wait,
             self.held_max,

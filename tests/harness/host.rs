@@ -150,9 +150,14 @@ impl Host {
         self.process.kill();
     }
 
+    /// SIGTERM; waits for nothing.
+    pub fn terminate(&mut self) {
+        self.process.signal(Signal::TERM);
+    }
+
     /// SIGTERM, and everything in flight finished: exit code 0.
     pub async fn stop(&mut self) {
-        self.process.signal(Signal::TERM);
+        self.terminate();
         let status = self.process.ended().await;
         assert!(status.success(), "a graceful stop ends with 0, not with {status}");
     }

@@ -3,12 +3,15 @@
 
 pub mod broker;
 pub mod config;
+pub mod evidence;
 pub mod fault;
 pub mod host;
 pub mod input;
+pub mod machine;
 pub mod misbehave;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod streams;
 pub mod telemetry;
 pub mod tools;

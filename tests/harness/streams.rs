@@ -41,6 +41,11 @@ pub async fn publish(js: &Context, inputs: &[Input]) -> Vec<Sent> {
 
 /// Everything the stream holds, oldest first; nothing if there is no such stream.
 pub async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String> {
+    Ok(read_timed(js, stream).await?.into_iter().map(|(_, kept)| kept).collect())
+}
+
+/// The same with the broker's timestamp of each, in milliseconds since the Unix epoch.
+pub async fn read_timed(js: &Context, stream: &str) -> Result<Vec<(u64, Kept)>, String> {
     let mut found = Vec::new();
     let stream = match js.get_stream(stream).await {
         Ok(stream) => stream,
@@ -62,11 +67,12 @@ pub async fn read(js: &Context, stream: &str) -> Result<Vec<Kept>, String> {
         };
         let info = message.info().map_err(|error| error.to_string())?;
         let (stream_sequence, pending) = (info.stream_sequence, info.pending);
+        let time = u64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).map_err(|error| error.to_string())?;
         let mut headers = Vec::new();
         for (name, values) in message.headers.iter().flat_map(async_nats::HeaderMap::iter) {
             headers.extend(values.iter().map(|value| (name.to_string(), value.to_string())));
         }
-        found.push(Kept { stream_sequence, subject: message.subject.to_string(), headers, payload: message.payload.to_vec() });
+        found.push((time, Kept { stream_sequence, subject: message.subject.to_string(), headers, payload: message.payload.to_vec() }));
         if pending == 0 {
             return Ok(found);
         }

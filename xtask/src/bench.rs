@@ -54,7 +54,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     option(&mut bench, "--json", args.json.as_ref());
     option(&mut bench, "--baseline", args.baseline.clone().or_else(|| Some(repo.path(REFERENCE)).filter(|path| path.is_file())));
     option(&mut bench, "--fail-below", args.fail_below.map(|ratio| ratio.to_string()));
-    option(&mut bench, "--commit", commit(repo));
+    option(&mut bench, "--commit", repo.commit());
     process::run(&mut bench)
 }
 
@@ -62,10 +62,4 @@ fn option(command: &mut Command, name: &str, value: Option<impl AsRef<std::ffi::
     if let Some(value) = value {
         command.arg(name).arg(value);
     }
-}
-
-/// What was built; `-dirty` where the checkout differs from the commit.
-fn commit(repo: &Repo) -> Option<String> {
-    let told = process::answer(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(repo.root()))?;
-    Some(told.trim().to_owned()).filter(|told| !told.is_empty())
 }

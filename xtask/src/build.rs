@@ -11,7 +11,7 @@ use crate::process;
 use crate::repo::Repo;
 
 /// Every cargo command on the host's workspace names the same packages and features, so that one build serves them all.
-pub(crate) const WORKSPACE: [&str; 3] = ["--workspace", "--features", "seriatim/failpoints,seriatim/mutants"];
+pub(crate) const WORKSPACE: [&str; 3] = ["--workspace", "--features", "seriatim/failpoints,seriatim/mutants,seriatim-tests/simulation"];
 
 /// One thing that cargo built.
 #[derive(Debug, Deserialize)]
@@ -87,6 +87,13 @@ impl Programs {
     pub(crate) fn released(repo: &Repo) -> Result<Self> {
         let mut cargo = process::cargo();
         cargo.args(["build", "--release", "--workspace", "--bins"]).current_dir(repo.root());
+        Ok(Self(artifacts(&mut cargo)?))
+    }
+
+    /// Builds one program with everything that tests have, and optimised: for tools that run the host's parts for hours.
+    pub(crate) fn optimised(repo: &Repo, name: &str) -> Result<Self> {
+        let mut cargo = process::cargo();
+        cargo.args(["build", "--release"]).args(WORKSPACE).args(["--bin", name]).current_dir(repo.root());
         Ok(Self(artifacts(&mut cargo)?))
     }
 

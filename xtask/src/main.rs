@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod ci;
 mod demo;
 mod deploy;
@@ -12,6 +13,7 @@ mod mutants;
 mod page;
 mod process;
 mod repo;
+mod sim;
 mod test;
 mod tidy;
 mod tools;
@@ -34,6 +36,10 @@ enum Command {
     Demo(demo::Args),
     /// Measure the host beside a raw async-nats loop, in a release build
     Bench(bench::Args),
+    /// Kill, stop and cut off broker and host again and again under load, and judge what is left
+    Chaos(chaos::Args),
+    /// Run the host's parts in one thread and virtual time over a broker and a disk that misbehave, seed by seed
+    Sim(sim::Args),
     /// Run every test (tools and plugins first)
     Test(test::Args),
     /// Make each deliberate mistake in turn: tests, simulation or chaos must notice
@@ -63,6 +69,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Plugins => guests::build(&repo, &tools::ensure(&repo)?)?,
         Command::Demo(args) => demo::run(&repo, &args)?,
         Command::Bench(args) => bench::run(&repo, &args)?,
+        Command::Chaos(args) => chaos::run(&repo, &args)?,
+        Command::Sim(args) => sim::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
         Command::Mutants(args) => mutants::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,

@@ -2,8 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+
+use crate::process;
 
 /// The checkout that this xtask was built in.
 pub(crate) struct Repo {
@@ -41,6 +44,13 @@ impl Repo {
     /// The finished handlers, one `<package name>.wasm` each.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.target().join("plugins")
+    }
+
+    /// What is checked out, for figures: the commit, and `-dirty` where the checkout differs from it.
+    pub(crate) fn commit(&self) -> Option<String> {
+        let mut git = Command::new("git");
+        git.args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(self.root());
+        Some(process::answer(&mut git)?.trim().to_owned()).filter(|told| !told.is_empty())
     }
 
     /// Holds a lock on `.tools/<name>.lock` until the value is dropped, so that parallel runs do not install or build the same thing at once.

@@ -87,6 +87,22 @@ pub struct Decision {
     pub accepted: bool,
 }
 
+impl Decision {
+    /// `time`: the broker's, of the message at the watermark, if the stream has it. Where nothing of the stream was read yet, that message stands for what
+    /// was passed: without it nobody would notice that the stream goes back below the watermark before anything is read.
+    #[must_use]
+    pub fn anchored(mut self, time: Option<u64>) -> Self {
+        let progress = &mut self.record.progress;
+        if let Some(time) = time
+            && progress.highest == 0
+        {
+            (progress.highest, progress.highest_time) = (progress.watermark, time);
+            self.changed = true;
+        }
+        self
+    }
+}
+
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
 ///
 /// # Errors
@@ -102,7 +118,8 @@ pub fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start: u64, 
     Ok(Decision { record, changed: true, accepted: false })
 }
 
-/// A pipeline that the store knows. `identity`: what the check against the stream found.
+/// A pipeline that the store knows. `identity`: what the check against the stream found. `younger`: of a stream that went back, the first message that
+/// is younger than the highest message read, if there is one.
 ///
 /// # Errors
 /// The meaning or the stream differs, and that was not accepted.
@@ -112,6 +129,7 @@ pub fn go_on(
     meaning: Meaning,
     facts: &StreamFacts,
     identity: Result<(), IdentityError>,
+    younger: Option<u64>,
     accepts: Accepts,
 ) -> Result<Decision, Refused> {
     let differences = differences(&stored.meaning, &meaning);
@@ -127,10 +145,13 @@ pub fn go_on(
         if !accepts.stream {
             return Err(Refused::Stream { pipeline: pipeline.to_owned(), error });
         }
-        // A stream that only lost its end still has what was done below it; any other one is read from its first message, and what was applied
-        // before is recognised by its sequence.
+        // A stream that only lost its end still has what was done below it, up to the first message that was published since: by the broker's clock,
+        // for its number was another message's. Any other one is read from its first message, and what was applied before is recognised by its sequence.
         let (from, gone_from) = match error {
-            IdentityError::WentBack { last, .. } => (stored.progress.watermark.min(last).saturating_add(1), last.saturating_add(1)),
+            IdentityError::WentBack { last, .. } => {
+                let kept = last.min(younger.map_or(u64::MAX, |younger| younger.saturating_sub(1)));
+                (stored.progress.watermark.min(kept).saturating_add(1), kept.saturating_add(1))
+            }
             IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => (facts.first_sequence.max(1), 1),
         };
         accepted = true;
@@ -237,12 +258,13 @@ mod tests {
 
     #[test]
     fn another_meaning_is_named_and_can_be_accepted() {
-        let refused = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts::default());
+        let refused = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), None, Accepts::default());
         let text = refused.map_or_else(|error| error.to_string(), |_| String::new());
         assert!(text.contains("event.entity was subject:2, is subject:3") && text.contains("--accept-meaning p"), "{text}");
-        let accepted = go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), Accepts { meaning: true, ..Accepts::default() });
+        let accepted =
+            go_on("p", &stored(), meaning("subject:3"), &facts(1, 99), Ok(()), None, Accepts { meaning: true, ..Accepts::default() });
         assert_eq!(accepted.map(|decision| (decision.changed, decision.record.generation)), Ok((true, 2)));
-        let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), Accepts::default());
+        let same = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), None, Accepts::default());
         assert_eq!(same, Ok(Decision { record: stored(), changed: false, accepted: false }));
     }
 
@@ -259,13 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_was_read_the_message_at_the_watermark_is_what_is_known() {
+        let all = Accepts { missing_history: true, ..Accepts::default() };
+        let begun = |time| begin("p", meaning("subject:2"), &facts(1, 80), 61, all).map(|decision| decision.anchored(time).record.progress);
+        let known = begun(Some(7)).map(|progress| (progress.watermark, progress.highest, progress.highest_time));
+        assert_eq!(known, Ok((60, 60, 7)));
+        assert_eq!(begun(None).map(|progress| progress.highest), Ok(0));
+        let read = go_on("p", &stored(), meaning("subject:2"), &facts(1, 99), Ok(()), None, all).map(|decision| decision.anchored(Some(7)));
+        assert_eq!(read.map(|decision| decision.record), Ok(stored()), "more than that was read");
+    }
+
+    #[test]
     fn accepting_a_restored_stream_goes_on_below_its_end_in_a_new_generation() {
         let back = |last| IdentityError::WentBack { stream: "S".into(), last, highest: 90 };
-        let refused = go_on("p", &stored(), meaning("subject:2"), &facts(1, 80), Err(back(80)), Accepts::default());
+        let refused = go_on("p", &stored(), meaning("subject:2"), &facts(1, 80), Err(back(80)), None, Accepts::default());
         assert!(matches!(refused, Err(Refused::Stream { .. })));
-        for (last, from) in [(80, 71), (50, 51)] {
+        for (last, younger, from) in [(80, None, 71), (50, None, 51), (80, Some(75), 71), (80, Some(60), 60), (50, Some(1), 1)] {
             let accepts = Accepts { stream: true, ..Accepts::default() };
-            let decision = go_on("p", &stored(), meaning("subject:2"), &facts(1, last), Err(back(last)), accepts);
+            let decision = go_on("p", &stored(), meaning("subject:2"), &facts(1, last), Err(back(last)), younger, accepts);
             let record = decision.map(|decision| decision.record);
             assert_eq!(record.as_ref().map(|record| (record.generation, record.progress.watermark)), Ok((3, from - 1)));
             assert_eq!(record.map(|record| record.generations.last().copied()), Ok(Some((3, from))));

@@ -3,6 +3,7 @@
 use super::decide::{self, Accepts, Decision};
 use super::{Error, Flags, Refused};
 use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
+use crate::nats::api::ApiError;
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, KnownStream};
@@ -190,7 +191,8 @@ async fn decide(
             Start::Time(time) => identity::Start::Time(i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)),
         };
         let start = identity::resolve_start(&client, &start, &facts).await.map_err(stream)?;
-        return Ok(decide::begin(name, meaning(pipeline), &facts, start, accepts)?);
+        let begun = decide::begin(name, meaning(pipeline), &facts, start, accepts)?;
+        return anchored(connection, begun, &facts).await.map_err(stream);
     };
     let known = known_stream(stored);
     let time = match known.highest {
@@ -198,7 +200,24 @@ async fn decide(
         highest => identity::message_time(&client, &facts.name, highest).await.map_err(stream)?,
     };
     let checked = identity::check_identity(&known, &facts, time);
-    Ok(decide::go_on(name, stored, meaning(pipeline), &facts, checked, accepts)?)
+    let younger = match checked {
+        Err(identity::IdentityError::WentBack { .. }) if accepts.stream => {
+            let after = i64::try_from(known.highest_time.saturating_add(1)).unwrap_or(i64::MAX);
+            identity::first_at_time(&client, &facts.name, after).await.map_err(stream)?
+        }
+        _ => None,
+    };
+    let decided = decide::go_on(name, stored, meaning(pipeline), &facts, checked, younger, accepts)?;
+    anchored(connection, decided, &facts).await.map_err(stream)
+}
+
+/// With what is known of the message at the watermark.
+async fn anchored(connection: &Connection, decided: Decision, facts: &identity::StreamFacts) -> Result<Decision, ApiError> {
+    let progress = decided.record.progress;
+    if progress.highest > 0 || progress.watermark == 0 {
+        return Ok(decided);
+    }
+    Ok(decided.anchored(identity::message_time(&connection.client(), &facts.name, progress.watermark).await?))
 }
 
 /// What the store remembers of the stream.

@@ -121,7 +121,7 @@ impl Batcher {
     pub fn new(pipelines: Vec<(Arc<str>, Progress)>) -> Self {
         let lane = |(name, progress): (Arc<str>, Progress)| Lane {
             name,
-            watermark: Watermark::new(progress.watermark),
+            watermark: Watermark::new(progress.watermark, progress.stream_time),
             now: progress,
             drafted: progress,
         };
@@ -223,7 +223,7 @@ impl Draft {
 impl Lane {
     fn open(&mut self, messages: &[(u64, u64)], stream_time: u64) {
         for (stream_sequence, time) in messages {
-            self.watermark.open(*stream_sequence);
+            self.watermark.open(*stream_sequence, *time);
             if mutant!(WatermarkBeforeCommit) {
                 self.watermark.close(*stream_sequence);
             }
@@ -232,15 +232,19 @@ impl Lane {
                 (self.now.highest, self.now.highest_time) = (*stream_sequence, *time);
             }
         }
-        self.now.stream_time = self.now.stream_time.max(stream_time);
-        self.now.watermark = self.watermark.value();
+        self.watermark.read(stream_time);
+        self.moved();
     }
 
     fn close(&mut self, stream_sequences: &[u64]) {
         for stream_sequence in stream_sequences {
             self.watermark.close(*stream_sequence);
         }
-        self.now.watermark = self.watermark.value();
+        self.moved();
+    }
+
+    fn moved(&mut self) {
+        (self.now.watermark, self.now.stream_time) = (self.watermark.value(), self.watermark.time());
     }
 }
 

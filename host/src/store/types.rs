@@ -121,7 +121,7 @@ pub struct Progress {
     pub highest: u64,
     /// The broker's timestamp of it, milliseconds.
     pub highest_time: u64,
-    /// Stream time (design §3.3), milliseconds.
+    /// Stream time (design §3.3) at the watermark, milliseconds: whoever reads on from there begins with it.
     pub stream_time: u64,
 }
 

@@ -142,7 +142,7 @@ impl<'a> Facts<'a> {
                     self.letters.push(letter);
                 }
                 Ok(mut letter) => {
-                    letter.about = self.named(letter.number, piece.payload);
+                    letter.about = self.named(letter.number, &piece);
                     if let Some(about) = letter.about {
                         self.messages[about].letters.push(self.letters.len());
                     }
@@ -157,10 +157,15 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The message with that stream sequence; of several (the stream was restored) the one with that payload.
-    pub(super) fn named(&self, number: u64, payload: &[u8]) -> Option<usize> {
-        let all = self.numbers.get(&number)?;
-        all.iter().rev().find(|at| self.messages[**at].meant.payload == payload).or(all.last()).copied()
+    /// The message with that stream sequence; of several (the stream was restored) the one that looks most like the dead letter.
+    fn named(&self, number: u64, piece: &Piece<'_>) -> Option<usize> {
+        let fits = |at: &&usize| {
+            let meant = self.messages[**at].meant;
+            let id = Some(meant.id.as_str()).filter(|id| !id.is_empty());
+            let found = piece.header("Seriatim-Id").or_else(|| piece.header("Seriatim-Dead-Nats-Msg-Id"));
+            (meant.payload == piece.payload, piece.header("Seriatim-Dead-Subject") == Some(&meant.subject), id == found)
+        };
+        self.numbers.get(&number)?.iter().max_by_key(fits).copied()
     }
 
     fn gather_outputs(&mut self) {
@@ -188,8 +193,12 @@ impl<'a> Facts<'a> {
         let id = output.piece.header("Seriatim-Causation-Id");
         let fits = |at: &&usize| {
             let message = &self.messages[**at];
-            let mine = Some(message.meant.id.as_str()) == id;
-            (message.applied.is_none(), message.letters.is_empty(), mine, std::cmp::Reverse(message.number()))
+            // Without an id the message is named by its stream and its number there.
+            let mine = match message.meant.id.as_str() {
+                "" => id.and_then(|id| id.rsplit_once(':')?.1.parse().ok()) == Some(message.number()),
+                named => id == Some(named),
+            };
+            (mine, message.applied.is_none(), message.letters.is_empty(), std::cmp::Reverse(message.number()))
         };
         let same = |at: &&usize| self.messages[**at].meant.payload == output.piece.payload;
         self.at_place(self.entities.get(output.entity)?, output.place).iter().filter(same).max_by_key(fits).copied()

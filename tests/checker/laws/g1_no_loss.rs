@@ -6,6 +6,7 @@ use super::piece::Letter;
 use super::report::Guarantee::G1;
 use super::show::text;
 use super::{Failing, Handled, Hole, MeantAs, Report};
+use crate::checker::store::Spot;
 use std::collections::{BTreeMap, HashMap};
 
 pub(super) fn check(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
@@ -50,7 +51,9 @@ pub(super) fn check(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
 fn once(facts: &Facts<'_>, report: &mut Report) {
     let mut seen = HashMap::new();
     for letter in &facts.letters {
-        if let Some(earlier) = seen.insert(letter.piece.id, letter) {
+        if let Some(earlier) = seen.insert(letter.piece.id, letter)
+            && !(letter.reason == "late" && letter.about.is_some_and(|about| below_the_floor(facts, about)))
+        {
             let (id, first, second) = (letter.piece.id, earlier.piece.at, letter.piece.at);
             report.broken(
                 G1,
@@ -70,11 +73,16 @@ fn one_end(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
             format!("{}: {}{history}", facts.name(message), facts.end(message))
         };
         // What the floor no longer tells may be called late after it was decided, and only that.
-        let floor = |letter: &usize| {
-            let below = entity.is_some_and(|entity| entity.view.is_none_or(|view| message.place() <= view.floor));
-            facts.letters[*letter].reason == "late" && below
+        let below = entity.is_some_and(|entity| below_floor(entity, message.place()));
+        let floor = |letter: &usize| facts.letters[*letter].reason == "late" && below;
+        // What the position does not tell is decided anew when an accepted stream is read again from its beginning.
+        let again = |letter: &usize| {
+            let generation = facts.letters[*letter].generation;
+            let before = |other: &&usize| facts.letters[**other].beside_the_place() && facts.letters[**other].generation < generation;
+            facts.letters[*letter].beside_the_place() && message.letters.iter().any(|other| before(&other))
         };
-        let ways = usize::from(message.applied.is_some()) + message.letters.iter().filter(|letter| !floor(letter)).count();
+        let ways =
+            usize::from(message.applied.is_some()) + message.letters.iter().filter(|letter| !floor(letter) && !again(letter)).count();
         if ways > 1 {
             report.broken(G1, "one-end", format!("ended {ways} times: {}", story()));
         }
@@ -82,6 +90,16 @@ fn one_end(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
             report.broken(G1, "nothing-forgotten", format!("has no end: {}", story()));
         }
     }
+}
+
+fn below_floor(entity: &Entity<'_>, place: Spot) -> bool {
+    entity.view.is_none_or(|view| place <= view.floor)
+}
+
+/// What the floor no longer tells may be called late after it was decided: its dead letter has the id of the one before it.
+fn below_the_floor(facts: &Facts<'_>, about: usize) -> bool {
+    let message = &facts.messages[about];
+    facts.entities.get(message.meant.entity.as_str()).is_some_and(|entity| below_floor(entity, message.place()))
 }
 
 /// Subject and headers that name the message.
@@ -181,7 +199,8 @@ fn justified(
         }
         "gap" => {
             refuse(rules.hole == Hole::DeadLetter, "no gap may end like that")?;
-            refuse(behind(), "everything below it had come before it")
+            // Numbers that were given again say nothing of who came first.
+            refuse(behind() || rules.generations > 0, "everything below it had come before it")
         }
         "rejected" => refuse(meant.handled == Handled::Rejects, "the handler does not reject it"),
         reason @ ("retries-exhausted" | "trap" | "timeout" | "memory" | "output-refused" | "too-large") => {
@@ -211,7 +230,8 @@ fn behind_a_gap(facts: &Facts<'_>, entity: &Entity<'_>) -> HashMap<usize, bool> 
         behind.extend(group.iter().map(|at| (*at, latest > facts.messages[*at].number())));
         let brought = group.iter().filter(|at| {
             let letters = &facts.messages[**at].letters;
-            letters.iter().all(|letter| !facts.letters[*letter].beside_the_place()) && !facts.is_lost(Some(entity), **at)
+            let there = !facts.is_lost(Some(entity), **at) && !facts.messages[**at].gone;
+            there && letters.iter().all(|letter| !facts.letters[*letter].beside_the_place())
         });
         latest = latest.max(brought.map(|at| facts.messages[*at].number()).min().unwrap_or(u64::MAX));
         last = Some(place);

@@ -38,7 +38,7 @@ fn opened_messages_are_no_reason_to_commit_but_are_written_along() {
     batcher.push(Entry::Change(change("q", "e", &[]), reply(1))).unwrap();
     assert_eq!(batcher.due(0), Due::Now);
     let draft = batcher.take(0);
-    let progress = Progress { watermark: 0, highest: 3, highest_time: 30, stream_time: 30 };
+    let progress = Progress { watermark: 0, highest: 3, highest_time: 30, stream_time: 0 };
     assert_eq!(draft.progress, [(0, progress)]);
     assert_eq!(&*draft.batch.pipelines[0].0, "p");
 }

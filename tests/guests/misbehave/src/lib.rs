@@ -16,8 +16,8 @@ enum Command {
     Overflow,
     /// Loops without end.
     Spin,
-    /// Loops for about this many milliseconds (it has no clock), then echoes.
-    Slow { ms: u64 },
+    /// Loops for about this many milliseconds (it has no clock), then echoes; with a name it says when it begins and ends.
+    Slow { ms: u64, name: Option<String> },
     /// Allocates this many MiB, in pieces of this many bytes (one piece without), keeps them, then echoes.
     Grow { mib: usize, piece: Option<usize> },
     /// Asks for this many MiB, takes no for an answer, and emits `"granted"` or `"refused"`.
@@ -85,7 +85,10 @@ impl Handler for Misbehave {
             Command::Spin => loop {
                 black_box(0);
             },
-            Command::Slow { ms } => {
+            Command::Slow { ms, name } => {
+                if let Some(name) = &name {
+                    seriatim_guest::info!("{name} begins");
+                }
                 let mut x = 1_u64;
                 for _ in 0..ms * 400_000 {
                     x ^= x << 13;
@@ -93,6 +96,9 @@ impl Handler for Misbehave {
                     x ^= x << 17;
                 }
                 black_box(x);
+                if let Some(name) = &name {
+                    seriatim_guest::info!("{name} ends");
+                }
             }
             Command::Grow { mib, piece } => {
                 let total = mib << 20;

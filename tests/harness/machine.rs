@@ -5,7 +5,10 @@ use std::time::Duration;
 use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Processor time of a living process since its start, all threads, user and system; the system counts in ticks of 10 ms.
-pub(crate) fn processor_time(process: u32) -> Result<Duration> {
+///
+/// # Errors
+/// The system does not tell, or there is no such process.
+pub fn processor_time(process: u32) -> Result<Duration> {
     let id = Pid::from_u32(process);
     let mut system = System::new().context("the system does not tell about its processes")?;
     let what = ProcessRefreshKind::nothing().with_cpu().without_tasks();
@@ -15,7 +18,7 @@ pub(crate) fn processor_time(process: u32) -> Result<Duration> {
 }
 
 /// The processor's name.
-pub(crate) fn processor() -> String {
+pub fn processor() -> String {
     let name = System::new().ok().and_then(|mut system| {
         system.refresh_cpu_list(CpuRefreshKind::nothing());
         system.cpus().first().map(|cpu| cpu.brand().trim().to_owned())
@@ -23,14 +26,20 @@ pub(crate) fn processor() -> String {
     name.unwrap_or_else(|| "an unknown processor".to_owned())
 }
 
+/// All that evidence says of a machine.
+pub fn description() -> serde_json::Value {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    serde_json::json!({ "processor": processor(), "cores": cores, "system": system() })
+}
+
 /// Operating system and kernel.
-pub(crate) fn system() -> String {
+pub fn system() -> String {
     let kernel = System::kernel_version().unwrap_or_else(|_| "unknown".to_owned());
     format!("{} {kernel}", std::env::consts::OS)
 }
 
 /// Processes that ran or wanted to, on average over the last minute: what else was going on here. `None` where the system does not say.
-pub(crate) fn load() -> Option<f64> {
+pub fn load() -> Option<f64> {
     System::load_average().ok().map(|load| load.one)
 }
 

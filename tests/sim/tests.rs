@@ -1,0 +1,68 @@
+//! The simulation as a test: every seed that ever failed, a fixed budget of others, and that a seed means the same run each time.
+
+use crate::run;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Seeds that run in every test.
+const BUDGET: u64 = 300;
+
+fn failed_before() -> Vec<u64> {
+    let lines = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_whitespace().next()).map(|number| number.parse().unwrap()).collect()
+}
+
+fn good(seed: u64) {
+    let outcome = run::seed(seed, false);
+    assert!(outcome.broken.is_empty(), "seed {seed} (cargo xtask sim --seed {seed} --trace): {}", outcome.broken.join("\n"));
+}
+
+#[test]
+fn every_seed_that_ever_failed_is_good() {
+    failed_before().into_iter().for_each(good);
+}
+
+#[test]
+fn a_budget_of_seeds_is_good() {
+    let begin = Instant::now();
+    for seed in 0..BUDGET {
+        good(seed);
+    }
+    println!("{BUDGET} seeds in {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(600), "a budget for every test must not take this long");
+}
+
+#[test]
+fn one_seed_gives_one_trace() {
+    for seed in [1, 2, 3, 11, 12, 13, 14, 15] {
+        let (first, second) = (run::seed(seed, false), run::seed(seed, true));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert!(second.lines.len() > 10 && first.lines.is_empty());
+        assert_eq!((first.stats, first.counts), (second.stats, second.counts), "seed {seed}");
+    }
+    assert_ne!(run::seed(1, false).hash, run::seed(2, false).hash);
+}
+
+/// Another process has other addresses, another order in its hash tables, and begins at another time.
+#[test]
+fn another_process_has_the_same_trace() {
+    let hash = |seed: u64| {
+        let test = std::env::current_exe().unwrap();
+        let name = "tests::a_trace_is_told_to_another_process";
+        let told = Command::new(test).args(["--exact", name, "--nocapture", "--ignored"]).env(SEED, seed.to_string()).output().unwrap();
+        let text = String::from_utf8(told.stdout).unwrap();
+        text.lines().find_map(|line| line.split_once("trace ").map(|(_, hash)| hash.to_owned())).unwrap_or_else(|| panic!("{text}"))
+    };
+    for seed in [4, 5, 6] {
+        assert_eq!(hash(seed), format!("{:016x}", run::seed(seed, false).hash), "seed {seed}");
+    }
+}
+
+const SEED: &str = "SERIATIM_SIM_SEED";
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn a_trace_is_told_to_another_process() {
+    let seed: u64 = std::env::var_os(SEED).unwrap().to_str().unwrap().parse().unwrap();
+    println!("trace {:016x}", run::seed(seed, false).hash);
+}
