@@ -239,7 +239,7 @@ impl Hunters {
         let minutes = self.effort.chaos_minutes;
         let Some(program) = self.chaos.as_ref().filter(|_| minutes > 0) else { return Ok(None) };
         let mut command = self.command(program, &self.tests_folder, mutant);
-        command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string()]);
+        command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string(), "--folder"]).arg(&self.logs);
         child::run(&mut command, &self.log(mutant, "chaos"), CHAOS_LIMIT + Duration::from_secs(60 * minutes)).map(Some)
     }
 
