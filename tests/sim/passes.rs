@@ -90,10 +90,6 @@ impl Passes {
         self.running.get_mut(&pass).map(|running| &mut running.range.gapless)
     }
 
-    pub(crate) fn gapless_of(&self, pass: u64) -> Option<&Gapless> {
-        self.running.get(&pass).map(|running| &running.range.gapless)
-    }
-
     /// Takes what was asked and begins what may begin.
     pub(crate) fn take_asks(&mut self, around: &mut Around<'_>, trace: &mut Trace) {
         let mut taken = Vec::new();

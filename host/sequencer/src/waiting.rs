@@ -244,17 +244,28 @@ impl<T: Clone> Sequencer<T> {
         }
     }
 
-    /// The host is short of memory and this entity holds most: everything behind the head leaves memory and is read again later.
+    /// The host is short of memory and this entity holds most: everything behind the head leaves memory and is read again later. During a pass the lowest
+    /// event stays if there is no head: a pass whose events all left again could be repeated for ever.
     pub(crate) fn shed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         if self.queue.is_empty() && self.held.is_empty() {
             return;
         }
         let gap = self.in_gap();
         self.wait_for_room(now, gap, out);
+        let lowest_stays = self.pass.is_some() && self.current.is_none();
+        let first = self.queue.pop();
         while let Some(arrival) = self.queue.pop() {
             self.left_memory(arrival.place, arrival.stream_sequence);
         }
-        while let Some(arrival) = self.held.highest().and_then(|place| self.held.remove(place)) {
+        match first {
+            Some(first) if lowest_stays => self.queue.push(first),
+            Some(first) => self.left_memory(first.place, first.stream_sequence),
+            None => {}
+        }
+        let stays = usize::from(lowest_stays && self.queue.is_empty());
+        while self.held.len() > stays
+            && let Some(arrival) = self.held.highest().and_then(|place| self.held.remove(place))
+        {
             self.left_memory(arrival.place, arrival.stream_sequence);
         }
     }

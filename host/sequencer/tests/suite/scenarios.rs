@@ -603,6 +603,21 @@ fn while_outputs_are_blocked_nothing_is_added_to_them() {
 }
 
 #[test]
+fn a_pass_in_too_little_memory_goes_on_with_the_lowest_event() {
+    let mut scene = scene(|_| {}).slow_handlers();
+    scene.comes(1);
+    scene.epoch(1);
+    scene.comes(2);
+    scene.comes(1);
+    scene.step(Input::Shed);
+    assert!(scene.step(Input::Applied).ends_with("read #2 to #3"));
+    scene.brings(2);
+    scene.brings(3);
+    assert_eq!(scene.step(Input::Shed), "");
+    assert_eq!(scene.step(Input::PassEnded { to: 3 }), "deliver 1/1");
+}
+
+#[test]
 fn an_output_refused_for_good_parks() {
     let mut scene = scene(|_| {});
     scene.comes(1);
