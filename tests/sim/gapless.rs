@@ -99,6 +99,11 @@ impl Gapless {
         self.open.as_mut().map(|open| &mut open.consumer)
     }
 
+    /// It has a consumer, and the broker still has it.
+    pub(crate) fn reads(&self, broker: &Broker) -> bool {
+        self.open.as_ref().is_some_and(|open| open.consumer.alive(broker))
+    }
+
     /// The broker's time of the next heartbeat.
     pub(crate) fn heartbeat_at(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.consumer.heartbeat_at(self.heartbeat))
