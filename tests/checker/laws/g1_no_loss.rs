@@ -191,6 +191,8 @@ fn justified(
             let other = group.iter().any(|other| facts.messages[*other].meant.payload != meant.payload);
             refuse(other, "no other payload was published for its place")
         }
+        // It ended, and then the floor no longer told so.
+        "late" if below_floor(entity, place) && (message.applied.is_some() || message.letters.len() > 1) => Ok(()),
         "late" => {
             refuse(facts.may_be_late(entity, place), "its place had not been given up")?;
             let others = group.iter().any(|other| *other != about && facts.took_its_place(entity, *other));

@@ -93,22 +93,22 @@ fn justified(facts: &Facts<'_>, store: &PipelineView, entity: &Entity<'_>, waiti
                 return Err("what fails is dead-lettered".to_owned());
             }
             let tried = waiting.attempts;
-            let event = entity.events.iter().map(|at| &facts.messages[*at]).find(|message| message.number() == tried.stream_sequence);
-            let Some(event) = event else {
+            // Of several messages of that number (the stream was restored) any may be the one.
+            let events: Vec<_> = entity.events.iter().map(|at| &facts.messages[*at]).collect();
+            let mut named = events.iter().filter(|message| message.number() == tried.stream_sequence).peekable();
+            let Some(event) = named.peek() else {
                 // It was in the stream as it was before one was accepted, and its number means another message now.
                 if rules.generations > 0 && tried.stream_sequence == 0 {
                     return Ok(());
                 }
                 return Err(format!("message {} is not one of its events", tried.stream_sequence));
             };
-            let like_that = match event.meant.handled {
+            let refused = Err(format!("{} was tried {} times of {}", facts.name(event), tried.count, rules.attempts));
+            let like_that = named.any(|event| match event.meant.handled {
                 Handled::AlwaysFails(always) => always == reason,
                 handled => fails_for_good(handled, rules.attempts) && reason == "retries-exhausted",
-            };
-            if !like_that || tried.count < rules.attempts {
-                return Err(format!("{} was tried {} times of {}", facts.name(event), tried.count, rules.attempts));
-            }
-            Ok(())
+            });
+            if like_that && tried.count >= rules.attempts { Ok(()) } else { refused }
         }
         Reason::RangesFull if rules.hole == Hole::DeadLetter => Ok(()),
         Reason::OutputUndeliverable if entity.view.is_some_and(|view| !view.outbox.is_empty()) => Ok(()),
