@@ -2,7 +2,7 @@
 //! broker's. What decides is the host's: where reading stands (`Course`), whether deliveries are contiguous (`Deliveries`), whether it is the same
 //! stream (`check_identity`).
 
-use crate::broker::{Away, Consumer, Delivery, SOURCE};
+use crate::broker::{Away, Broker, Consumer, Delivery, SOURCE};
 use crate::link::{Around, message};
 use seriatim::event::Message;
 use seriatim::nats::course::{Course, Deliveries};
