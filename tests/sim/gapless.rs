@@ -99,6 +99,11 @@ impl Gapless {
         self.open.as_mut().map(|open| &mut open.consumer)
     }
 
+    /// What is known of the stream.
+    pub(crate) fn known(&self) -> &KnownStream {
+        self.course.known()
+    }
+
     /// It has a consumer, and the broker still has it.
     pub(crate) fn reads(&self, broker: &Broker) -> bool {
         self.open.as_ref().is_some_and(|open| open.consumer.alive(broker))

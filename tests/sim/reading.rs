@@ -150,6 +150,6 @@ impl LiveReader {
         if self.follower.must_ask(examined, pending) {
             first_sequence = around.facts(SOURCE).ok().map(|facts| facts.first_sequence);
         }
-        self.follower.idle(now, examined, pending, first_sequence)
+        self.follower.idle(now, examined, pending, first_sequence, self.gapless.known().highest_time)
     }
 }

@@ -189,7 +189,8 @@ impl<T: Clone> Sequencer<T> {
         };
         // Below what was dropped everything is finished or in memory.
         let first = pass.unsure_from.max(dropped.from);
-        let last = pass.gone_below.saturating_sub(1).min(pass.to);
+        // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
+        let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
         pass.cursor = pass.cursor.max(last);
         pass.unsure_from = pass.unsure_from.max(last.saturating_add(1));
         if first > last {

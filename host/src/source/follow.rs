@@ -113,10 +113,14 @@ impl Follower {
         pending == 0 && examined > self.covered
     }
 
-    /// A heartbeat. `first_sequence`: where [`Follower::must_ask`] says so and the leader answered.
+    /// A heartbeat. `first_sequence`: where [`Follower::must_ask`] says so and the leader answered. `highest_time`: of the highest message ever read (ms).
+    /// Where nothing is left to read that time has passed, also when what was to be read again after a start is gone.
     #[must_use]
-    pub fn idle(&mut self, now: Duration, examined: u64, pending: u64, first_sequence: Option<u64>) -> ReadBatch {
+    pub fn idle(&mut self, now: Duration, examined: u64, pending: u64, first_sequence: Option<u64>, highest_time: u64) -> ReadBatch {
         self.clock.idle(now, pending == 0);
+        if pending == 0 {
+            self.clock.message(highest_time);
+        }
         let mut lost = Vec::new();
         if let Some(first) = first_sequence
             && self.must_ask(examined, pending)
@@ -205,6 +209,13 @@ mod tests {
         clock.seen(at(90_000));
         clock.idle(at(90_100), true);
         assert_eq!(clock.now(), 6_281, "time without a reader does not count");
+    }
+
+    #[test]
+    fn at_the_head_stream_time_is_at_least_that_of_the_highest_message() {
+        let mut follower = Follower::new(5, 0, at(100));
+        assert_eq!(follower.idle(at(50), 4, 3, None, 9_000).stream_time, 0, "messages are pending");
+        assert_eq!(follower.idle(at(100), 4, 0, None, 9_000).stream_time, 9_000);
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Reader {
         if self.follower.must_ask(examined, pending) {
             first_sequence = self.first_sequence().await.ok();
         }
-        self.follower.idle(now, examined, pending, first_sequence)
+        self.follower.idle(now, examined, pending, first_sequence, self.gapless.known().highest_time)
     }
 
     /// The stream's first sequence on the leader's word. It only rises.

@@ -648,7 +648,7 @@ fn what_retention_takes_behind_the_end_of_a_pass_is_named_when_the_pass_goes_on(
     scene.reload();
     scene.after(29_000);
     scene.comes(3);
-    assert!(scene.step(Input::PassStarted { gone_below: 9 }).starts_with("commit lost Some((1, 1))"));
-    let told = scene.step(Input::PassEnded { to: 1 });
-    assert!(told.starts_with("commit lost Some((2, 2))") && told.ends_with("read on to #2"), "{told}");
+    // What was dropped behind the end of the pass is named with it: a shared pass may read that far before it ends.
+    assert!(scene.step(Input::PassStarted { gone_below: 9 }).starts_with("commit lost Some((1, 2))"));
+    assert_eq!(scene.step(Input::PassEnded { to: 1 }), "read on to #2");
 }
