@@ -179,7 +179,8 @@ impl World {
             }
             Act::Commit => self.commit(&mut host),
             Act::PublisherTake => {
-                if let Some(entry) = host.parts.publishing.take(self.links[PUBLISHER], now, &host.parts.completions, &mut self.trace)
+                if let Some(entry) =
+                    host.parts.publishing.take(self.links[PUBLISHER], now, &host.parts.completions, &host.parts.streams, &mut self.trace)
                     && !self.disk.owes(&entry.message_id)
                 {
                     self.wrong.push(format!("G4: {} leaves the host and is not on the disk", entry.message_id));

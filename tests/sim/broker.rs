@@ -148,7 +148,7 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    fn alive(&self, broker: &Broker) -> bool {
+    pub(crate) fn alive(&self, broker: &Broker) -> bool {
         !self.deleted && self.epoch == broker.epoch && self.created == broker.stream(self.stream).created()
     }
 

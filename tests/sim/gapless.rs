@@ -2,7 +2,7 @@
 //! broker's. What decides is the host's: where reading stands (`Course`), whether deliveries are contiguous (`Deliveries`), whether it is the same
 //! stream (`check_identity`).
 
-use crate::broker::{Away, Consumer, Delivery, SOURCE};
+use crate::broker::{Away, Broker, Consumer, Delivery, SOURCE};
 use crate::link::{Around, message};
 use seriatim::event::Message;
 use seriatim::nats::course::{Course, Deliveries};
@@ -97,6 +97,11 @@ impl Gapless {
     /// The consumer, for the world's faults and deliveries.
     pub(crate) fn consumer(&mut self) -> Option<&mut Consumer> {
         self.open.as_mut().map(|open| &mut open.consumer)
+    }
+
+    /// It has a consumer, and the broker still has it.
+    pub(crate) fn reads(&self, broker: &Broker) -> bool {
+        self.open.as_ref().is_some_and(|open| open.consumer.alive(broker))
     }
 
     /// The broker's time of the next heartbeat.

@@ -383,7 +383,8 @@ impl Host {
     pub(crate) fn busy(&mut self, broker: &Broker) -> Option<&'static str> {
         let stopped = self.parts.pipeline.control.stopped().is_some();
         let reader = &self.parts.reader;
-        let read = broker.stream(SOURCE).next(reader.gapless.at(), reader.gapless.filters()).is_none();
+        // Without a consumer nobody knows what the stream is by now.
+        let read = reader.gapless.reads(broker) && broker.stream(SOURCE).next(reader.gapless.at(), reader.gapless.filters()).is_none();
         let parts = [
             ("the start", self.parts.waking.done),
             ("the reader: not at the stream's end", read || stopped),

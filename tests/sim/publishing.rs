@@ -61,11 +61,23 @@ impl Publishing {
     }
 
     /// Takes a request: it leaves, or is refused on the spot. Returns the entry that left.
-    pub(crate) fn take(&mut self, link: Link, now: u64, sinks: &[Arc<Completions>], trace: &mut Trace) -> Option<Arc<OutboxEntry>> {
+    pub(crate) fn take(
+        &mut self,
+        link: Link,
+        now: u64,
+        sinks: &[Arc<Completions>],
+        streams: &Streams,
+        trace: &mut Trace,
+    ) -> Option<Arc<OutboxEntry>> {
         let request = self.requests.try_recv().ok()?;
         note!(trace, "publisher: takes {}", request.entry.message_id);
         if !link.connected {
             reply(sinks, &request, unavailable("not connected to the broker"));
+            return None;
+        }
+        if request.too_late(streams.broker_now_ms()) {
+            note!(trace, "publisher: {} waited too long", request.entry.message_id);
+            reply(sinks, &request, unavailable("it waited so long that it must be looked for first"));
             return None;
         }
         let entry = request.entry.clone();

@@ -44,7 +44,7 @@ macro_rules! mutants {
 mutants! {
     /// The watermark counts what is in no commit yet.
     WatermarkBeforeCommit = "watermark-before-commit",
-    /// A duplicate closes although the first one's commit is not durable.
+    /// A message closes although a decision that it rests on is in no commit yet.
     DuplicateClosesEarly = "duplicate-closes-early",
     /// What is at or below the position is taken for the next event.
     DedupOff = "dedup-off",
@@ -54,7 +54,7 @@ mutants! {
     LateAsDuplicate = "late-as-duplicate",
     /// Gaps give up by the host's clock.
     GapTimerOnWallClock = "gap-timer-on-wall-clock",
-    /// A reader re-created in a live process begins at the watermark again, and what it brings again is opened again.
+    /// A reader re-created in a live process begins where the first one began.
     ReaderRecreatedAtWatermark = "reader-recreated-at-watermark",
     /// S does not count what is held.
     WaitingWithoutHeld = "waiting-without-held",
@@ -80,9 +80,9 @@ mutants! {
     IdentityNotChecked = "identity-not-checked",
     /// After a catch-up, arrivals are dropped until its end commit is durable, and nobody reads them again.
     ArrivalsAfterCatchUpCommit = "arrivals-after-catch-up-commit",
-    /// After a start, L is the highest message that is known to be dropped (S), not the watermark.
+    /// After a start, L is no more than S, not the watermark.
     DroppedEndForgottenAtRestart = "dropped-end-forgotten-at-restart",
-    /// A gap is judged although what would close it may be among what was dropped.
+    /// A gap is judged while a catch-up still reads what was dropped.
     GapJudgedByLiveReader = "gap-judged-by-live-reader",
     /// What goes on again after a gap commits no alarm.
     ResumeWithoutAlarm = "resume-without-alarm",

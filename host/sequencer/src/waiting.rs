@@ -48,14 +48,26 @@ pub(crate) struct Pass {
     pub(crate) joining: bool,
     /// The stream has nothing below this any more.
     pub(crate) gone_below: u64,
+    /// From here on retention may have taken messages before they were brought.
+    pub(crate) unsure_from: u64,
     /// Something that may be the missing event arrived meanwhile, behind what the pass reads.
     pub(crate) missed: bool,
 }
 
 impl Pass {
     pub(crate) const fn new(from: u64, to: u64) -> Self {
-        let cursor = from.saturating_sub(1);
-        Self { cursor, to, over_above: None, over_from: None, started: false, moved: false, joining: false, gone_below: 0, missed: false }
+        Self {
+            cursor: from.saturating_sub(1),
+            to,
+            over_above: None,
+            over_from: None,
+            started: false,
+            moved: false,
+            joining: false,
+            gone_below: 0,
+            unsure_from: from,
+            missed: false,
+        }
     }
 
     /// No room for this place and all above.
@@ -169,15 +181,17 @@ impl<T: Clone> Sequencer<T> {
         self.name_lost(now, out);
     }
 
-    /// Names what lies ahead of the pass and is gone.
+    /// Names what is gone and may not have been brought: all of it that the pass has not seen the end of, since what it read of it does not tell what
+    /// retention took between two messages.
     fn name_lost(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
             return;
         };
         // Below what was dropped everything is finished or in memory.
-        let first = pass.cursor.saturating_add(1).max(dropped.from);
+        let first = pass.unsure_from.max(dropped.from);
         let last = pass.gone_below.saturating_sub(1).min(pass.to);
         pass.cursor = pass.cursor.max(last);
+        pass.unsure_from = pass.unsure_from.max(last.saturating_add(1));
         if first > last {
             return;
         }
@@ -194,6 +208,7 @@ impl<T: Clone> Sequencer<T> {
             return;
         };
         pass.cursor = pass.cursor.max(to);
+        pass.unsure_from = pass.unsure_from.max(to.saturating_add(1));
         if pass.over_from.is_none() && dropped.to > to {
             pass.to = dropped.to;
             pass.joining = true;

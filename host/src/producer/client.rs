@@ -320,8 +320,8 @@ impl Shared {
 
     fn perform(&self, now: u64, effect: Effect<Ticket>) {
         match effect {
-            Effect::Send { token, entry } => {
-                let request = PublishRequest { token: token as u64, shard: SHARD, entry };
+            Effect::Send { token, entry, blind_until } => {
+                let request = PublishRequest { token: token as u64, shard: SHARD, entry, blind_until };
                 if self.publisher.try_publish(request).is_err() {
                     self.lock().ledger.not_sent(now, token);
                 }

@@ -81,8 +81,8 @@ pub(super) struct Addition<T> {
 /// What the shell is to do.
 #[derive(Debug)]
 pub(super) enum Effect<T> {
-    /// Publish; answer with [`Ledger::published`] or [`Ledger::not_sent`].
-    Send { token: usize, entry: Arc<OutboxEntry> },
+    /// Publish, if it is not later than this time of the broker; answer with [`Ledger::published`] or [`Ledger::not_sent`].
+    Send { token: usize, entry: Arc<OutboxEntry>, blind_until: Option<u64> },
     /// Look for it; answer with [`Ledger::searched`].
     Search { token: usize, entry: Arc<OutboxEntry>, mark: Mark },
     /// Tell the caller.
@@ -163,9 +163,9 @@ impl<T> Ledger<T> {
             match line.outbox.next(now, broker(&head.subject)) {
                 Next::Nothing => {}
                 Next::At(at) => self.wake_at(token, at),
-                Next::Send(entry) => {
+                Next::Send { entry, blind_until } => {
                     line.sent_at = now;
-                    effects.push(Effect::Send { token, entry });
+                    effects.push(Effect::Send { token, entry, blind_until });
                 }
                 Next::Search { entry, mark } => effects.push(Effect::Search { token, entry, mark }),
             }

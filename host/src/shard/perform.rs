@@ -260,8 +260,8 @@ impl Shard {
                 actor.send_at = Some(at);
                 self.settle(token);
             }
-            Next::Send(entry) => {
-                let request = PublishRequest { token: token as u64, shard: self.parts.index, entry };
+            Next::Send { entry, blind_until } => {
+                let request = PublishRequest { token: token as u64, shard: self.parts.index, entry, blind_until };
                 if self.parts.publisher.try_publish(request).is_err() {
                     actor.send_at = Some(actor.outbox.not_sent(self.host_now));
                     self.settle(token);

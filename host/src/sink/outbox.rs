@@ -48,7 +48,12 @@ pub enum Next {
     /// Not before this host time.
     At(u64),
     /// Publish it.
-    Send(Arc<OutboxEntry>),
+    Send {
+        /// The entry.
+        entry: Arc<OutboxEntry>,
+        /// It may have been sent before: not after this time of the broker without looking for it.
+        blind_until: Option<u64>,
+    },
     /// It may be there already: look for its id above the mark first.
     Search {
         /// The entry.
@@ -147,10 +152,11 @@ impl Outbox {
         if !blind {
             return Next::Search { entry: head.stored.clone(), mark: head.mark.clone() };
         }
+        let blind_until = head.sent_since.map(|since| since.saturating_add(broker.window / 2));
         if head.sent_since.is_none() {
             head.sent_since = Some(broker.earliest.unwrap_or(head.mark.sent_after));
         }
-        Next::Send(head.stored.clone())
+        Next::Send { entry: head.stored.clone(), blind_until }
     }
 
     /// The stream has it. Returns its number: a change that removes it rides with the next commit.
@@ -245,11 +251,11 @@ mod tests {
         }
         assert!(matches!(outbox.next(0, BROKER), Next::Nothing));
         outbox.durable(1);
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 1));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 1));
         outbox.durable(2);
         assert!(matches!(outbox.next(0, BROKER), Next::Nothing), "the one before is not confirmed");
         assert_eq!(outbox.confirmed().map(|entry| entry.number), Some(1));
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 2));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 2));
     }
 
     #[test]
@@ -257,9 +263,9 @@ mod tests {
         let mut outbox = Outbox::restore(vec![entry(7, 8_000), entry(8, 9_500)]);
         assert!(matches!(outbox.next(0, BROKER), Next::Search { entry, mark } if entry.number == 7 && mark.last_sequence == 5));
         outbox.absent(Mark { last_sequence: 40, ..Mark::default() });
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 7));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 7));
         outbox.confirmed();
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(sent) if sent.number == 8), "within half a window: sent blind");
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 8), "within half a window: sent blind");
         assert_eq!(outbox.number(), 9);
     }
 
@@ -269,7 +275,7 @@ mod tests {
         let number = outbox.number();
         outbox.push(entry(number, 10_000));
         outbox.durable(number);
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(_)));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { .. }));
         let at = outbox.unavailable(0);
         assert!(matches!(outbox.next(at - 1, BROKER), Next::At(next) if next == at));
         let later = Broker { now: Some(11_001), ..BROKER };
@@ -289,6 +295,6 @@ mod tests {
         outbox.refused();
         assert!(matches!(outbox.next(0, BROKER), Next::Nothing));
         outbox.retry();
-        assert!(matches!(outbox.next(0, BROKER), Next::Send(_)));
+        assert!(matches!(outbox.next(0, BROKER), Next::Send { .. }));
     }
 }

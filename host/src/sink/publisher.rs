@@ -36,6 +36,16 @@ pub struct PublishRequest {
     pub shard: usize,
     /// What to send.
     pub entry: Arc<OutboxEntry>,
+    /// It may have been sent before: after this time of the broker (ms) it does not leave, because the duplicate window may not know it any more.
+    pub blind_until: Option<u64>,
+}
+
+impl PublishRequest {
+    /// Whether it must not leave any more without being looked for. A process that stood still between queueing and sending asks here.
+    #[must_use]
+    pub fn too_late(&self, broker_now: Option<u64>) -> bool {
+        self.blind_until.is_some_and(|until| broker_now.is_none_or(|now| now > until))
+    }
 }
 
 /// What became of one.
@@ -195,6 +205,9 @@ impl Publisher {
         };
         if !self.connection.is_connected() {
             return self.reply(request.token, request.shard, unavailable("not connected to the broker"));
+        }
+        if request.too_late(self.streams.broker_now_ms()) {
+            return self.reply(request.token, request.shard, unavailable("it waited so long that it must be looked for first"));
         }
         let number = self.in_flight.next_number();
         let entry = &request.entry;

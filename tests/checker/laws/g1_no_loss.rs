@@ -196,7 +196,10 @@ fn justified(
         "late" => {
             refuse(facts.may_be_late(entity, place), "its place had not been given up")?;
             let others = group.iter().any(|other| *other != about && facts.took_its_place(entity, *other));
-            let outside = place.1 < rules.first.unwrap_or(1) || entity.view.and_then(|view| view.position).is_some_and(|at| place.0 < at.0);
+            // At or below the floor what was decided and is read again is late, by design.
+            let outside = below_floor(entity, place)
+                || place.1 < rules.first.unwrap_or(1)
+                || entity.view.and_then(|view| view.position).is_some_and(|at| place.0 < at.0);
             refuse(!rules.in_time || others || outside, "everything came in time")
         }
         "gap" => {

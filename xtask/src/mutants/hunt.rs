@@ -181,6 +181,9 @@ impl Hunters {
         }
         refused(&ended)?;
         let told = fs::read_to_string(self.sim_json(Some(mutant))).ok().and_then(|text| serde_json::from_str::<SimResult>(&text).ok());
+        if told.as_ref().is_some_and(|told| told.failures.is_empty()) {
+            return Ok(Found::Missed { after: format!("{seeds} seeds, which exercised too little") });
+        }
         let first = told.as_ref().and_then(|told| told.failures.first());
         let by = first.map_or_else(|| violation(&ended), |first| format!("{} (seed {})", first.check, first.seed));
         Ok(Found::Caught { by: vec![by], after: format!("{} seeds", told.map_or(seeds, |told| told.seeds)) })
@@ -236,7 +239,7 @@ impl Hunters {
         let minutes = self.effort.chaos_minutes;
         let Some(program) = self.chaos.as_ref().filter(|_| minutes > 0) else { return Ok(None) };
         let mut command = self.command(program, &self.tests_folder, mutant);
-        command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string()]);
+        command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string(), "--folder"]).arg(&self.logs);
         child::run(&mut command, &self.log(mutant, "chaos"), CHAOS_LIMIT + Duration::from_secs(60 * minutes)).map(Some)
     }
 

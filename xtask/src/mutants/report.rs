@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,6 @@ use time::OffsetDateTime;
 use super::hunt::{Effort, Found, Hunted};
 use super::mutant::Mutant;
 use super::table::about;
-use crate::process;
 use crate::repo::Repo;
 
 const FILE: &str = "docs/evidence/mutants.json";
@@ -76,7 +74,7 @@ pub(super) fn record(repo: &Repo, effort: Effort, mutants: Vec<Hunted>) -> Resul
     };
     evidence.runs.push(Run {
         date: OffsetDateTime::now_utc().date().to_string(),
-        commit: commit(repo)?,
+        commit: repo.commit().unwrap_or_else(|| "unknown".to_owned()),
         machine: machine(),
         sim_seeds: effort.sim_seeds,
         chaos_minutes: effort.chaos_minutes,
@@ -127,12 +125,6 @@ fn cell(found: &Found) -> String {
         Found::Missed { after } => format!("nothing in {after}"),
         Found::NotRun { why } => why.clone(),
     }
-}
-
-/// What was built; `-dirty` where the checkout differs from the commit.
-fn commit(repo: &Repo) -> Result<String> {
-    let told = process::stdout_of(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(repo.root()))?;
-    Ok(told.trim().to_owned())
 }
 
 /// Cores, processor, system and kernel.

@@ -618,6 +618,21 @@ fn a_pass_in_too_little_memory_goes_on_with_the_lowest_event() {
 }
 
 #[test]
+fn what_retention_takes_before_a_message_that_the_pass_brings_is_named() {
+    let mut scene = scene(|_| {});
+    for sequence in [3, 2, 4] {
+        scene.comes(sequence);
+    }
+    scene.after(1_000);
+    scene.reload();
+    scene.after(29_000);
+    scene.step(Input::PassStarted { gone_below: 1 });
+    scene.brings(3);
+    let told = scene.step(Input::PassStarted { gone_below: 3 });
+    assert!(told.starts_with("commit lost Some((1, 2))"), "{told}");
+}
+
+#[test]
 fn an_output_refused_for_good_parks() {
     let mut scene = scene(|_| {});
     scene.comes(1);

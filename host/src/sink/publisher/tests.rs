@@ -14,6 +14,15 @@ fn waiting(token: u64, since: Instant) -> Waiting {
 }
 
 #[test]
+fn what_waited_past_its_time_does_not_leave() {
+    let asked = |blind_until| PublishRequest { blind_until, ..request(1, "out.a", "a", 1) };
+    assert!(!asked(None).too_late(None), "never sent before");
+    assert!(!asked(Some(100)).too_late(Some(100)));
+    assert!(asked(Some(100)).too_late(Some(101)));
+    assert!(asked(Some(100)).too_late(None), "nobody knows");
+}
+
+#[test]
 fn answers_are_matched_whatever_their_order() {
     let now = Instant::now();
     let mut in_flight = InFlight::default();
@@ -121,7 +130,7 @@ fn request(token: u64, subject: &str, id: &str, payload: usize) -> PublishReques
         dead: false,
         cause: String::new(),
     };
-    PublishRequest { token, shard: 0, entry: Arc::new(entry) }
+    PublishRequest { token, shard: 0, entry: Arc::new(entry), blind_until: None }
 }
 
 async fn publisher(server: &Server, window: usize) -> (PublisherHandle, Arc<Collected>, Lookup) {
@@ -310,7 +319,7 @@ async fn dead_letters_of_any_input_are_stored_and_command_nothing() {
             dead: true,
             cause: "malformed".into(),
         };
-        handle.try_publish(PublishRequest { token: number, shard: 0, entry: Arc::new(entry) }).unwrap();
+        handle.try_publish(PublishRequest { token: number, shard: 0, entry: Arc::new(entry), blind_until: None }).unwrap();
         let expected = PublishResult::Confirmed { stream: dead_letter_stream::STREAM.into(), sequence: number, duplicate: false };
         assert_eq!(sink.of(number).await, expected, "{header:?}");
     }
