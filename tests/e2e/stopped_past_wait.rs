@@ -55,7 +55,7 @@ async fn killed_with_the_missing_event_read_and_not_decided() {
     (flights.gap_wait, flights.gap_then) = ("1s", "skip");
     let mut host = world.host().await;
     // One shard is held up by a long call with these events, read and undecided, behind it; the other goes on.
-    world.publish_one(command("slow", 1, &json!({ "do": "slow", "ms": 5_000 }))).await;
+    world.publish_one(command("slow", 1, &json!({ "do": "slow", "ms": 15_000 }))).await;
     let early: Vec<_> = (0..ENTITIES).flat_map(|entity| [2, 1].map(|sequence| Input::event(&format!("e{entity}"), sequence))).collect();
     world.publish(&early).await;
     time_passes(Duration::from_secs(2)).await;

@@ -193,6 +193,8 @@ impl<T: Clone> Sequencer<T> {
         let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
         pass.cursor = pass.cursor.max(last);
         pass.unsure_from = pass.unsure_from.max(last.saturating_add(1));
+        // What was passed over and is gone now is named here, not again by the next pass.
+        pass.over_from = pass.over_from.map(|from| from.max(last.saturating_add(1)));
         if first > last {
             return;
         }
