@@ -90,8 +90,6 @@ mutants! {
     HeartbeatGapCountedAsIdle = "heartbeat-gap-counted-as-idle",
     /// What was found malformed is not remembered.
     MalformedDecidedTwice = "malformed-decided-twice",
-    /// The stream time that is stored is that of the highest message read, not the watermark's.
-    StreamTimeOfHighest = "stream-time-of-highest",
     /// Outputs leave before their commit is durable.
     PublishBeforeCommit = "publish-before-commit",
     /// A hole in the consumer's sequence is passed over.

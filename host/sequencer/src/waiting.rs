@@ -187,14 +187,16 @@ impl<T: Clone> Sequencer<T> {
         let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
             return;
         };
-        // Below what was dropped everything is finished or in memory.
-        let first = pass.unsure_from.max(dropped.from);
         // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
         let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
+        // Below what was dropped everything is finished or in memory.
+        let first = pass.unsure_from.max(dropped.from);
+        // What was passed over and is gone cannot be read again by the next pass.
+        let over = pass.over_from.filter(|from| *from <= last);
+        let first = over.map_or(first, |from| from.min(first));
+        pass.over_from = over.map_or(pass.over_from, |_| Some(last.saturating_add(1)));
         pass.cursor = pass.cursor.max(last);
         pass.unsure_from = pass.unsure_from.max(last.saturating_add(1));
-        // What was passed over and is gone now is named here, not again by the next pass.
-        pass.over_from = pass.over_from.map(|from| from.max(last.saturating_add(1)));
         if first > last {
             return;
         }

@@ -49,7 +49,6 @@ pub(super) fn about(mutant: Mutant) -> About {
         Mutant::ResumeWithoutAlarm => ("G8", Sequencer, &[]),
         Mutant::HeartbeatGapCountedAsIdle => ("G2", Host, &[]),
         Mutant::MalformedDecidedTwice => ("G1", Host, &["e2e::decided_once::dead_letters_are_not_written_again_long_after"]),
-        Mutant::StreamTimeOfHighest => ("G2", Host, &["e2e::stopped_past_wait::killed_with_the_missing_event_read_and_not_decided"]),
         Mutant::PublishBeforeCommit => ("G4", Host, &[]),
         Mutant::ReaderHolePassedOver => ("G1", Host, &[]),
         Mutant::ClaimNotChecked => ("G6", Host, &["e2e::two_hosts::an_empty_folder_for_a_known_pipeline_refuses_until_told_to_take_over"]),
