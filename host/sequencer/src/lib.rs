@@ -22,8 +22,6 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(feature = "mutants")]
-extern crate std;
 
 /// Whether this process makes the deliberate mistake of that name (see `mutant.rs`); without the feature `mutants` constantly `false`.
 #[cfg(feature = "mutants")]

@@ -3,9 +3,11 @@
 //! Only in builds with the feature `mutants`, never in a release. All of them are in one build; the environment variable `SERIATIM_MUTANT` chooses
 //! one for the life of the process. `cargo xtask mutants` runs tests, simulation and chaos against each.
 
-use std::string::{String, ToString as _};
-use std::sync::OnceLock;
-use std::{eprintln, process};
+extern crate std;
+
+use self::std::string::{String, ToString as _};
+use self::std::sync::OnceLock;
+use self::std::{eprintln, process};
 
 /// Names the mistake: `SERIATIM_MUTANT=dedup-off`.
 pub const VARIABLE: &str = "SERIATIM_MUTANT";
@@ -116,7 +118,7 @@ pub fn active(mutant: Mutant) -> bool {
 }
 
 fn chosen() -> Option<Mutant> {
-    let name: String = std::env::var_os(VARIABLE)?.to_string_lossy().to_string();
+    let name: String = self::std::env::var_os(VARIABLE)?.to_string_lossy().to_string();
     if name.is_empty() {
         return None;
     }

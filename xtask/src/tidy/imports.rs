@@ -62,7 +62,13 @@ pub(super) fn check(source: &Source, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Reads the environment, and is in no release.
+const NOT_CORE: &str = "host/sequencer/src/mutant.rs";
+
 fn check_sequencer(source: &Source, findings: &mut Vec<Finding>) {
+    if source.path == NOT_CORE {
+        return;
+    }
     let code = source.code();
     for name in NOT_IN_SEQUENCER {
         for line in mentions(&code, name) {
@@ -216,6 +222,7 @@ mod tests {
     #[test]
     fn the_core_is_pure() {
         assert_eq!(found("host/sequencer/src/dedup.rs", "use std::vec::Vec;").len(), 1);
+        assert!(found("host/sequencer/src/mutant.rs", "use std::vec::Vec;").is_empty());
         assert!(found("host/sequencer/src/dedup.rs", "use alloc::vec::Vec;\nuse core::fmt;").is_empty());
         assert_eq!(found("host/sequencer/src/lib.rs", "//! x\nextern crate alloc;"), ["0: the pure core must say `#![no_std]`"]);
         assert!(found("host/sequencer/src/lib.rs", "#![no_std]\nextern crate alloc;").is_empty());
