@@ -17,7 +17,7 @@ const FIGURES: [(&str, u64); 24] = [
     ("kills during a catch-up", 30),
     ("kills during a start", 20),
     ("kills during a graceful stop", 10),
-    ("judged at a kill", 300),
+    ("judged at a kill", 200),
     ("looks at calls set aside", 3_000),
     ("passes of one entity", 1_000),
     ("shared passes", 1_000),

@@ -2,7 +2,6 @@
 
 use crate::run;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 /// Seeds that run in every test.
 const BUDGET: u64 = 300;
@@ -26,10 +25,7 @@ fn every_seed_that_ever_failed_is_good() {
 
 #[test]
 fn a_budget_of_seeds_is_good() {
-    let begin = Instant::now();
     good(0..BUDGET);
-    println!("{BUDGET} seeds in {:?}", begin.elapsed());
-    assert!(begin.elapsed() < Duration::from_secs(600), "a budget for every test must not take this long");
 }
 
 #[test]

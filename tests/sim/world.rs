@@ -24,8 +24,10 @@ use std::collections::VecDeque;
 pub(crate) const EPOCH: u64 = 1_767_225_600_000;
 /// Steps in which faults may strike, at most.
 const SAFETY_STEPS: u64 = 10_000;
-/// Steps in which the healed world must come to rest.
+/// Steps without a commit after which the healed world is said not to come to rest, and steps in which it must in any case: with next to no memory a
+/// catch-up needs a pass for each event.
 const SETTLE_STEPS: u64 = 100_000;
+const SETTLE_STEPS_MAX: u64 = 2_000_000;
 /// Virtual milliseconds in which it must, beside what gaps and clocks may make it wait.
 const SETTLE_TIME: u64 = 30 * 60 * 1_000;
 /// How often the bucket hears from the host, milliseconds.
@@ -193,12 +195,15 @@ impl World {
         note!(self.trace, "faults stop at {} after {} steps", self.time, self.steps);
         let patience = if self.settings.in_time { 0 } else { 60 * self.settings.gap_wait };
         let until = self.time + SETTLE_TIME + patience + 4 * self.wall_off.unsigned_abs();
-        let steps = self.steps + SETTLE_STEPS;
+        let (mut steps, most, mut batches) = (self.steps + SETTLE_STEPS, self.steps + SETTLE_STEPS_MAX, self.disk.batches());
         while self.wrong.is_empty() {
             if self.rests() {
                 note!(self.trace, "at rest at {} after {} steps", self.time, self.steps);
                 self.stats.more("steps", self.steps);
                 return true;
+            }
+            if self.disk.batches() > batches {
+                (batches, steps) = (self.disk.batches(), (self.steps + SETTLE_STEPS).min(most));
             }
             if self.time > until || self.steps > steps {
                 return false;

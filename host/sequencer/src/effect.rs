@@ -83,8 +83,19 @@ pub struct Dead<T> {
     pub error: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// For `lost`: first and last stream sequence that may be gone.
-    pub lost: Option<(u64, u64)>,
+    /// For `lost`: what may be gone.
+    pub lost: Option<Lost>,
+}
+
+/// Stream sequences in which unfinished messages of the entity may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// They went with the stream that stood there before another was accepted: their numbers mean other messages now.
+    pub accepted: bool,
 }
 
 /// How a message ended (metric `seriatim_events_total`).

@@ -47,6 +47,7 @@ mod effect;
 mod explain;
 mod gap;
 mod input;
+mod lost;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 mod policy;
@@ -56,7 +57,7 @@ mod snapshot;
 mod types;
 mod waiting;
 
-pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Outcome, StopReason};
+pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Lost, Outcome, StopReason};
 pub use explain::{Head, Status};
 pub use input::{Input, Operator};
 pub use policy::{FailureThen, First, GapThen, Late, Policy};

@@ -100,6 +100,8 @@ mutants! {
     ClaimNotChecked = "claim-not-checked",
     /// Early events are held without a bound.
     HeldPastBound = "held-past-bound",
+    /// Stream time is stored as of the highest message read, not as of the watermark.
+    StreamTimeOfHighest = "stream-time-of-highest",
 }
 
 impl Mutant {

@@ -11,6 +11,7 @@
 use crate::dedup::{GivenUp, Recent};
 use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
 use crate::input::Input;
+use crate::lost::NamedLost;
 use crate::policy::{FailureThen, First, Policy};
 use crate::reorder::{Held, Queue};
 use crate::snapshot::{Extras, Patch, Slot, Snapshot};
@@ -41,6 +42,7 @@ pub struct Sequencer<T> {
     pub(crate) floor_through: u64,
     pub(crate) given_up: GivenUp,
     pub(crate) fates: BTreeSet<u64>,
+    pub(crate) lost: NamedLost,
     /// Messages below this were decided before the last start.
     pub(crate) reread_below: u64,
     pub(crate) waiting: Option<Waiting>,
@@ -122,6 +124,7 @@ impl<T: Clone> Sequencer<T> {
             floor_through: extras.floor_through,
             given_up: GivenUp::restore(extras.given_up),
             fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
+            lost: NamedLost::restore(extras.lost),
             reread_below,
             waiting: snapshot.waiting,
             told: position.is_some(),
@@ -268,7 +271,10 @@ impl<T: Clone> Sequencer<T> {
         self.past.push(self.position);
         self.dirty = true;
         match self.policy.first {
-            First::At(first) => self.position = Place { epoch, sequence: first.saturating_sub(1) },
+            First::At(first) => {
+                self.position = Place { epoch, sequence: first.saturating_sub(1) };
+                self.take_given_up();
+            }
             First::Any => {
                 self.position = Place { epoch, sequence: 0 };
                 self.anchored = false;
@@ -376,15 +382,19 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn move_to(&mut self, place: Place) {
         self.position = place;
         self.anchored = true;
-        while let Some(last) = self.given_up.take(self.next_place()) {
-            self.position.sequence = last;
-            self.dirty = true;
-        }
+        self.take_given_up();
         if self.dropped.is_some() {
             self.due = true;
         }
         if let Some(pass) = &mut self.pass {
             pass.moved = true;
+        }
+    }
+
+    fn take_given_up(&mut self) {
+        while let Some(last) = self.given_up.take(self.next_place()) {
+            self.position.sequence = last;
+            self.dirty = true;
         }
     }
 
@@ -490,6 +500,7 @@ impl<T: Clone> Sequencer<T> {
         self.told |= self.anchored;
         let done_below = low.max(self.reread_below);
         self.fates = self.fates.split_off(&done_below);
+        self.lost.forget_below(done_below);
         if self.floor > Place::default() {
             self.floor_through = self.floor_through.max(self.judged_through());
         }
@@ -502,6 +513,7 @@ impl<T: Clone> Sequencer<T> {
             past: self.past.clone(),
             given_up: self.given_up.ranges().to_vec(),
             fates: self.fates.iter().copied().collect(),
+            lost: self.lost.ranges().to_vec(),
         }))
     }
 
@@ -539,11 +551,13 @@ impl<T: Clone> Sequencer<T> {
         let idle =
             self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty() && self.dropped.is_none();
         match self.waiting {
-            Some(waiting) => match waiting.alarm {
-                Some(Alarm::Host(at)) if !idle => wakeup.host = Some(at),
-                Some(Alarm::Stream(at)) if !idle => wakeup.stream = Some(at),
-                _ => {}
+            // With nothing in hand the alarm only ends the waiting, once all that it waits for has been read or is gone.
+            Some(waiting) if !idle || waiting.from <= self.taken.saturating_add(1) => match waiting.alarm {
+                Some(Alarm::Host(at)) => wakeup.host = Some(at),
+                Some(Alarm::Stream(at)) => wakeup.stream = Some(at),
+                None => {}
             },
+            Some(_) => {}
             None => {
                 if let (Some(since), Some((_, time))) = (self.gap_since, self.held.first()) {
                     wakeup.host = Some(since.saturating_add(self.policy.settle));

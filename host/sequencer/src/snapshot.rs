@@ -51,6 +51,8 @@ pub struct Extras {
     pub given_up: Vec<Range>,
     /// Stream sequences at or above `done_below` whose fate the position does not tell (conflict, late, malformed, lost).
     pub fates: Vec<u64>,
+    /// Ranges of stream sequences (inclusive, ascending, disjoint, bounded) that were named as lost and do not lie below `done_below`.
+    pub lost: Vec<(u64, u64)>,
 }
 
 /// Everything durable about one entity that the core needs.
@@ -85,6 +87,10 @@ impl Snapshot {
         self.extras.done_below = self.extras.done_below.min(from);
         self.extras.floor_through = self.extras.floor_through.min(from.saturating_sub(1));
         self.extras.fates.retain(|fate| *fate < from);
+        self.extras.lost.retain(|(first, _)| *first < from);
+        if let Some((_, last)) = self.extras.lost.last_mut() {
+            *last = (*last).min(from.saturating_sub(1));
+        }
         if let Some(waiting) = &mut self.waiting {
             waiting.from = waiting.from.min(from);
             if waiting.attempts.stream_sequence >= from {

@@ -1,6 +1,6 @@
 //! The one durable way to wait (design §3.7): how `waiting` is committed, what an entity has let go of, and the catch-up that brings it back.
 
-use crate::effect::{Answer, Change, Dead, Effect};
+use crate::effect::{Answer, Change, Dead, Effect, Lost};
 use crate::input::Operator;
 use crate::sequencer::Sequencer;
 use crate::snapshot::Patch;
@@ -184,27 +184,38 @@ impl<T: Clone> Sequencer<T> {
     /// Names what is gone and may not have been brought: all of it that the pass has not seen the end of, since what it read of it does not tell what
     /// retention took between two messages.
     fn name_lost(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
+        let (Some(pass), Some(dropped)) = (&self.pass, self.dropped) else {
             return;
         };
         // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
         let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
         // Below what was dropped everything is finished or in memory.
-        let first = pass.unsure_from.max(dropped.from);
+        let first = pass.unsure_from.max(dropped.from).max(self.reread_below);
         // What was passed over and is gone cannot be read again by the next pass.
-        let over = pass.over_from.filter(|from| *from <= last);
-        let first = over.map_or(first, |from| from.min(first));
-        pass.over_from = over.map_or(pass.over_from, |_| Some(last.saturating_add(1)));
-        pass.cursor = pass.cursor.max(last);
-        pass.unsure_from = pass.unsure_from.max(last.saturating_add(1));
-        if first > last {
-            return;
-        }
-        let error = format!("stream sequences {first} to {last} were deleted by retention while this entity waited");
-        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        let first = pass.over_from.map_or(first, |from| from.min(first));
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
         let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
-        self.wait(now, reason, alarm, Some(dead), out);
+        // S may stay below what is named, for what is still in memory: after a crash only what was not named before is. A commit passes only what it names.
+        let mut from = first;
+        while let Some((first, end)) = self.lost.name_next(from, last) {
+            from = from.max(end.saturating_add(1));
+            self.pass_gone(end);
+            self.dirty = true;
+            let error = format!("stream sequences {first} to {end} were deleted by retention while this entity waited");
+            let lost = Some(Lost { first, last: end, accepted: false });
+            let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost };
+            self.wait(now, reason, alarm, Some(dead), out);
+        }
+        self.pass_gone(last);
+    }
+
+    /// Everything up to here is gone, and named or not this entity's to name.
+    fn pass_gone(&mut self, last: u64) {
+        let Some(pass) = &mut self.pass else { return };
+        let behind = last.saturating_add(1);
+        pass.over_from = pass.over_from.map(|from| from.max(behind));
+        pass.cursor = pass.cursor.max(last);
+        pass.unsure_from = pass.unsure_from.max(behind);
     }
 
     /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one.
@@ -250,7 +261,8 @@ impl<T: Clone> Sequencer<T> {
         let Some(waiting) = self.waiting else { return };
         let error =
             format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
-        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost: Some((first, last)) };
+        let lost = Some(Lost { first, last, accepted: true });
+        let dead = Dead { event: None, reason: DeadReason::Lost, error, attempts: 0, lost };
         self.wait(now, waiting.reason, waiting.alarm, Some(dead), out);
     }
 

@@ -273,8 +273,9 @@ impl Actor {
             sequence: event.map(|event| event.sequence),
             id: event.map(|event| event.id.as_str()),
             stream: &self.pipeline.stream,
-            stream_sequence: event.map_or(dead.lost.map_or(0, |lost| lost.0), |event| event.message.stream_sequence),
-            lost_to: dead.lost.map(|lost| lost.1),
+            stream_sequence: event.map_or(dead.lost.map_or(0, |lost| lost.first), |event| event.message.stream_sequence),
+            lost_to: dead.lost.map(|lost| lost.last),
+            accepted: dead.lost.is_some_and(|lost| lost.accepted),
             message: event.map(|event| &*event.message),
         };
         let built = dead_letter::build(&letter, max_payload);

@@ -97,6 +97,7 @@ impl Shard {
             stream: &shared.stream,
             stream_sequence: at,
             lost_to: lost.map(|(_, last)| last),
+            accepted: false,
             message,
         };
         let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);

@@ -116,7 +116,7 @@ impl Shard {
         }
         if let Some(dead) = &change.dead {
             let (sequence, stream_sequence) =
-                dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.0)), |e| (e.place.sequence, e.stream_sequence));
+                dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.first)), |e| (e.place.sequence, e.stream_sequence));
             let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence };
             events::dead_lettered(at, dead.reason.name(), &dead.error);
         }

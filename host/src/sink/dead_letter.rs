@@ -51,6 +51,8 @@ pub struct DeadLetter<'a> {
     pub stream_sequence: u64,
     /// Last number of a lost range.
     pub lost_to: Option<u64>,
+    /// The range went with the stream that stood there before another was accepted: its numbers mean other messages now.
+    pub accepted: bool,
     /// The message; `None` for what is lost.
     pub message: Option<&'a Message>,
 }
@@ -111,7 +113,8 @@ fn message_id(letter: &DeadLetter<'_>) -> String {
     let id = format!("{pipeline}:{generation}:dead:{stream_sequence}");
     match (letter.reason, letter.entity) {
         (Reason::Lost, Some(entity)) => {
-            format!("{id}:lost:{}", percent_encoding::utf8_percent_encode(entity, percent_encoding::NON_ALPHANUMERIC))
+            let how = if letter.accepted { "gone" } else { "lost" };
+            format!("{id}:{how}:{}", percent_encoding::utf8_percent_encode(entity, percent_encoding::NON_ALPHANUMERIC))
         }
         (Reason::Lost, None) => format!("{id}:lost"),
         _ => id,

@@ -3,6 +3,7 @@
 //! Invariants: messages open in ascending order, each at most once; value and time never fall; a message that was never opened cannot hold the
 //! value back; closing twice, or closing what is not open, changes nothing; the time is never ahead of what is read again from the value on.
 
+use seriatim_sequencer::mutant;
 use std::collections::VecDeque;
 
 /// See the module.
@@ -54,7 +55,8 @@ impl Watermark {
     /// after a crash although what fills it is read again next.
     #[must_use]
     pub fn time(&self) -> u64 {
-        self.entries.front().map_or(self.read_time, |entry| entry.time_before)
+        let first = self.entries.front().filter(|_| !mutant!(StreamTimeOfHighest));
+        first.map_or(self.read_time, |entry| entry.time_before)
     }
 
     /// The message's fate is durable (or becomes so with the commit being built).

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, WaitReason, Waiting};
 
-/// The version this build writes, and the highest it reads.
+/// The version of every value but those that say otherwise.
 pub(crate) const VERSION: u8 = 1;
 
 /// Why a value cannot be read; goes into [`super::Error::Record`].
@@ -46,18 +46,22 @@ pub(crate) trait Value: Sized {
 }
 
 fn write<T: Serialize>(wire: &T) -> Vec<u8> {
+    write_as(VERSION, wire)
+}
+
+fn write_as<T: Serialize>(version: u8, wire: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
-    bytes.push(VERSION);
+    bytes.push(version);
     // Writing tuples, numbers and strings into memory has no way to fail; what it wrote is checked when read.
     rmp_serde::encode::write(&mut bytes, wire).ok();
     bytes
 }
 
-fn body<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
+fn body<'a>(what: &str, version: u8, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => Ok(rest),
-        Some((&found, _)) if found > VERSION => {
-            Err(format!("its {what} has version {found}, this seriatim reads up to version {VERSION}: run the newer version that wrote it"))
+        Some((&found, rest)) if found == version => Ok(rest),
+        Some((&found, _)) if found > version => {
+            Err(format!("its {what} has version {found}, this seriatim reads up to version {version}: run the newer version that wrote it"))
         }
         Some((found, _)) => Err(format!("its {what} has the unknown version {found}")),
         None => Err(format!("its {what} is empty")),
@@ -65,7 +69,11 @@ fn body<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a [u8], Fault> {
 }
 
 fn read<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Fault> {
-    let mut reader = body(what, bytes)?;
+    read_as(what, VERSION, bytes)
+}
+
+fn read_as<T: DeserializeOwned>(what: &str, version: u8, bytes: &[u8]) -> Result<T, Fault> {
+    let mut reader = body(what, version, bytes)?;
     let value = rmp_serde::decode::from_read(&mut reader).map_err(|error| format!("its {what}: {error}"))?;
     if reader.is_empty() { Ok(value) } else { Err(format!("its {what} is followed by {} bytes that do not belong there", reader.len())) }
 }
@@ -103,6 +111,9 @@ impl Value for Dated<RingSlot> {
 /// generation, position, done below, floor, floor through, past epochs' last positions, given up (first, last), fates
 type ExtrasV1 = (u64, Option<PlaceV1>, u64, PlaceV1, u64, Vec<PlaceV1>, Vec<(PlaceV1, u64)>, Vec<u64>);
 
+/// What was named as lost (first, last); written only where there is any, so that an older version reads all that it can.
+type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>);
+
 impl Value for Dated<Extras> {
     const WHAT: &'static str = "list of what was given up";
 
@@ -119,14 +130,22 @@ impl Value for Dated<Extras> {
             given_up,
             extras.fates.clone(),
         );
-        write(&wire)
+        match extras.lost.is_empty() {
+            true => write(&wire),
+            false => write_as(2, &(wire, extras.lost.clone()) as &ExtrasV2),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (generation, position, done_below, floor, floor_through, past, given_up, fates): ExtrasV1 = read(Self::WHAT, bytes)?;
+        let (wire, lost): ExtrasV2 = match bytes.first() {
+            Some(&VERSION) => (read(Self::WHAT, bytes)?, Vec::new()),
+            _ => read_as(Self::WHAT, 2, bytes)?,
+        };
+        let (generation, position, done_below, floor, floor_through, past, given_up, fates) = wire;
         let past = past.into_iter().map(unplace).collect();
         let given_up = given_up.into_iter().map(|(first, last)| Range { first: unplace(first), last }).collect();
-        let value = Extras { position: position.map(unplace), done_below, floor: unplace(floor), floor_through, past, given_up, fates };
+        let value =
+            Extras { position: position.map(unplace), done_below, floor: unplace(floor), floor_through, past, given_up, fates, lost };
         Ok(Self { generation, value })
     }
 }
@@ -194,7 +213,7 @@ impl Value for Bytes {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        body(Self::WHAT, bytes).map(Self::copy_from_slice)
+        body(Self::WHAT, VERSION, bytes).map(Self::copy_from_slice)
     }
 }
 

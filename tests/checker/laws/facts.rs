@@ -163,7 +163,8 @@ impl<'a> Facts<'a> {
             let meant = self.messages[**at].meant;
             let id = Some(meant.id.as_str()).filter(|id| !id.is_empty());
             let found = piece.header("Seriatim-Id").or_else(|| piece.header("Seriatim-Dead-Nats-Msg-Id"));
-            (meant.payload == piece.payload, piece.header("Seriatim-Dead-Subject") == Some(&meant.subject), id == found)
+            let same = meant.headers.iter().all(|(name, value)| piece.header(name) == Some(value));
+            (meant.payload == piece.payload, piece.header("Seriatim-Dead-Subject") == Some(&meant.subject), id == found, same)
         };
         self.numbers.get(&number)?.iter().max_by_key(fits).copied()
     }
@@ -279,6 +280,8 @@ impl<'a> Facts<'a> {
             return before || (self.store.is_none() && !rules.in_time);
         };
         let past = view.position.is_some_and(|position| place.0 < position.0);
-        before || past || place <= view.floor || view.gave_up(place)
+        // A higher epoch that has no position yet has begun all the same.
+        let begun = rules.first.is_none() && entity.events.iter().any(|at| self.messages[*at].place().0 > place.0);
+        before || past || begun || place <= view.floor || view.gave_up(place)
     }
 }

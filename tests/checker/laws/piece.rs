@@ -110,7 +110,8 @@ pub(super) struct Letter<'a> {
 }
 
 impl<'a> Letter<'a> {
-    /// `<pipeline>:<generation>:dead:<stream sequence>`, for a loss with `:lost` behind it, and the entity's name if it is one entity's.
+    /// `<pipeline>:<generation>:dead:<stream sequence>`, for a loss with `:lost` behind it, and the entity's name if it is one entity's
+    /// (`:gone` for what one entity lost with a stream that was replaced).
     pub(super) fn of(piece: Piece<'a>, rules: &Rules) -> Result<Self, String> {
         let reason = piece.header("Seriatim-Dead-Reason").ok_or("no Seriatim-Dead-Reason")?;
         let number = piece.number("Seriatim-Dead-Stream-Sequence")?;
@@ -121,7 +122,7 @@ impl<'a> Letter<'a> {
         let parts: Vec<_> = piece.id.split(':').collect();
         let (generation, named) = match parts.as_slice() {
             [pipeline, generation, "dead", named] if !lost => (generation, *pipeline == rules.pipeline && *named == number.to_string()),
-            [pipeline, generation, "dead", named, "lost", who @ ..] if lost => {
+            [pipeline, generation, "dead", named, "lost" | "gone", who @ ..] if lost => {
                 let who = match who {
                     [] => entity.is_none(),
                     [who] => decoded(who).as_deref() == entity,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// The version of the format that is read here.
+/// The version of every value but of extras that tell what was named as lost.
 const VERSION: u8 = 1;
 
 /// A place in an entity's order: epoch, then sequence.
@@ -54,6 +54,7 @@ pub(super) struct Extras {
     pub(super) past: Vec<Spot>,
     pub(super) given_up: Vec<GivenUp>,
     pub(super) fates: Vec<u64>,
+    pub(super) lost: Vec<(u64, u64)>,
 }
 
 /// Why an entity waits.
@@ -199,7 +200,10 @@ pub(super) fn body(bytes: &[u8]) -> Result<&[u8]> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut rest = body(bytes)?;
+    parsed(body(bytes)?)
+}
+
+fn parsed<T: DeserializeOwned>(mut rest: &[u8]) -> Result<T> {
     let value = rmp_serde::from_read(&mut rest).context("not the MessagePack it should be")?;
     ensure!(rest.is_empty(), "{} bytes too many", rest.len());
     Ok(value)
@@ -213,9 +217,13 @@ pub(super) fn slot(bytes: &[u8]) -> Result<Slot> {
 type ExtrasBytes = (u64, Option<Spot>, u64, Spot, u64, Vec<Spot>, Vec<(Spot, u64)>, Vec<u64>);
 
 pub(super) fn extras(bytes: &[u8]) -> Result<Extras> {
-    let (generation, position, done_below, floor, floor_through, past, ranges, fates): ExtrasBytes = read(bytes)?;
+    let (known, lost): (ExtrasBytes, Vec<(u64, u64)>) = match bytes.split_first() {
+        Some((2, rest)) => parsed(rest)?,
+        _ => (read(bytes)?, Vec::new()),
+    };
+    let (generation, position, done_below, floor, floor_through, past, ranges, fates) = known;
     let given_up = ranges.into_iter().map(|((epoch, first), last)| GivenUp { epoch, first, last }).collect();
-    Ok(Extras { generation, position, done_below, floor, floor_through, past, given_up, fates })
+    Ok(Extras { generation, position, done_below, floor, floor_through, past, given_up, fates, lost })
 }
 
 pub(super) fn waiting(bytes: &[u8]) -> Result<Waiting> {

@@ -77,6 +77,8 @@ pub struct EntityView {
     pub given_up: Vec<GivenUp>,
     /// Stream sequences whose fate the position does not tell.
     pub fates: Vec<u64>,
+    /// Ranges of stream sequences that were named as lost.
+    pub lost: Vec<(u64, u64)>,
     /// Recent events, ascending by count.
     pub slots: Vec<Slot>,
     /// `None` = it does not wait.
@@ -215,7 +217,8 @@ impl EntityView {
         self.position = extras.position;
         self.done_below = extras.done_below;
         (self.floor, self.floor_through) = (extras.floor, extras.floor_through);
-        (self.past, self.given_up, self.fates) = (extras.past, extras.given_up, extras.fates);
+        (self.past, self.given_up) = (extras.past, extras.given_up);
+        (self.fates, self.lost) = (extras.fates, extras.lost);
         self.generation = extras.generation;
     }
 

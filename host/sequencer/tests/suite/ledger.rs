@@ -60,7 +60,7 @@ impl Ledger {
                     dead.reason
                 );
             }
-            self.lost.extend(dead.lost);
+            self.lost.extend(dead.lost.map(|lost| (lost.first, lost.last)));
         }
         for (stream_sequence, outcome) in change.closes.into_iter() {
             let fits = match outcome {

@@ -1,7 +1,7 @@
 //! What each sentence of design §3.7 and of the policy paragraph of §5.2 means, told with one entity. Stream sequences are written `#n`.
 
 use crate::scene::Scene;
-use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Input, Late, Policy};
+use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Input, Late, Policy, Wakeup};
 
 fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
     let mut policy = Policy { gap_wait: 30_000, settle: 1_000, retry: vec![100, 1_000], ids: 8, ..Policy::default() };
@@ -651,4 +651,56 @@ fn what_retention_takes_behind_the_end_of_a_pass_is_named_when_the_pass_goes_on(
     // What was dropped behind the end of the pass is named with it: a shared pass may read that far before it ends.
     assert!(scene.step(Input::PassStarted { gone_below: 9 }).starts_with("commit lost Some((1, 2))"));
     assert_eq!(scene.step(Input::PassEnded { to: 1 }), "read on to #2");
+}
+
+#[test]
+fn an_epoch_takes_over_what_was_dead_lettered_early_at_its_beginning() {
+    let mut scene = scene(|policy| policy.gap_then = GapThen::DeadLetter);
+    scene.comes(1);
+    scene.comes(3);
+    scene.epoch(1);
+    scene.comes(1);
+    scene.after(10_000);
+    scene.epoch(0);
+    scene.comes(4);
+    // What came first is given up first, the beginning of the next epoch too.
+    let told = scene.after(20_000);
+    assert!(told.contains("commit dead 3 gap") && told.contains("commit dead 1/1 gap"), "{told}");
+    scene.comes(2);
+    scene.epoch(1);
+    let told = scene.comes(2);
+    assert!(told.contains("commit applied 1/2"), "{told}");
+}
+
+#[test]
+fn what_is_gone_is_named_once_through_a_crash_and_so_is_what_leaves_memory_with_it() {
+    let mut scene = scene(|_| {});
+    for sequence in [3, 4, 2, 5] {
+        scene.comes(sequence);
+    }
+    scene.after(1_000);
+    scene.reload();
+    scene.after(29_000);
+    scene.step(Input::PassStarted { gone_below: 1 });
+    scene.brings(3);
+    let told = scene.step(Input::PassStarted { gone_below: 3 });
+    assert!(told.starts_with("commit lost Some((1, 2))"), "{told}");
+    scene.brings(2);
+    // S is still that of event 3, in memory only.
+    scene.restart(4);
+    scene.after(1_000);
+    let told = scene.step(Input::PassStarted { gone_below: 4 });
+    assert!(told.starts_with("commit lost Some((3, 3))"), "{told}");
+}
+
+#[test]
+fn a_retry_whose_event_is_gone_with_its_stream_ends_by_itself() {
+    let mut scene = scene(|policy| policy.retry = vec![5_000]).slow_handlers();
+    scene.comes(1);
+    scene.fails(DeadReason::RetriesExhausted);
+    scene.durable.rebase(1);
+    scene.restart(0);
+    assert_eq!(scene.sequencer.next_wakeup().host, Some(5_000));
+    assert_eq!(scene.after(5_000), "commit free");
+    assert_eq!(scene.sequencer.next_wakeup(), Wakeup::default());
 }

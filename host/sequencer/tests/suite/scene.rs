@@ -211,7 +211,7 @@ impl Scene {
         if let Some(dead) = &change.dead {
             match (&dead.event, dead.lost) {
                 (Some(event), _) => words.push(format!("dead {} {}", self.sequence(event.ticket), dead.reason.name())),
-                (None, lost) => words.push(format!("{} {lost:?}", dead.reason.name())),
+                (None, lost) => words.push(format!("{} {:?}", dead.reason.name(), lost.map(|lost| (lost.first, lost.last)))),
             }
         }
         match change.patch.waiting {

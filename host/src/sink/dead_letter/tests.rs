@@ -66,6 +66,7 @@ fn letter(message: Option<&Message>) -> DeadLetter<'_> {
         stream: "FLIGHTS",
         stream_sequence: 42,
         lost_to: None,
+        accepted: false,
         message,
     }
 }
@@ -186,6 +187,9 @@ fn a_loss_is_named_without_a_message() {
     assert!(built.payload.is_empty() && !built.truncated && value(&built, "Seriatim-Dead-Subject").is_none());
     let of_entity = build(&DeadLetter { entity: Some("N 1:2"), ..range }, 1 << 20);
     assert_eq!(of_entity.message_id, "flights:3:dead:42:lost:N%201%3A2");
+    // What went with the stream before has numbers of that stream: no later loss may have the same id.
+    let gone = build(&DeadLetter { entity: Some("N1"), accepted: true, ..range.clone() }, 1 << 20);
+    assert_eq!(gone.message_id, "flights:3:dead:42:gone:N1");
 }
 
 #[test]

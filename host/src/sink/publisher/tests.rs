@@ -306,6 +306,7 @@ async fn dead_letters_of_any_input_are_stored_and_command_nothing() {
             stream: "FLIGHTS",
             stream_sequence: number,
             lost_to: None,
+            accepted: false,
             message: Some(&message),
         };
         let built = dead_letter::build(&letter, connection.max_payload());
