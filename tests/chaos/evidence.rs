@@ -21,7 +21,6 @@ impl Facts<'_> {
     /// The date cannot be written.
     pub(crate) fn json(&self) -> Result<Value> {
         let tally = self.tally;
-        let counts = &tally.counts;
         Ok(json!({
             "date": evidence::date()?,
             "commit": self.commit,
@@ -35,20 +34,8 @@ impl Facts<'_> {
             "broker_kills": { "all": tally.broker_kills(), "by": tally.broker_kills },
             "faults": tally.faults,
             "catch_ups": tally.catch_ups,
-            "messages": counts.messages,
             "dropped_by_the_broker": tally.dropped_by_broker,
-            "applied": counts.applied,
-            "delivered_late": counts.delivered_late,
-            "retried": counts.retried,
-            "out_of_order": counts.out_of_order,
-            "duplicates": counts.duplicates,
-            "conflicts": counts.conflicts,
-            "late": counts.late,
-            "dropped_late": counts.dropped_late,
-            "malformed": counts.malformed,
-            "given_up": counts.given_up,
-            "parked": counts.parked,
-            "dead_letters": counts.dead,
+            "judged": tally.counts,
             "violations": tally.violations,
         }))
     }
@@ -77,7 +64,7 @@ mod tests {
         assert_eq!((&kept["runs"][1]["seed"], &kept["runs"][0]["commit"]), (&json!(2), &json!("abc")));
         let total = &kept["total"];
         assert_eq!((&total["runs"], &total["seconds"], &total["host_kills"]["all"]), (&json!(2), &json!(120), &json!(4)));
-        assert_eq!((&total["host_kills"]["by"]["random"], &total["dead_letters"]["late"]), (&json!(2), &json!(14)));
+        assert_eq!((&total["host_kills"]["by"]["random"], &total["judged"]["dead_letters"]["late"]), (&json!(2), &json!(14)));
         assert!(total.get("seed").is_none() && total.get("machine").is_none());
     }
 }

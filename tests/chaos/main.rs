@@ -17,27 +17,21 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use deck::Deck;
 use evidence::Facts;
-use futures_util::FutureExt as _;
 use ground::Ground;
 use life::{Ended, Owed};
 use load::Maker;
 use profile::{KINDS, Kind, Profile};
 use publisher::Publisher;
+use seriatim_tests::harness::tool::{INTERRUPTED, Told, tell};
 use seriatim_tests::harness::world::print_logs;
 use seriatim_tests::harness::{Random, machine};
-use std::any::Any;
 use std::fs;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tally::Tally;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// What shells report for a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
 /// Faults of one phase last at least and at most so long.
 const PHASE: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(130));
 /// What a phase takes beside its faults, about: the start, the settling, the judgement.
@@ -100,29 +94,13 @@ fn begin(args: &Args) -> Result<ExitCode> {
         None => TempDir::with_prefix("seriatim-chaos-"),
     }
     .context("cannot make a folder")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
-    // The harness panics at the first surprise. Where that was is told below, with everything else.
-    let place = Arc::new(Mutex::new(String::new()));
-    let seen = Arc::clone(&place);
-    std::panic::set_hook(Box::new(move |panic| {
-        if let (Ok(mut seen), Some(location)) = (seen.lock(), panic.location()) {
-            *seen = format!(" ({location})");
-        }
-    }));
-    let told = runtime.block_on(async {
-        tokio::select! {
-            told = AssertUnwindSafe(run(args, folder.path())).catch_unwind() => Some(told),
-            () = interrupted() => None,
-        }
-    });
-    let problem = match told {
-        None => {
+    let problem = match tell(run(args, folder.path()))? {
+        Told::Interrupted => {
             eprintln!("\nchaos: interrupted; everything it started has ended, its folder is removed");
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        Some(Ok(Ok(()))) => return Ok(ExitCode::SUCCESS),
-        Some(Ok(Err(error))) => format!("{error:#}"),
-        Some(Err(panic)) => format!("{}{}", words(panic.as_ref()), place.lock().map(|place| place.clone()).unwrap_or_default()),
+        Told::Ended(()) => return Ok(ExitCode::SUCCESS),
+        Told::Failed(problem) => problem,
     };
     let folder = folder.keep();
     eprintln!("\nchaos: FAILED: {problem}");
@@ -130,11 +108,6 @@ fn begin(args: &Args) -> Result<ExitCode> {
     let only = args.only.map(|kind| format!(" --only {}", kind.name())).unwrap_or_default();
     eprintln!("chaos: to repeat it: cargo xtask chaos --minutes {} --seed {}{only}", args.minutes, args.seed);
     Ok(ExitCode::FAILURE)
-}
-
-/// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("stopped without a word")
 }
 
 /// All phases.
@@ -274,17 +247,5 @@ fn print_logs_of_last_hosts(folder: &Path) {
             }
         }
         print_logs(&place);
-    }
-}
-
-/// Returns at the first SIGINT or SIGTERM.
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        // Without them a signal ends the run at once, as it ends other programs.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

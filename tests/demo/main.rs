@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result, bail};
 use arrival::Arrival;
 use clap::Parser;
 use console::style;
-use futures_util::FutureExt as _;
 use indicatif::HumanCount;
 use kills::How;
 use plain::Month;
@@ -24,17 +23,15 @@ use progress::Progress;
 use run::Runner;
 use scratch::{ECHO, FLIGHTS, ROTATION, Scratch};
 use seriatim_tests::checker::Kept;
+use seriatim_tests::harness::tool::{INTERRUPTED, Told, tell};
 use seriatim_tests::harness::world::print_logs;
 use seriatim_tests::harness::{DEAD_LETTERS, streams};
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How many places an event may be moved in the stream: about three days of flights.
 const WINDOW: usize = 5000;
@@ -42,8 +39,6 @@ const WINDOW: usize = 5000;
 const THRESHOLD_MINUTES: i32 = 15;
 /// Differences that are shown in full.
 const SHOWN: usize = 5;
-/// What shells report for a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
 
 /// Kills a host six times in the middle of a month of flights and checks every output.
 #[derive(Parser)]
@@ -79,30 +74,19 @@ fn main() -> ExitCode {
 /// Tells the story in a folder that stays if something goes wrong, or if it shall.
 fn begin(args: &Args) -> Result<ExitCode> {
     let folder = TempDir::with_prefix("seriatim-demo-").context("cannot make a scratch folder")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start")?;
-    // The harness panics at the first surprise. What it says is told below, once, without a stack.
-    std::panic::set_hook(Box::new(|_| ()));
-    let told = runtime.block_on(async {
-        // The processes belong to the story: whatever ends it, they end with it.
-        tokio::select! {
-            told = AssertUnwindSafe(story(args, folder.path())).catch_unwind() => Some(told),
-            () = interrupted() => None,
-        }
-    });
-    let problem = match told {
-        None => {
+    let problem = match tell(story(args, folder.path()))? {
+        Told::Interrupted => {
             eprintln!("\ndemo: interrupted; everything it started has ended, its folder is removed");
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        Some(Ok(Ok(End::Identical))) => {
+        Told::Ended(End::Identical) => {
             if args.keep {
                 drop(folder.keep());
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Some(Ok(Ok(End::Different))) => None,
-        Some(Ok(Err(error))) => Some(format!("{error:#}")),
-        Some(Err(panic)) => Some(words(panic.as_ref()).to_owned()),
+        Told::Ended(End::Different) => None,
+        Told::Failed(problem) => Some(problem),
     };
     let folder = folder.keep();
     if let Some(problem) = problem {
@@ -111,11 +95,6 @@ fn begin(args: &Args) -> Result<ExitCode> {
     }
     eprintln!("demo: logs, config, store and streams are in {}", folder.display());
     Ok(ExitCode::FAILURE)
-}
-
-/// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("stopped without a word")
 }
 
 async fn story(args: &Args, folder: &Path) -> Result<End> {
@@ -216,16 +195,4 @@ async fn keep(scratch: Scratch, folder: &Path) {
 
 async fn read(scratch: &Scratch, stream: &str) -> Result<Vec<Kept>> {
     streams::read(&scratch.js, stream).await.map_err(|problem| anyhow::anyhow!("cannot read the stream {stream}: {problem}"))
-}
-
-/// Returns at the first SIGINT or SIGTERM.
-async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        // Without them a signal ends the demo at once, as it ends other programs.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
 }

@@ -14,6 +14,7 @@ pub mod process;
 pub mod proxy;
 pub mod streams;
 pub mod telemetry;
+pub mod tool;
 pub mod tools;
 pub mod wait;
 pub mod world;

@@ -57,7 +57,6 @@ impl Figures {
 
     /// All of it.
     pub(crate) fn json(&self, commit: Option<&str>) -> Result<Value> {
-        let counts = &self.counts;
         let faults: serde_json::Map<_, _> = self.stats.faults().map(|(name, figure)| (name.to_owned(), json!(figure))).collect();
         let exercised: serde_json::Map<_, _> = self.stats.figures().map(|(name, figure)| (name.to_owned(), json!(figure))).collect();
         let failure = |(seed, broken): &(u64, Vec<String>)| {
@@ -76,22 +75,7 @@ impl Figures {
             "failures": self.failures.iter().map(failure).collect::<Vec<_>>(),
             "faults": faults,
             "exercised": exercised,
-            "judged": {
-                "messages": counts.messages,
-                "applied": counts.applied,
-                "delivered_late": counts.delivered_late,
-                "retried": counts.retried,
-                "out_of_order": counts.out_of_order,
-                "duplicates": counts.duplicates,
-                "conflicts": counts.conflicts,
-                "late": counts.late,
-                "dropped_late": counts.dropped_late,
-                "malformed": counts.malformed,
-                "given_up": counts.given_up,
-                "parked": counts.parked,
-                "lost": counts.lost,
-                "dead_letters": counts.dead,
-            },
+            "judged": self.counts,
         }))
     }
 

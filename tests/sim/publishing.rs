@@ -294,6 +294,7 @@ fn end(search: Search, around: &mut Around<'_>, sinks: &[Arc<Completions>], stre
         answers.push(match ids.get(id) {
             Some(sequence) => Found::There { stream: name.clone(), sequence: *sequence },
             None => Found::Absent {
+                never: request.mark.stream == *name && request.mark.created == created,
                 end: Mark { stream: name.to_string(), created, last_sequence: end, sent_after: streams.broker_now_ms().unwrap_or(0) },
             },
         });

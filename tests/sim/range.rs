@@ -5,6 +5,7 @@ use crate::gapless::{Gapless, Item, Polled};
 use crate::link::Around;
 use seriatim::event::Message;
 use seriatim::nats::identity::IdentityError;
+use seriatim::nats::range::InHand;
 
 /// What a pass brings.
 #[derive(Debug)]
@@ -29,72 +30,54 @@ pub(crate) enum Ranged {
 #[derive(Debug)]
 pub(crate) struct Range {
     pub(crate) gapless: Gapless,
-    /// Nothing seems to be left; the leader is to say so.
-    ended: bool,
-    /// A message that was read and lies above the end as it was then.
-    over: Option<Message>,
+    in_hand: InHand,
 }
 
 impl Range {
     pub(crate) fn new(gapless: Gapless) -> Self {
-        Self { gapless, ended: false, over: None }
+        Self { gapless, in_hand: InHand::default() }
     }
 
     /// Whether a look would bring something now.
     pub(crate) fn ready(&self, to: u64, link: u64, now: u64) -> bool {
-        self.over.as_ref().is_some_and(|message| message.stream_sequence <= to)
-            || self.ended
-            || self.gapless.at() > to
-            || self.gapless.ready(link, now)
+        self.in_hand.has(to) || self.in_hand.is_to_be_asked() || self.gapless.at() > to || self.gapless.ready(link, now)
     }
 
     pub(crate) fn next(&mut self, to: u64, around: &mut Around<'_>) -> Ranged {
-        if let Some(message) = self.over.take_if(|message| message.stream_sequence <= to) {
+        if let Some(message) = self.in_hand.take(to) {
             return Ranged::Step(Step::Message(message));
         }
         loop {
-            if self.gapless.at() > to || (std::mem::take(&mut self.ended) && self.nothing_left(to, around)) {
+            if self.gapless.at() > to || (self.in_hand.ask() && self.nothing_left(to, around)) {
                 return Ranged::Step(Step::End);
             }
             match self.gapless.poll(around) {
                 Polled::Waits => return Ranged::Waits,
                 Polled::Wrong(error) => return Ranged::Wrong(error),
                 Polled::Item(Item::Opened { first_sequence }) => {
-                    self.ended = self.gapless.pending() == 0;
+                    self.in_hand.seems_ended(self.gapless.pending() == 0);
                     return Ranged::Step(Step::Opened { first_sequence });
                 }
-                Polled::Item(Item::Message { message, .. }) if message.stream_sequence > to => {
-                    self.over = Some(message);
-                    return Ranged::Step(Step::End);
-                }
                 Polled::Item(Item::Message { message, pending }) => {
-                    self.ended = pending == 0;
-                    return Ranged::Step(Step::Message(message));
+                    return Ranged::Step(self.in_hand.brought(message, pending, to).map_or(Step::End, Step::Message));
                 }
-                Polled::Item(Item::Idle { .. }) => self.ended = true,
+                Polled::Item(Item::Idle { .. }) => self.in_hand.seems_ended(true),
                 Polled::Item(Item::Broken(_)) => {}
             }
         }
     }
 
     pub(crate) fn try_next(&mut self, to: u64, around: &mut Around<'_>) -> Option<Message> {
-        if let Some(message) = self.over.take_if(|message| message.stream_sequence <= to) {
+        if let Some(message) = self.in_hand.take(to) {
             return Some(message);
         }
-        if self.over.is_some() || self.gapless.at() > to {
+        if self.in_hand.is_past_the_end() || self.gapless.at() > to {
             return None;
         }
         match self.gapless.try_next(around)? {
-            Item::Message { message, .. } if message.stream_sequence > to => {
-                self.over = Some(message);
-                None
-            }
-            Item::Message { message, pending } => {
-                self.ended = pending == 0;
-                Some(message)
-            }
+            Item::Message { message, pending } => self.in_hand.brought(message, pending, to),
             _ => {
-                self.ended = true;
+                self.in_hand.seems_ended(true);
                 None
             }
         }

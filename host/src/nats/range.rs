@@ -19,46 +19,92 @@ pub enum Step {
     End,
 }
 
-/// A pass. Dropping it ends it.
-pub struct RangeReader {
-    gapless: Gapless,
-    spec: Spec,
+/// What a pass has in hand beside its reader. Pure: the end may move up, the reader may have gone past it, and an empty consumer proves nothing.
+#[derive(Debug, Default)]
+pub struct InHand {
     /// Nothing seems to be left; the leader is to say so.
     ended: bool,
     /// A message that was read and lies above the end as it was then.
     over: Option<Message>,
 }
 
+impl InHand {
+    /// The message that was read too early, once the end has reached it.
+    pub fn take(&mut self, to: u64) -> Option<Message> {
+        self.over.take_if(|message| message.stream_sequence <= to)
+    }
+
+    /// Whether a message waits for the end to move up.
+    #[must_use]
+    pub fn is_past_the_end(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Whether [`take`](Self::take) would bring one.
+    #[must_use]
+    pub fn has(&self, to: u64) -> bool {
+        self.over.as_ref().is_some_and(|message| message.stream_sequence <= to)
+    }
+
+    /// The reader brought a message, and so many are pending behind it. `None`: it lies above the end and is kept.
+    pub fn brought(&mut self, message: Message, pending: u64, to: u64) -> Option<Message> {
+        if message.stream_sequence > to {
+            self.over = Some(message);
+            return None;
+        }
+        self.ended = pending == 0;
+        Some(message)
+    }
+
+    /// The reader has nothing more, as far as its consumer tells.
+    pub fn seems_ended(&mut self, ended: bool) {
+        self.ended = ended;
+    }
+
+    /// Whether it is time to ask the leader whether anything is left.
+    #[must_use]
+    pub fn is_to_be_asked(&self) -> bool {
+        self.ended
+    }
+
+    /// The same; asked once.
+    pub fn ask(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+}
+
+/// A pass. Dropping it ends it.
+pub struct RangeReader {
+    gapless: Gapless,
+    spec: Spec,
+    in_hand: InHand,
+}
+
 impl RangeReader {
     /// A pass that starts at `from`, in the stream that `known` describes.
     pub fn new(connection: Connection, spec: Spec, known: KnownStream, from: u64) -> Self {
-        Self { gapless: Gapless::new(connection, spec.clone(), known, from), spec, ended: false, over: None }
+        Self { gapless: Gapless::new(connection, spec.clone(), known, from), spec, in_hand: InHand::default() }
     }
 
     /// The next step towards `to` (which never goes down from call to call). After an [`Step::End`] a higher `to` goes on.
     pub async fn next(&mut self, to: u64) -> Result<Step, ReadError> {
-        if let Some(message) = self.over.take_if(|message| message.stream_sequence <= to) {
+        if let Some(message) = self.in_hand.take(to) {
             return Ok(Step::Message(message));
         }
         loop {
             // `at` is one above the last message: past `to`, everything up to it has been handed on.
-            if self.gapless.at() > to || (std::mem::take(&mut self.ended) && self.nothing_left(to).await) {
+            if self.gapless.at() > to || (self.in_hand.ask() && self.nothing_left(to).await) {
                 return Ok(Step::End);
             }
             match self.gapless.next().await? {
                 Item::Opened(facts) => {
-                    self.ended = self.gapless.pending() == 0;
+                    self.in_hand.seems_ended(self.gapless.pending() == 0);
                     return Ok(Step::Opened(facts));
                 }
-                Item::Message { message, .. } if message.stream_sequence > to => {
-                    self.over = Some(message);
-                    return Ok(Step::End);
-                }
                 Item::Message { message, pending } => {
-                    self.ended = pending == 0;
-                    return Ok(Step::Message(message));
+                    return Ok(self.in_hand.brought(message, pending, to).map_or(Step::End, Step::Message));
                 }
-                Item::Idle { .. } => self.ended = true,
+                Item::Idle { .. } => self.in_hand.seems_ended(true),
                 Item::Broken(broken) => {
                     tracing::debug!(stream = %self.spec.stream, reason = %broken.detail, "a pass over the stream is interrupted; going on");
                 }
@@ -68,23 +114,16 @@ impl RangeReader {
 
     /// A message at or below `to` that has arrived already; never waits.
     pub fn try_next(&mut self, to: u64) -> Option<Message> {
-        if let Some(message) = self.over.take_if(|message| message.stream_sequence <= to) {
+        if let Some(message) = self.in_hand.take(to) {
             return Some(message);
         }
-        if self.over.is_some() || self.gapless.at() > to {
+        if self.in_hand.is_past_the_end() || self.gapless.at() > to {
             return None;
         }
         match self.gapless.try_next()? {
-            Item::Message { message, .. } if message.stream_sequence > to => {
-                self.over = Some(message);
-                None
-            }
-            Item::Message { message, pending } => {
-                self.ended = pending == 0;
-                Some(message)
-            }
+            Item::Message { message, pending } => self.in_hand.brought(message, pending, to),
             _ => {
-                self.ended = true;
+                self.in_hand.seems_ended(true);
                 None
             }
         }

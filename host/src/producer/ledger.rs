@@ -233,9 +233,9 @@ impl<T> Ledger<T> {
             Found::There { stream, sequence } => {
                 self.confirmed(now, token, Receipt { stream, stream_sequence: sequence, duplicate: true }, effects);
             }
-            Found::Absent { end } => {
+            Found::Absent { end, never } => {
                 if let Some(line) = self.lines.get_mut(token) {
-                    line.outbox.absent(end);
+                    line.outbox.absent(end, never);
                     self.ready.push_back(token);
                 }
             }

@@ -111,7 +111,7 @@ fn a_try_that_failed_is_repeated_with_back_off_and_after_half_a_window_looked_fo
     assert_eq!(turn(&mut ledger, at, Vec::new()), ["search A:1"]);
     let end = Mark { stream: "IN".into(), created: 1, last_sequence: 40, sent_after: NOW + at };
     let mut effects = Vec::new();
-    ledger.searched(at, token(&ledger, "A"), Found::Absent { end }, &mut effects);
+    ledger.searched(at, token(&ledger, "A"), Found::Absent { end, never: true }, &mut effects);
     assert_eq!(turn(&mut ledger, at, effects), ["send A:1"]);
     assert!(answer(&mut ledger, at, "A", unavailable()).is_empty());
     let later = at + 1_500;
@@ -261,7 +261,7 @@ proptest::proptest! {
                 (false, 0) => ledger.searched(now, token, Found::There { stream: "IN".into(), sequence: 1 }, &mut effects),
                 (false, 1 | 2) => {
                     let end = Mark { sent_after: NOW + now, ..Mark::default() };
-                    ledger.searched(now, token, Found::Absent { end }, &mut effects);
+                    ledger.searched(now, token, Found::Absent { end, never: true }, &mut effects);
                 }
                 (false, _) => ledger.searched(now, token, Found::Unknown { reason: String::new() }, &mut effects),
             }

@@ -341,9 +341,9 @@ impl Shard {
         let token = usize::try_from(reply.token).unwrap_or(usize::MAX);
         match reply.found {
             Found::There { .. } => self.confirmed(token),
-            Found::Absent { end } => {
+            Found::Absent { end, never } => {
                 if let Some(actor) = self.actors.get_mut(token) {
-                    actor.outbox.absent(end);
+                    actor.outbox.absent(end, never);
                 }
                 self.send(token);
             }

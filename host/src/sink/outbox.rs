@@ -201,9 +201,13 @@ impl Outbox {
         self.not_before = 0;
     }
 
-    /// The stream was searched from the head's mark to `end` and does not hold it: it can be sent as if for the first time.
-    pub fn absent(&mut self, end: Mark) {
+    /// The stream was searched from the head's mark to `end` and does not hold it: it can be sent as if for the first time. If it was `never` stored,
+    /// nothing behind it was ever sent either: an entry leaves when the one before is confirmed.
+    pub fn absent(&mut self, end: Mark, never: bool) {
         self.in_air = false;
+        if never {
+            self.entries.iter_mut().for_each(|entry| entry.sent_since = None);
+        }
         if let Some(head) = self.entries.front_mut() {
             head.mark = end;
             head.sent_since = None;
@@ -262,11 +266,25 @@ mod tests {
     fn what_may_have_been_sent_past_half_a_window_is_searched_for_first() {
         let mut outbox = Outbox::restore(vec![entry(7, 8_000), entry(8, 9_500)]);
         assert!(matches!(outbox.next(0, BROKER), Next::Search { entry, mark } if entry.number == 7 && mark.last_sequence == 5));
-        outbox.absent(Mark { last_sequence: 40, ..Mark::default() });
+        outbox.absent(Mark { last_sequence: 40, ..Mark::default() }, false);
         assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 7));
         outbox.confirmed();
         assert!(matches!(outbox.next(0, BROKER), Next::Send { entry: sent, .. } if sent.number == 8), "within half a window: sent blind");
         assert_eq!(outbox.number(), 9);
+    }
+
+    #[test]
+    fn behind_what_was_never_stored_nothing_was_sent() {
+        let sent_next = |never: bool| {
+            let mut outbox = Outbox::restore(vec![entry(7, 8_000), entry(8, 8_000)]);
+            assert!(matches!(outbox.next(0, BROKER), Next::Search { .. }));
+            outbox.absent(Mark::default(), never);
+            assert!(matches!(outbox.next(0, BROKER), Next::Send { .. }));
+            outbox.confirmed();
+            matches!(outbox.next(0, BROKER), Next::Send { .. })
+        };
+        assert!(sent_next(true));
+        assert!(!sent_next(false), "the head may have been stored in a stream that is gone, and what follows it in one that is not");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Found {
     Absent {
         /// Where the next search begins.
         end: Mark,
+        /// It was never stored: the stream is the one that the request's mark is of, and nothing above the mark is gone.
+        never: bool,
     },
     /// It could not be searched now.
     Unknown {
@@ -146,7 +148,8 @@ async fn search(connection: &Connection, lookup: &Lookup, stream: &str, requests
                             "an output may have been sent long ago and cannot be looked for, because messages of its stream may be gone; it is sent (again)"
                         );
                     }
-                    Found::Absent { end: Mark { stream: stream.to_owned(), created: created_nanos, last_sequence: end, sent_after } }
+                    let never = absence_proves && request.mark.created == created_nanos && request.mark.stream == stream;
+                    Found::Absent { never, end: Mark { stream: stream.to_owned(), created: created_nanos, last_sequence: end, sent_after } }
                 };
                 answer(shards, request, found);
             }

@@ -1,5 +1,6 @@
 //! What the laws say of a run.
 
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -44,7 +45,7 @@ impl fmt::Display for Broken {
 }
 
 /// What a run exercised, seen from outside: a tool asserts minimum counts, so that no run passes by doing nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Messages of the generator's log.
     pub messages: u64,
@@ -63,6 +64,7 @@ pub struct Counts {
     /// Late events that were dropped.
     pub dropped_late: u64,
     /// Dead letters by reason.
+    #[serde(rename = "dead_letters")]
     pub dead: BTreeMap<String, u64>,
     /// Sequences that were given up without having come, as far as the store still names them one by one.
     pub given_up: u64,

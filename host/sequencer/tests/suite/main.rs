@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// One generator of disorder for everything that is drawn by a seed.
+#[allow(dead_code)]
+#[path = "../../../../tests/sim/dice.rs"]
 mod dice;
 mod judge;
 mod ledger;
