@@ -68,7 +68,7 @@ impl Hunted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) sim_seeds: u64,
-    pub(super) chaos_minutes: u64,
+    pub(super) chaos_minutes: f64,
 }
 
 /// Everything that is run, built once.
@@ -237,10 +237,10 @@ impl Hunters {
 
     fn chaos(&self, mutant: Option<Mutant>) -> Result<Option<Ended>> {
         let minutes = self.effort.chaos_minutes;
-        let Some(program) = self.chaos.as_ref().filter(|_| minutes > 0) else { return Ok(None) };
+        let Some(program) = self.chaos.as_ref().filter(|_| minutes > 0.0) else { return Ok(None) };
         let mut command = self.command(program, &self.tests_folder, mutant);
         command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string(), "--folder"]).arg(&self.logs);
-        child::run(&mut command, &self.log(mutant, "chaos"), CHAOS_LIMIT + Duration::from_secs(60 * minutes)).map(Some)
+        child::run(&mut command, &self.log(mutant, "chaos"), CHAOS_LIMIT + Duration::from_secs_f64(60.0 * minutes)).map(Some)
     }
 
     fn command(&self, program: &Path, folder: &Path, mutant: Option<Mutant>) -> Command {

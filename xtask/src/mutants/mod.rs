@@ -25,12 +25,16 @@ pub(crate) struct Args {
     /// Seeds of the simulation for each mutant; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     sim_seeds: u64,
-    /// Minutes of chaos for each mutant; 0 leaves it out
-    #[arg(long, value_name = "M", default_value_t = 1)]
-    chaos_minutes: u64,
+    /// Minutes of chaos for each mutant, 0.5 for half of one; 0 leaves it out
+    #[arg(long, value_name = "M", default_value_t = 1.0, value_parser = minutes)]
+    chaos_minutes: f64,
     /// Add the result to docs/evidence/mutants.json and write docs/evidence/mutants.md anew
     #[arg(long)]
     record: bool,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|minutes| (0.0..=60.0).contains(minutes)).ok_or_else(|| "from 0 to 60".to_owned())
 }
 
 fn by_name(name: &str) -> Result<Mutant, String> {

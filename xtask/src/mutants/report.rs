@@ -40,7 +40,7 @@ struct Run {
     machine: String,
     /// For each mutant.
     sim_seeds: u64,
-    chaos_minutes: u64,
+    chaos_minutes: f64,
     mutants: Vec<Hunted>,
 }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn run(commit: &str, mutants: Vec<Hunted>) -> Run {
-        Run { date: "2026-01-01".into(), commit: commit.into(), machine: "m".into(), sim_seeds: 0, chaos_minutes: 0, mutants }
+        Run { date: "2026-01-01".into(), commit: commit.into(), machine: "m".into(), sim_seeds: 0, chaos_minutes: 0.0, mutants }
     }
 
     #[test]
