@@ -297,7 +297,7 @@ async fn the_window_bounds_what_is_owed_and_patience_ends_it() {
     let connection = server.connect().await;
     testing::stream(&connection, "IN", &["in.>"], serde_json::json!({})).await;
     let patient = Producer::start(server.connect().await, Options { window: 3, ..options() }).await.unwrap();
-    let short = Options { window: 3, patience: Duration::from_millis(1500), ..options() };
+    let short = Options { window: 3, patience: Duration::from_secs(8), ..options() };
     let impatient = Producer::start(server.connect().await, short).await.unwrap();
     for producer in [&patient, &impatient] {
         producer.send(numbered("A", 1)).await.unwrap().await.unwrap();
