@@ -119,7 +119,8 @@ pub(crate) fn judge(world: &mut World, settled: bool) -> Report {
         store: Some(store),
         settled,
     };
-    let report = laws::check(&run);
+    let Settings { ranges_max, outbox_max, commits_max, .. } = world.settings;
+    let report = laws::check_with(&run, &laws::Bounds { ranges_max, outbox_max, commits_max: commits_max as usize });
     world.sent = run.sent;
     // Without restored streams the log was in order already.
     if !order.is_sorted() {

@@ -40,6 +40,8 @@ pub struct Sequencer<T> {
     pub(crate) past: Vec<Place>,
     pub(crate) floor: Place,
     pub(crate) floor_through: u64,
+    /// Every message up to this stream sequence was decided in an earlier catch-up, or lay above the position.
+    pub(crate) judged: u64,
     pub(crate) given_up: GivenUp,
     pub(crate) fates: BTreeSet<u64>,
     pub(crate) lost: NamedLost,
@@ -122,6 +124,7 @@ impl<T: Clone> Sequencer<T> {
             past: extras.past,
             floor: extras.floor,
             floor_through: extras.floor_through,
+            judged: extras.floor_through,
             given_up: GivenUp::restore(extras.given_up),
             fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
             lost: NamedLost::restore(extras.lost),
@@ -530,14 +533,15 @@ impl<T: Clone> Sequencer<T> {
 
     /// Every message of the entity up to here has been decided or lies above the floor: only those may be called duplicates by the floor.
     fn judged_through(&self) -> u64 {
-        let unknown = match (&self.pass, &self.dropped) {
-            (Some(pass), _) => pass.lowest_unknown(),
-            (None, Some(dropped)) => dropped.from,
-            (None, None) => self.taken.saturating_add(1),
+        let judged = match (&self.pass, &self.dropped) {
+            (Some(pass), _) => pass.judged_through(),
+            (None, Some(dropped)) => dropped.from.saturating_sub(1),
+            (None, None) => self.taken,
         };
+        let judged = judged.max(self.judged);
         let current = self.current.iter().filter(|current| current.late).map(|current| current.arrival.stream_sequence);
         let lates = self.lates.iter().map(|late| late.stream_sequence);
-        current.chain(lates).min().unwrap_or(u64::MAX).min(unknown).saturating_sub(1)
+        current.chain(lates).min().map_or(u64::MAX, |late| late.saturating_sub(1)).min(judged)
     }
 
     /// When to step with `Tick` if nothing else happens.

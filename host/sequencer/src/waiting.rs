@@ -40,6 +40,8 @@ pub(crate) struct Pass {
     pub(crate) over_above: Option<Place>,
     /// Lowest stream sequence passed over.
     pub(crate) over_from: Option<u64>,
+    /// Lowest stream sequence whose fate could not be decided: no room for it. What is passed over by its place lies above the position.
+    pub(crate) undecided_from: Option<u64>,
     /// The reader has begun.
     pub(crate) started: bool,
     /// The position moved since the pass was asked for.
@@ -61,6 +63,7 @@ impl Pass {
             to,
             over_above: None,
             over_from: None,
+            undecided_from: None,
             started: false,
             moved: false,
             joining: false,
@@ -73,11 +76,21 @@ impl Pass {
     /// No room for this place and all above.
     pub(crate) fn pass_over(&mut self, place: Place, stream_sequence: u64) {
         self.over_above = Some(self.over_above.map_or(place, |above| above.min(place)));
-        self.put_off(stream_sequence);
+        self.leave(stream_sequence);
     }
 
     /// No room for this one message's fate: it is left to the next pass, without a word about its place.
     pub(crate) fn put_off(&mut self, stream_sequence: u64) {
+        self.undecided_from = Some(self.undecided_from.map_or(stream_sequence, |from| from.min(stream_sequence)));
+        self.leave(stream_sequence);
+    }
+
+    /// Everything up to here that does not lie above the position has been decided.
+    pub(crate) fn judged_through(&self) -> u64 {
+        self.undecided_from.map_or(u64::MAX, |from| from.saturating_sub(1)).min(self.cursor)
+    }
+
+    fn leave(&mut self, stream_sequence: u64) {
         self.over_from = Some(self.over_from.map_or(stream_sequence, |from| from.min(stream_sequence)));
     }
 
@@ -232,7 +245,10 @@ impl<T: Clone> Sequencer<T> {
             out.push(Effect::ExtendCatchUp { to: dropped.to });
             return;
         }
-        let moved = pass.moved || pass.missed;
+        let (moved, judged) = (pass.moved || pass.missed, pass.judged_through());
+        // What was decided must be told from what never came once the floor has passed both, when the next pass brings it again.
+        self.dirty |= judged > self.judged && self.floor > Place::default();
+        self.judged = self.judged.max(judged);
         self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
         self.pass = None;
         match (self.dropped, moved) {

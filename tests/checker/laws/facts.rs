@@ -163,7 +163,7 @@ impl<'a> Facts<'a> {
             let meant = self.messages[**at].meant;
             let id = Some(meant.id.as_str()).filter(|id| !id.is_empty());
             let found = piece.header("Seriatim-Id").or_else(|| piece.header("Seriatim-Dead-Nats-Msg-Id"));
-            let same = meant.headers.iter().all(|(name, value)| piece.header(name) == Some(value));
+            let same = meant.headers.iter().all(|(name, value)| piece.carries(name, value));
             (meant.payload == piece.payload, piece.header("Seriatim-Dead-Subject") == Some(&meant.subject), id == found, same)
         };
         self.numbers.get(&number)?.iter().max_by_key(fits).copied()

@@ -2,7 +2,7 @@
 
 use super::ends::End;
 use super::facts::{Entity, Facts};
-use super::piece::Letter;
+use super::piece::{Letter, Piece};
 use super::report::Guarantee::G1;
 use super::show::text;
 use super::{Failing, Handled, Hole, MeantAs, Report};
@@ -146,8 +146,8 @@ fn as_it_came(facts: &Facts<'_>, letter: &Letter<'_>, about: usize, report: &mut
         wrong(format!("payload {:?}, published was {:?}", text(piece.payload), text(&meant.payload)));
     }
     for (name, value) in &meant.headers {
-        let now = if name.starts_with("Nats-") { format!("Seriatim-Dead-{name}") } else { name.clone() };
-        if !piece.headers.iter().any(|(known, found)| *known == now && found == value) {
+        if !piece.carries(name, value) {
+            let now = Piece::renamed(name);
             wrong(format!("header {now} is {:?}, published was {value:?}", piece.header(&now)));
         }
     }

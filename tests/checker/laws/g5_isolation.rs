@@ -62,6 +62,8 @@ fn undisturbed(facts: &Facts<'_>, entity: &Entity<'_>) -> bool {
     if !plain || !entity.shared.is_empty() || entity.events.is_empty() {
         return false;
     }
+    // Where any sequence may be the first, each epoch gives up what lies below its first: that can raise the floor above copies of lower epochs.
+    let copies = rules.first.is_none() && facts.places(entity).any(|(_, group)| group.len() > 1);
     let (mut last, mut latest, mut latest_of_lower) = (None::<Spot>, 0, 0);
     for (place, group) in facts.places(entity) {
         let before = last.filter(|last| last.0 == place.0);
@@ -77,7 +79,8 @@ fn undisturbed(facts: &Facts<'_>, entity: &Entity<'_>) -> bool {
         // Its own disorder could have opened a gap that gave up, or come behind the begin of a higher epoch.
         let came = facts.messages[group[0]].number();
         let behind = if rules.in_time && rules.first.is_some() { latest_of_lower } else { latest };
-        if !follows || !same || came < behind {
+        let floor = copies && before.is_none() && last.is_some();
+        if !follows || !same || came < behind || floor {
             return false;
         }
         latest = latest.max(came);

@@ -50,6 +50,17 @@ impl<'a> Piece<'a> {
         find(self.headers, name)
     }
 
+    /// How a dead letter has to name a header of its message: what the broker would act upon is renamed.
+    pub(super) fn renamed(name: &str) -> String {
+        if name.starts_with("Nats-") { format!("Seriatim-Dead-{name}") } else { name.to_owned() }
+    }
+
+    /// Whether a dead letter has this header of its message.
+    pub(super) fn carries(&self, name: &str, value: &str) -> bool {
+        let name = Self::renamed(name);
+        self.headers.iter().any(|(known, found)| *known == name && found == value)
+    }
+
     fn number(&self, name: &str) -> Result<u64, String> {
         let value = self.header(name).ok_or_else(|| format!("no {name}"))?;
         value.parse().map_err(|_| format!("{name} is {value:?}"))
