@@ -59,6 +59,13 @@ pub(super) struct Hunted {
 }
 
 impl Hunted {
+    /// With what an earlier run found in place of what was left out of this one.
+    pub(super) fn or(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        let or = |now: Found, before: Found| if matches!(now, Found::NotRun { .. }) { before } else { now };
+        Self { tests: or(self.tests, before.tests), sim: or(self.sim, before.sim), chaos: or(self.chaos, before.chaos), ..self }
+    }
+
     pub(super) fn caught(&self) -> bool {
         [&self.tests, &self.sim, &self.chaos].into_iter().any(Found::caught)
     }
@@ -67,6 +74,7 @@ impl Hunted {
 /// How much simulation and chaos each mutant gets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
+    pub(super) tests: bool,
     pub(super) sim_seeds: u64,
     pub(super) chaos_minutes: f64,
 }
@@ -123,10 +131,12 @@ impl Hunters {
                 complaints.push(format!("{name} {} {failed}\n{}", how(&ended), ended.last_lines()));
             }
         };
-        judge("the sequencer's suite", Some(self.suite(None, Home::Sequencer, &[])?));
-        judge("the host's tests", Some(self.suite(None, Home::Host, &[])?));
+        if self.effort.tests {
+            judge("the sequencer's suite", Some(self.suite(None, Home::Sequencer, &[])?));
+            judge("the host's tests", Some(self.suite(None, Home::Host, &[])?));
+        }
         let e2e: BTreeSet<&str> = mutants.iter().flat_map(|mutant| about(*mutant).e2e).copied().collect();
-        if !e2e.is_empty() {
+        if self.effort.tests && !e2e.is_empty() {
             judge("the end-to-end tests", Some(self.e2e(None, &e2e.into_iter().collect::<Vec<_>>())?));
         }
         judge("the simulation", self.simulate(None)?);
@@ -147,6 +157,9 @@ impl Hunters {
     }
 
     fn by_tests(&self, mutant: Mutant) -> Result<Found> {
+        if !self.effort.tests {
+            return Ok(not_run(true));
+        }
         let about = about(mutant);
         let crate_name = if about.home == Home::Sequencer { "sequencer" } else { "host" };
         let ended = self.suite(Some(mutant), about.home, &[])?;

@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Only this mutant (may be given several times)
     #[arg(long, value_name = "NAME", value_parser = by_name)]
     only: Vec<Mutant>,
+    /// Leave the tests out
+    #[arg(long)]
+    no_tests: bool,
     /// Seeds of the simulation for each mutant; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     sim_seeds: u64,
@@ -49,7 +52,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// Hunts; an error names those that nobody noticed.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let mutants = if args.only.is_empty() { Mutant::ALL.to_vec() } else { args.only.clone() };
-    let effort = Effort { sim_seeds: args.sim_seeds, chaos_minutes: args.chaos_minutes };
+    let effort = Effort { tests: !args.no_tests, sim_seeds: args.sim_seeds, chaos_minutes: args.chaos_minutes };
     let hunters = Hunters::build(repo, effort)?;
     println!("without a mutant first; logs are in {}", repo.target().join("mutants").display());
     hunters.control(&mutants)?;
@@ -71,7 +74,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
         report::record(repo, effort, found)?;
     }
     if !missed.is_empty() {
-        bail!("nobody noticed {}", missed.join(", "));
+        bail!("nobody who hunted noticed {}", missed.join(", "));
     }
     Ok(())
 }
