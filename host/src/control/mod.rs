@@ -1,7 +1,13 @@
 //! What an operator may ask of a host and have it do: one port for the admin API and the command line, and the values that go through it. How it is
-//! answered: `live.rs` (a running host), `stopped.rs` (a stopped host's folder, read-only).
+//! answered: `live.rs` (a running host), `stopped.rs` (a stopped host's folder, read-only). What both ask of the broker is a port of its own (`letters.rs`).
 
+mod broker;
+pub mod fate;
+mod letters;
 mod types;
+
+pub use broker::{BrokerLetters, History};
+pub use letters::{EXPORT_FORMAT, ExportError, ExportPage, HistoryPart, Letters, RedriveSource, Seen, export, write_line};
 
 pub use types::{
     Alarm, Behind, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision, Done,
