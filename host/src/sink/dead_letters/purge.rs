@@ -37,7 +37,7 @@ impl DeadLetters {
         Ok(PurgeDone { matched, deleted, next: rest.filter(|_| !over) })
     }
 
-    async fn delete(&self, created_nanos: i64, numbers: Vec<u64>) -> Result<u64, Fault> {
+    pub(super) async fn delete(&self, created_nanos: i64, numbers: Vec<u64>) -> Result<u64, Fault> {
         // Numbers mean something only in the stream they were read from.
         let facts = identity::facts(&self.connection.client(), STREAM).await.map_err(Error::Api)?;
         if facts.created_nanos != created_nanos {
