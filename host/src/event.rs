@@ -4,6 +4,7 @@ pub use seriatim_contract::Header;
 
 use bytes::Bytes;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Which entity: pipeline and name. An empty entity name is the pipeline's own record (dead letters of messages without an entity).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +34,20 @@ pub struct Event {
     pub time: i64,
     /// The message it came in.
     pub message: Arc<Message>,
+}
+
+impl Event {
+    /// The hash that records keep of the producer's id; 0 = it gave none.
+    #[must_use]
+    pub fn id_hash(&self) -> u64 {
+        if self.has_id { xxh3_64(self.id.as_bytes()).max(1) } else { 0 }
+    }
+
+    /// The hash that records keep of the payload.
+    #[must_use]
+    pub fn payload_hash(&self) -> u64 {
+        xxh3_64(&self.message.payload)
+    }
 }
 
 /// One message of the source stream as it was read.

@@ -7,6 +7,7 @@ pub mod catchup_service;
 pub mod decode;
 pub mod desk;
 pub mod follow;
+pub mod history;
 pub mod reader;
 pub mod sources;
 pub mod watermark;
