@@ -11,7 +11,7 @@ use super::tls::Secured;
 use super::tokens::{TokenFileError, Tokens};
 use super::{ProblemDetails, dead_letters, entities, many, operate, pipelines, tls};
 use crate::config::AdminConfig;
-use crate::control::{Answer, Control, Fault};
+use crate::control::{Answer, Control, EntityState, Fault, Sort};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::{Json, Router, middleware};
@@ -222,7 +222,7 @@ pub(super) enum ChangeProblems {
         title = "Seriatim admin API",
         description = "Why an entity does not move, and what to do about it. Every error is an RFC 9457 problem. Times are milliseconds since 1970."
     ),
-    components(schemas(ProblemDetails)),
+    components(schemas(ProblemDetails, EntityState, Sort)),
     modifiers(&Bearer),
     security((), ("token" = []))
 )]

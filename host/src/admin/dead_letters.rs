@@ -33,10 +33,13 @@ pub(super) struct ListQuery {
     #[param(min_length = 1, max_length = 256)]
     handler: Option<String>,
     /// Written at or after this time, in milliseconds since 1970.
+    #[param(minimum = 0, format = "uint64")]
     since: Option<u64>,
     /// Written before this time, in milliseconds since 1970.
+    #[param(minimum = 0, format = "uint64")]
     until: Option<u64>,
     /// From this sequence of the dead-letter stream on; a page's `next`.
+    #[param(minimum = 0, format = "uint64")]
     from: Option<u64>,
     /// Dead letters in a page; 100 when nothing is said.
     #[param(minimum = 1, maximum = 1000)]
@@ -129,8 +132,10 @@ pub(super) struct PurgeBody {
     #[schema(min_length = 1, max_length = 256)]
     handler: Option<String>,
     /// Written at or after this time, in milliseconds since 1970.
+    #[schema(minimum = 0, format = "uint64")]
     since: Option<u64>,
     /// Written before this time, in milliseconds since 1970.
+    #[schema(minimum = 0, format = "uint64")]
     until: Option<u64>,
     /// All there are; needed where nothing else is said.
     #[serde(default)]

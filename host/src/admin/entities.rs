@@ -2,7 +2,7 @@
 
 use super::ProblemDetails;
 use super::api::{Problems, Shared};
-use super::extract::{ApiQuery, EntityPath, NoQuery, PipelinePath, bad, limit, quoted, text};
+use super::extract::{ApiQuery, EntityPath, NoQuery, PipelinePath, after, bad, limit, quoted, text};
 use crate::control::{EntityPage, EntityQuery, EntityReport, EntityState, HistoryPage, HistoryQuery, Sort, StateReport};
 use axum::Json;
 use axum::extract::State;
@@ -23,7 +23,7 @@ pub(super) struct ListQuery {
     /// By name, longest waiting first, or furthest behind first.
     sort: Option<Sort>,
     /// Where the page before ended: its `next`.
-    #[param(min_length = 1, max_length = 256)]
+    #[param(min_length = 1, max_length = 1024)]
     after: Option<String>,
     /// Entities in a page; 100 when nothing is said.
     #[param(minimum = 1, maximum = 1000)]
@@ -44,7 +44,7 @@ pub(super) async fn list(
         states: states(query.state.as_deref())?,
         reason: text("reason", query.reason)?,
         sort: query.sort.unwrap_or_default(),
-        after: text("after", query.after)?,
+        after: after(query.after)?,
         limit: limit(query.limit)?,
     };
     Ok(Json(shared.ask(shared.control.entities(query)).await?))
@@ -83,7 +83,7 @@ pub(super) async fn show(
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryRange {
     /// From this stream sequence on; without it from the first.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, format = "uint64")]
     from: Option<u64>,
     /// Events in a page; 100 when nothing is said.
     #[param(minimum = 1, maximum = 1000)]

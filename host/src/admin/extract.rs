@@ -16,8 +16,10 @@ use utoipa::ToSchema;
 pub(super) const PAGE: usize = 100;
 /// Most entries of a page.
 pub(super) const PAGE_MAX: usize = 1_000;
-/// Longest text of a filter, or of `after`, in bytes.
-const TEXT_MAX: usize = 1_024;
+/// Longest text of a filter, in bytes.
+const TEXT_MAX: usize = 256;
+/// Longest `after`, in bytes.
+const AFTER_MAX: usize = 1_024;
 /// How much of an offending value an answer quotes, characters.
 const QUOTE_MAX: usize = 64;
 
@@ -170,9 +172,18 @@ pub(super) fn limit(asked: Option<usize>) -> Result<usize, ProblemDetails> {
 
 /// A text of a filter.
 pub(super) fn text(name: &str, text: Option<String>) -> Result<Option<String>, ProblemDetails> {
+    within(name, text, TEXT_MAX)
+}
+
+/// Where a page before ended.
+pub(super) fn after(text: Option<String>) -> Result<Option<String>, ProblemDetails> {
+    within("after", text, AFTER_MAX)
+}
+
+fn within(name: &str, text: Option<String>, bytes_max: usize) -> Result<Option<String>, ProblemDetails> {
     match &text {
         Some(it) if it.is_empty() => Err(bad(format!("{name} is empty; leave it out to mean every"))),
-        Some(it) if it.len() > TEXT_MAX => Err(bad(format!("{name} has {} bytes; at most {TEXT_MAX}", it.len()))),
+        Some(it) if it.len() > bytes_max => Err(bad(format!("{name} has {} bytes; at most {bytes_max}", it.len()))),
         _ => Ok(text),
     }
 }
@@ -183,11 +194,11 @@ pub(super) fn text(name: &str, text: Option<String>) -> Result<Option<String>, P
 pub(super) struct PlaceBody {
     /// The epoch; 0 where the producer numbers none.
     #[serde(default, deserialize_with = "epoch")]
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, format = "uint64")]
     pub(super) epoch: u64,
     /// The sequence that the entity is at: `head` of what `GET` tells of it.
     #[serde(deserialize_with = "sequence")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, format = "uint64")]
     pub(super) sequence: u64,
 }
 

@@ -29,6 +29,7 @@ pub(super) struct ManyBody {
     #[schema(min_length = 1, max_length = 256)]
     handler: Option<String>,
     /// Only those that have waited at least so many seconds.
+    #[schema(minimum = 0, format = "uint64")]
     older_than_seconds: Option<u64>,
     /// All of the pipeline; needed where nothing else is said.
     #[serde(default)]

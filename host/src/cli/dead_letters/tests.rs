@@ -108,8 +108,8 @@ async fn they_are_exported_line_by_line_and_purged() {
     let numbers: Vec<u64> =
         written.lines().map(|line| serde_json::from_str::<crate::control::DeadLetterReport>(line).unwrap().row.stream_sequence).collect();
     assert_eq!(numbers, (1..=1_200).collect::<Vec<_>>());
-    let Err(Failure::Failed(text)) = run(&memory, &["export", "--output", output]).await else { panic!("it is written over") };
-    assert!(text.contains("out.ndjson"), "{text}");
+    let Err(Failure::Failed(refused)) = run(&memory, &["export", "--output", output]).await else { panic!("it is written over") };
+    assert!(refused.contains("out.ndjson"), "{refused}");
 
     let Err(Failure::Usage(said)) = run(&memory, &["purge"]).await else { panic!("it purges everything") };
     assert!(said.contains("--all"), "{said}");

@@ -151,7 +151,7 @@ pub(super) struct GoArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// The sequence that the entity must be at; without it, the one it is at when asked.
-    #[arg(long, value_name = "N", requires = "entity", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "entity", conflicts_with_all = ["from", "reason", "handler", "older_than", "all"], allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     sequence: Option<u64>,
     /// The epoch of --sequence.
     #[arg(long, value_name = "N", requires = "sequence", allow_negative_numbers = true, default_value_t = 0)]
