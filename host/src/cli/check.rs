@@ -1,5 +1,6 @@
 //! `seriatim check`: everything that can be known to be wrong before a start, in one run, each with its line. Nothing is started or changed.
 
+use crate::admin::api::{ApiError as AdminError, Settings};
 use crate::app;
 use crate::config::{Config, Problems};
 use crate::nats::api::ApiError;
@@ -27,6 +28,7 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
         Err(problems) => return report(&problems),
     };
     let mut problems = config.check_files();
+    check_admin(&config, &mut problems);
     let connection = if args.offline { None } else { connect(&config, &mut problems).await };
     let payload_max = connection.as_ref().map_or(MAX_PAYLOAD, Connection::max_payload);
     match app::check_handlers(&config, payload_max) {
@@ -51,6 +53,21 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
     };
     println!("{}: {pipelines}, handlers can run, {asked}", config.file);
     ExitCode::SUCCESS
+}
+
+/// Tokens and certificates that are there, but are none.
+fn check_admin(config: &Config, problems: &mut Problems) {
+    let Err(error) = Settings::load(&config.admin) else { return };
+    let place = match &error {
+        AdminError::Tokens(_) => config.admin.token_file.as_ref(),
+        _ => config.admin.tls.as_ref().map(|tls| &tls.cert_file),
+    };
+    let Some(place) = place else { return };
+    let found = place.problem(error.to_string());
+    // A file that is not there is known already.
+    if !problems.iter().any(|known| known.line == found.line) {
+        problems.push(found);
+    }
 }
 
 fn report(problems: &Problems) -> ExitCode {

@@ -1,7 +1,11 @@
 //! The command line (design §5.4): one file per command. Exit codes: 0 done, 1 failed, 2 usage, 78 bad config.
 
 mod check;
+mod dead_letters;
+mod door;
+mod entity;
 mod health;
+mod output;
 mod publish;
 mod run;
 
@@ -49,6 +53,12 @@ enum Command {
     Health(health::Args),
     /// Publishes the rows of a file as numbered events, each once, also through kills and restarts.
     Publish(Box<publish::Args>),
+    /// Says why an entity does not move, and parks, resumes, skips or forgets entities.
+    #[command(subcommand)]
+    Entity(Box<entity::Command>),
+    /// Looks at dead letters, gives them again, exports or deletes them.
+    #[command(subcommand)]
+    DeadLetters(Box<dead_letters::Command>),
 }
 
 /// Runs the command that the arguments ask for.
@@ -83,6 +93,8 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::main(&cli.config, args).await,
             Command::Health(args) => health::main(&cli.config, &args),
             Command::Publish(args) => publish::main(&cli.config, config_named, *args).await,
+            Command::Entity(command) => entity::main(&cli.config, *command).await,
+            Command::DeadLetters(command) => dead_letters::main(&cli.config, *command).await,
         }
     });
     runtime.shutdown_background();

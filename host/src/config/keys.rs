@@ -50,6 +50,8 @@ pub enum Kind {
     Address,
     /// A list of server URLs.
     Servers,
+    /// A list of host names.
+    Hosts,
     /// The name of a stream.
     Stream,
     /// A list of subject patterns, at least one when `true`.
@@ -113,7 +115,8 @@ pub const KEYS: &[KeyDoc] = &[
     key("telemetry.listen", Kind::Address, r#""127.0.0.1:9464""#, "Address of `/healthz`, `/readyz` and `/metrics`: read-only, without login."),
 
     key("admin.listen", Kind::Address, r#""127.0.0.1:9465""#, "Address of the API and the page. Any address but a loopback one needs `tls` and `token-file`."),
-    may("admin.token-file", Kind::File, "A file that holds the token which requests must carry (`Authorization: Bearer`)."),
+    may("admin.token-file", Kind::File, "Who may ask: one token a line, `name role token`, with the role `read` or `operate`; requests carry a token as `Authorization: Bearer`. Without it everybody on this machine may."),
+    key("admin.hosts", Kind::Hosts, "[]", "Names by which the API may be asked, besides `localhost` and addresses. Requests with another `Host` are refused, so that no web page can ask through a browser."),
     must("admin.tls.cert-file", Kind::File, "PEM file of the server's certificate chain."),
     must("admin.tls.key-file", Kind::File, "PEM file of the server's private key."),
 
@@ -231,6 +234,7 @@ impl fmt::Display for Kind {
             Self::File => f.write_str("a path"),
             Self::Address => f.write_str("an IP address and a port, such as \"127.0.0.1:9464\""),
             Self::Servers => f.write_str("a list of URLs, such as [\"nats://127.0.0.1:4222\"]"),
+            Self::Hosts => f.write_str("a list of host names, such as [\"seriatim.example.com\"]"),
             Self::Stream => f.write_str("the name of a stream"),
             Self::Subjects(true) => f.write_str("a list of at least one subject pattern"),
             Self::Subjects(false) => f.write_str("a list of subject patterns"),

@@ -115,11 +115,12 @@ fn admin(section: &Section<'_, '_>, folder: &Path) -> Option<AdminConfig> {
     let token_file = section.file("token-file", folder);
     let inner = section.section("tls");
     let tls = AdminTls::both(inner.file("cert-file", folder), inner.file("key-file", folder));
+    let hosts = section.read("hosts", patterns(values::host));
     let listen = listen?;
     if !listen.ip().is_loopback() && (token_file.is_none() || !inner.is_written()) {
         section.problem(&listen, "not a loopback address: needs admin.tls and admin.token-file");
     }
-    Some(AdminConfig { listen, token_file, tls })
+    Some(AdminConfig { listen, token_file, tls, hosts: hosts?.value })
 }
 
 impl AdminTls {

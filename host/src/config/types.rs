@@ -100,6 +100,8 @@ pub struct AdminConfig {
     pub token_file: Option<At<PathBuf>>,
     /// Always present when `listen` is not a loopback address.
     pub tls: Option<AdminTls>,
+    /// Names it may be asked by, besides `localhost` and addresses.
+    pub hosts: Vec<At<String>>,
 }
 
 /// The server's certificate.

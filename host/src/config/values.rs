@@ -87,6 +87,16 @@ pub(super) fn server(text: &str) -> Result<(), String> {
     if good_host && good_port { Ok(()) } else { Err("not a URL of a server, such as nats://127.0.0.1:4222".to_owned()) }
 }
 
+/// A host's name as it stands in a URL, without scheme, port and user.
+pub(super) fn host(text: &str) -> Result<(), String> {
+    let label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        inner && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let good = text.len() <= 253 && text.split('.').all(label);
+    if good { Ok(()) } else { Err("not a host's name, such as seriatim.example.com: no scheme, no port".to_owned()) }
+}
+
 /// A duration such as `30s`, in whole milliseconds.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let duration = humantime::parse_duration(text).ok()?;
@@ -168,6 +178,16 @@ mod tests {
         }
         for bad in ["", "http://a", "nats://", "nats://a:0", "nats://a:x", "nats://u:p@h:1", "nats://a b", "nats://[::1:4222"] {
             assert!(server(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "seriatim.example.com", "A-1.b_c", "10.0.0.1"] {
+            assert_eq!(host(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "a.", "http://a", "a:1", "a b", "-a", "a-.b", "*.example.com", &"a".repeat(64)] {
+            assert!(host(bad).is_err(), "{bad}");
         }
     }
 

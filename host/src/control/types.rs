@@ -1,6 +1,7 @@
 //! The values of the port, as they stand in the API's JSON. Times are milliseconds since the Unix epoch.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Why something cannot be answered or done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum Fault {
 }
 
 /// A place in an entity's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Place {
     /// Epoch; 0 without one.
     pub epoch: u64,
@@ -43,7 +44,7 @@ pub struct EntityName {
 }
 
 /// One pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PipelineRow {
     /// Its name.
     pub name: String,
@@ -70,7 +71,7 @@ pub struct PipelineRow {
 }
 
 /// One handler.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HandlerRow {
     /// Its name.
     pub name: String,
@@ -79,7 +80,7 @@ pub struct HandlerRow {
 }
 
 /// What an entity does, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntityState {
     /// In memory, and waits for nothing.
@@ -91,7 +92,7 @@ pub enum EntityState {
 }
 
 /// How a list is sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
     /// By name.
@@ -126,7 +127,7 @@ pub struct EntityQuery {
 }
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntityPage {
     /// The entities.
     pub entities: Vec<EntityRow>,
@@ -135,7 +136,7 @@ pub struct EntityPage {
 }
 
 /// One entity of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntityRow {
     /// Which.
     pub entity: String,
@@ -154,7 +155,7 @@ pub struct EntityRow {
 }
 
 /// When a waiting entity goes on by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", tag = "clock", content = "at")]
 pub enum Alarm {
     /// On the host's clock (retries).
@@ -164,7 +165,7 @@ pub enum Alarm {
 }
 
 /// Everything about one entity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntityReport {
     /// Which.
     pub pipeline: String,
@@ -207,7 +208,7 @@ pub struct EntityReport {
 }
 
 /// A given-up range of sequences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Given {
     /// Epoch.
     pub epoch: u64,
@@ -218,7 +219,7 @@ pub struct Given {
 }
 
 /// Early events in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Held {
     /// How many.
     pub events: usize,
@@ -233,7 +234,7 @@ pub struct Held {
 }
 
 /// A waiting, as it is in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitReport {
     /// Why.
     pub reason: String,
@@ -248,7 +249,7 @@ pub struct WaitReport {
 }
 
 /// A handler's failure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastError {
     /// Its name.
     pub handler: String,
@@ -271,7 +272,7 @@ pub struct LastError {
 }
 
 /// What has not left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutboxReport {
     /// Outputs and dead letters.
     pub entries: usize,
@@ -280,7 +281,7 @@ pub struct OutboxReport {
 }
 
 /// Something that was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decision {
     /// When, on the host's clock.
     pub at: u64,
@@ -295,7 +296,7 @@ pub struct Decision {
 }
 
 /// How far an entity, and its pipeline, are behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Behind {
     /// Highest message the pipeline has read.
     pub highest: u64,
@@ -322,7 +323,7 @@ pub enum Word {
 }
 
 /// It is done and durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// False: there was nothing to do, it was so already.
     pub changed: bool,
@@ -346,7 +347,7 @@ pub struct BulkFilter {
 }
 
 /// What was done to many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BulkDone {
     /// How many matched.
     pub matched: u64,
@@ -357,7 +358,7 @@ pub struct BulkDone {
 }
 
 /// One of many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BulkEntry {
     /// Which.
     pub entity: String,
@@ -379,7 +380,7 @@ pub struct HistoryQuery {
 }
 
 /// One page of a history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryPage {
     /// The events.
     pub events: Vec<HistoryRow>,
@@ -388,7 +389,7 @@ pub struct HistoryPage {
 }
 
 /// One event of a history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistoryRow {
     /// Its number in the stream.
     pub stream_sequence: u64,
@@ -410,14 +411,14 @@ pub struct HistoryRow {
 }
 
 /// What a handler keeps for an entity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StateReport {
     /// The entries.
     pub entries: Vec<StateEntry>,
 }
 
 /// One entry of a state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StateEntry {
     /// Whose.
     pub handler: String,
@@ -461,7 +462,7 @@ pub struct DeadLetterQuery {
 }
 
 /// One page of dead letters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterPage {
     /// The dead letters.
     pub dead_letters: Vec<DeadLetterRow>,
@@ -473,7 +474,7 @@ pub struct DeadLetterPage {
 }
 
 /// One dead letter of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterRow {
     /// Its number in the dead-letter stream: what `show`, `redrive` and the API name it by.
     pub stream_sequence: u64,
@@ -504,7 +505,7 @@ pub struct DeadLetterRow {
 }
 
 /// One dead letter with everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterReport {
     /// As in a list.
     #[serde(flatten)]
@@ -529,7 +530,7 @@ pub struct Redrive {
 }
 
 /// It was applied and is durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RedriveDone {
     /// False: this dead letter had been redriven before.
     pub changed: bool,
@@ -538,7 +539,7 @@ pub struct RedriveDone {
 }
 
 /// What was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurgeDone {
     /// How many matched.
     pub matched: u64,
