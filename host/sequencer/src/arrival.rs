@@ -88,7 +88,9 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         pass.cursor = stream_sequence;
-        let over = pass.over_above.is_some_and(|above| arrival.place >= above);
+        let above = pass.over_above;
+        // What lies before its epoch's first event is passed by the position without a word: it is decided when it is read.
+        let over = above.is_some_and(|above| arrival.place >= above) && self.before_first(arrival.place).is_none();
         if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) || self.in_memory(&arrival) {
             return;
         }
@@ -187,7 +189,7 @@ impl<T: Clone> Sequencer<T> {
             if self.given_up.contains(place) {
                 // Above the position only what came early and was dead-lettered is given up: this is its copy.
                 let copy = place > self.position || self.recent.knows(arrival.id) || mutant!(LateAsDuplicate);
-                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
+                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor.at() } };
             }
             return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
         }
@@ -206,8 +208,8 @@ impl<T: Clone> Sequencer<T> {
         let last = self.past.iter().find(|last| last.epoch == place.epoch);
         if self.given_up.contains(place) {
             // What came early and was dead-lettered lies above the last position of its epoch, or in an epoch that had none.
-            let copy = last.map_or(place > self.floor, |last| place > *last) || self.recent.knows(arrival.id);
-            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor } };
+            let copy = last.map_or(place > self.floor.at(), |last| place > *last) || self.recent.knows(arrival.id);
+            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor.at() } };
         }
         if let Some(class) = self.below_floor(arrival) {
             return class;
@@ -223,10 +225,10 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn below_floor(&self, arrival: &Arrival<T>) -> Option<Class> {
-        if arrival.place > self.floor {
+        if arrival.place > self.floor.at() {
             return None;
         }
-        let known = arrival.stream_sequence <= self.floor_through || self.recent.knows(arrival.id);
+        let known = self.floor.knows(arrival.place, arrival.stream_sequence) || self.recent.knows(arrival.id);
         Some(if known { Class::Duplicate } else { Class::Late { deliverable: false } })
     }
 

@@ -45,6 +45,7 @@ mod arrival;
 mod dedup;
 mod effect;
 mod explain;
+mod floor;
 mod gap;
 mod input;
 mod lost;

@@ -10,6 +10,7 @@
 
 use crate::dedup::{GivenUp, Recent};
 use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
+use crate::floor::Floor;
 use crate::input::Input;
 use crate::lost::NamedLost;
 use crate::policy::{FailureThen, First, Policy};
@@ -38,8 +39,7 @@ pub struct Sequencer<T> {
     pub(crate) recent: Recent,
     pub(crate) count: u64,
     pub(crate) past: Vec<Place>,
-    pub(crate) floor: Place,
-    pub(crate) floor_through: u64,
+    pub(crate) floor: Floor,
     /// Every message up to this stream sequence was decided in an earlier catch-up, or lay above the position.
     pub(crate) judged: u64,
     pub(crate) given_up: GivenUp,
@@ -122,9 +122,8 @@ impl<T: Clone> Sequencer<T> {
             recent,
             count: newest.map_or(0, |slot| slot.count),
             past: extras.past,
-            floor: extras.floor,
-            floor_through: extras.floor_through,
-            judged: extras.floor_through,
+            floor: Floor::restore(extras.floor, extras.floor_through, extras.floors),
+            judged: reread_below.saturating_sub(1),
             given_up: GivenUp::restore(extras.given_up),
             fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
             lost: NamedLost::restore(extras.lost),
@@ -157,6 +156,16 @@ impl<T: Clone> Sequencer<T> {
         let mut this = Self::restore(policy, Snapshot { waiting, ..Snapshot::default() }, taken);
         this.unreadable = true;
         this
+    }
+
+    /// So many commits count as on their way from the start: the shell answers each with `Committed` once there is room for what they may emit.
+    pub fn withhold(&mut self, commits: u32) {
+        self.in_flight = self.in_flight.saturating_add(commits);
+    }
+
+    /// The reader has handed on everything up to this stream sequence; step with `Tick` afterwards.
+    pub fn read_through(&mut self, stream_sequence: u64) {
+        self.taken = self.taken.max(stream_sequence);
     }
 
     /// Handles one input. Total: any input in any state is answered with effects, never with a panic.
@@ -268,7 +277,7 @@ impl<T: Clone> Sequencer<T> {
     fn begin_epoch(&mut self, epoch: u64) {
         if self.past.len() >= PAST_MAX {
             let oldest = self.past.remove(0);
-            self.floor = self.floor.max(Place { epoch: oldest.epoch, sequence: u64::MAX });
+            self.floor.rise(Place { epoch: oldest.epoch, sequence: u64::MAX }, self.judged_through());
         }
         self.past.retain(|last| last.epoch != self.position.epoch);
         self.past.push(self.position);
@@ -313,7 +322,7 @@ impl<T: Clone> Sequencer<T> {
         if late {
             self.given_up.carve(arrival.place);
             self.trim_ranges();
-            if arrival.place <= self.floor {
+            if arrival.place <= self.floor.at() {
                 self.remember_fate(arrival.stream_sequence);
             }
             self.dirty = true;
@@ -504,15 +513,14 @@ impl<T: Clone> Sequencer<T> {
         let done_below = low.max(self.reread_below);
         self.fates = self.fates.split_off(&done_below);
         self.lost.forget_below(done_below);
-        if self.floor > Place::default() {
-            self.floor_through = self.floor_through.max(self.judged_through());
-        }
+        self.floor.judged(self.judged_through());
         Some(Box::new(Extras {
             // Between two epochs the last position of the lower one still tells what is finished.
             position: if self.anchored { Some(self.position) } else { self.past.last().copied() },
             done_below,
-            floor: self.floor,
-            floor_through: self.floor_through,
+            floor: self.floor.at(),
+            floor_through: self.floor.through(),
+            floors: self.floor.lower().to_vec(),
             past: self.past.clone(),
             given_up: self.given_up.ranges().to_vec(),
             fates: self.fates.iter().copied().collect(),
@@ -526,7 +534,7 @@ impl<T: Clone> Sequencer<T> {
             let Some(folded) = self.given_up.fold(self.position) else {
                 return false;
             };
-            self.floor = self.floor.max(folded);
+            self.floor.rise(folded, self.judged_through());
         }
         true
     }

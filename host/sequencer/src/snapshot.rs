@@ -43,7 +43,7 @@ pub struct Extras {
     pub done_below: u64,
     /// At or below it, an unknown id is late and is never delivered.
     pub floor: Place,
-    /// Messages up to this stream sequence had been decided when the floor rose last: read again they are duplicates.
+    /// Messages at or below the floor up to this stream sequence have been decided: read again they are duplicates.
     pub floor_through: u64,
     /// Last positions of earlier epochs, ascending, bounded: what was finished there is a duplicate, not late.
     pub past: Vec<Place>,
@@ -53,6 +53,9 @@ pub struct Extras {
     pub fates: Vec<u64>,
     /// Ranges of stream sequences (inclusive, ascending, disjoint, bounded) that were named as lost and do not lie below `done_below`.
     pub lost: Vec<(u64, u64)>,
+    /// Lower floors with what had been decided below each, where that is further than `floor_through`: after a crash the floor can rise again before
+    /// everything has been read again. Ascending, bounded.
+    pub floors: Vec<(Place, u64)>,
 }
 
 /// Everything durable about one entity that the core needs.
@@ -86,6 +89,9 @@ impl Snapshot {
         }
         self.extras.done_below = self.extras.done_below.min(from);
         self.extras.floor_through = self.extras.floor_through.min(from.saturating_sub(1));
+        for (_, through) in &mut self.extras.floors {
+            *through = (*through).min(from.saturating_sub(1));
+        }
         self.extras.fates.retain(|fate| *fate < from);
         self.extras.lost.retain(|(first, _)| *first < from);
         if let Some((_, last)) = self.extras.lost.last_mut() {

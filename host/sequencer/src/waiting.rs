@@ -247,7 +247,7 @@ impl<T: Clone> Sequencer<T> {
         }
         let (moved, judged) = (pass.moved || pass.missed, pass.judged_through());
         // What was decided must be told from what never came once the floor has passed both, when the next pass brings it again.
-        self.dirty |= judged > self.judged && self.floor > Place::default();
+        self.dirty |= judged > self.judged && self.floor.at() > Place::default();
         self.judged = self.judged.max(judged);
         self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
         self.pass = None;

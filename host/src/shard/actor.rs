@@ -99,8 +99,12 @@ impl Actor {
             .map_or(Place::default(), |range| Place { epoch: range.first.epoch, sequence: range.last });
         let waits = loaded.snapshot.waiting.is_some();
         let owes = !loaded.outbox.is_empty() || waits;
-        let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
-        Self { states, outbox: Outbox::restore(loaded.outbox), waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        let mut sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
+        let outbox = Outbox::restore(loaded.outbox);
+        // A full outbox is as full after a start as before it.
+        let withheld = if outbox.len() > pipeline.outbox_max { pipeline.policy.commits_max } else { 0 };
+        sequencer.withhold(withheld);
+        Self { states, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.

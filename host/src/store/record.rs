@@ -111,8 +111,8 @@ impl Value for Dated<RingSlot> {
 /// generation, position, done below, floor, floor through, past epochs' last positions, given up (first, last), fates
 type ExtrasV1 = (u64, Option<PlaceV1>, u64, PlaceV1, u64, Vec<PlaceV1>, Vec<(PlaceV1, u64)>, Vec<u64>);
 
-/// What was named as lost (first, last); written only where there is any, so that an older version reads all that it can.
-type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>);
+/// What was named as lost (first, last), lower floors; written only where there is any, so that an older version reads all that it can.
+type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>, Vec<(PlaceV1, u64)>);
 
 impl Value for Dated<Extras> {
     const WHAT: &'static str = "list of what was given up";
@@ -130,22 +130,32 @@ impl Value for Dated<Extras> {
             given_up,
             extras.fates.clone(),
         );
-        match extras.lost.is_empty() {
-            true => write(&wire),
-            false => write_as(2, &(wire, extras.lost.clone()) as &ExtrasV2),
+        if extras.lost.is_empty() && extras.floors.is_empty() {
+            return write(&wire);
         }
+        let floors = extras.floors.iter().map(|(at, through)| (place(*at), *through)).collect();
+        write_as(2, &(wire, extras.lost.clone(), floors) as &ExtrasV2)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (wire, lost): ExtrasV2 = match bytes.first() {
-            Some(&VERSION) => (read(Self::WHAT, bytes)?, Vec::new()),
+        let (wire, lost, floors): ExtrasV2 = match bytes.first() {
+            Some(&VERSION) => (read(Self::WHAT, bytes)?, Vec::new(), Vec::new()),
             _ => read_as(Self::WHAT, 2, bytes)?,
         };
         let (generation, position, done_below, floor, floor_through, past, given_up, fates) = wire;
         let past = past.into_iter().map(unplace).collect();
         let given_up = given_up.into_iter().map(|(first, last)| Range { first: unplace(first), last }).collect();
-        let value =
-            Extras { position: position.map(unplace), done_below, floor: unplace(floor), floor_through, past, given_up, fates, lost };
+        let value = Extras {
+            position: position.map(unplace),
+            done_below,
+            floor: unplace(floor),
+            floor_through,
+            past,
+            given_up,
+            fates,
+            lost,
+            floors: floors.into_iter().map(|(at, through)| (unplace(at), through)).collect(),
+        };
         Ok(Self { generation, value })
     }
 }

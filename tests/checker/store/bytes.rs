@@ -217,9 +217,9 @@ pub(super) fn slot(bytes: &[u8]) -> Result<Slot> {
 type ExtrasBytes = (u64, Option<Spot>, u64, Spot, u64, Vec<Spot>, Vec<(Spot, u64)>, Vec<u64>);
 
 pub(super) fn extras(bytes: &[u8]) -> Result<Extras> {
-    let (known, lost): (ExtrasBytes, Vec<(u64, u64)>) = match bytes.split_first() {
+    let (known, lost, _floors): (ExtrasBytes, Vec<(u64, u64)>, Vec<(Spot, u64)>) = match bytes.split_first() {
         Some((2, rest)) => parsed(rest)?,
-        _ => (read(bytes)?, Vec::new()),
+        _ => (read(bytes)?, Vec::new(), Vec::new()),
     };
     let (generation, position, done_below, floor, floor_through, past, ranges, fates) = known;
     let given_up = ranges.into_iter().map(|((epoch, first), last)| GivenUp { epoch, first, last }).collect();

@@ -28,6 +28,7 @@ fn extras() -> Dated<Extras> {
         given_up: vec![Range { first: Place { epoch: 0, sequence: 11 }, last: 12 }],
         fates: vec![18, 300],
         lost: Vec::new(),
+        floors: Vec::new(),
     };
     Dated { generation: 0, value }
 }
@@ -194,6 +195,7 @@ fn version_1_is_read() {
 fn version_2_tells_what_was_named_as_lost() {
     let mut told = extras();
     told.value.lost = vec![(20, 31), (40, u64::MAX)];
+    told.value.floors = vec![(Place { epoch: 0, sequence: 2 }, 90)];
     let frozen = lines(include_str!("../../../../tests/fixtures/records-v2.hex"));
     assert_eq!(frozen["extras"], told.encode(), "what is written has changed ({}): that needs a new version", hex::encode(told.encode()));
     assert_eq!(Dated::decode(&frozen["extras"]), Ok(told));
@@ -237,9 +239,10 @@ proptest! {
         generation: u64, position in prop::option::of(places()), done_below: u64, floor in places(), floor_through: u64,
         past in prop::collection::vec(places(), 0..20), ranges in prop::collection::vec((places(), any::<u64>()), 0..20),
         fates in prop::collection::vec(any::<u64>(), 0..20), lost in prop::collection::vec(any::<(u64, u64)>(), 0..4),
+        floors in prop::collection::vec((places(), any::<u64>()), 0..4),
     ) {
         let given_up = ranges.into_iter().map(|(first, last)| Range { first, last }).collect();
-        let dated = Dated { generation, value: Extras { position, done_below, floor, floor_through, past, given_up, fates, lost } };
+        let dated = Dated { generation, value: Extras { position, done_below, floor, floor_through, past, given_up, fates, lost, floors } };
         prop_assert_eq!(Dated::decode(&dated.encode()), Ok(dated));
     }
 
