@@ -1,6 +1,7 @@
 //! The one owner of an entity: its sequencer, its handlers' state, its outbox. Loads from the record, turns decisions into changes.
 
 use super::call::Failed;
+use super::news::News;
 use crate::event::{EntityKey, Event};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Effects, Emitted, Handler, State};
@@ -71,6 +72,8 @@ pub(super) struct Actor {
     pub(super) named: Place,
     /// What the directory says.
     pub(super) shown: Option<Waiting>,
+    /// What is told of it.
+    pub(super) news: News,
 }
 
 impl Actor {
@@ -100,7 +103,8 @@ impl Actor {
         let waits = loaded.snapshot.waiting.is_some();
         let owes = !loaded.outbox.is_empty() || waits;
         let sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
-        Self { states, outbox: Outbox::restore(loaded.outbox), waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        let news = News::before(&sequencer);
+        Self { news, states, outbox: Outbox::restore(loaded.outbox), waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -111,7 +115,7 @@ impl Actor {
         // Listed by its first change, whatever the index says now.
         let (owes, waits) = (false, waiting.is_some());
         let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
-        Self { owes, waits, ..Self::around(key, pipeline, sequencer) }
+        Self { news: News::before(&sequencer), owes, waits, ..Self::around(key, pipeline, sequencer) }
     }
 
     fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Ticket>) -> Self {
@@ -139,6 +143,7 @@ impl Actor {
             gone: None,
             named: Place::default(),
             shown: None,
+            news: News::default(),
         }
     }
 

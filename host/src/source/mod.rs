@@ -8,5 +8,6 @@ pub mod decode;
 pub mod desk;
 pub mod follow;
 pub mod reader;
+pub mod retention;
 pub mod sources;
 pub mod watermark;
