@@ -259,4 +259,48 @@ pub(super) mod tests {
             assert!(document == right, "docs/metrics.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
         }
     }
+
+    /// Every word of `text` that looks like one of our metrics.
+    fn named_in(text: &str) -> Vec<&str> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("seriatim_")).collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_exist() {
+        const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/");
+        let mut seen = std::collections::BTreeSet::new();
+        for file in ["prometheus-alerts.yaml", "prometheus-alerts.test.yaml", "grafana-dashboard.json"] {
+            let text = std::fs::read_to_string(format!("{DEPLOY}{file}")).expect(file);
+            for name in named_in(&text) {
+                let known = METRICS.iter().find(|metric| match metric.kind {
+                    MetricKind::Histogram(_) => ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(metric.name)),
+                    MetricKind::Counter | MetricKind::Gauge => name == metric.name,
+                });
+                let known = known.unwrap_or_else(|| panic!("{file} names {name}, which is not exported"));
+                seen.insert(known.name);
+            }
+            if let Some(json) = file.ends_with(".json").then_some(&text) {
+                serde_json::from_str::<serde_json::Value>(json).expect("a dashboard in JSON");
+            }
+        }
+        let unseen: Vec<_> = METRICS.iter().map(|metric| metric.name).filter(|name| !seen.contains(name)).collect();
+        assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
+    }
+
+    #[test]
+    fn each_alert_is_explained() {
+        const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+        let alerts = std::fs::read_to_string(format!("{ROOT}deploy/prometheus-alerts.yaml")).expect("the alerts");
+        let page = std::fs::read_to_string(format!("{ROOT}docs/operations.md")).expect("docs/operations.md");
+        let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        assert!(names.len() > 12, "{names:?}");
+        for name in &names {
+            assert!(page.lines().any(|line| line == format!("### {name}")), "docs/operations.md has no section {name}");
+            assert!(alerts.contains(&format!("runbook: docs/operations.md#{}\n", name.to_lowercase())), "{name} has no link");
+        }
+        for section in page.lines().filter_map(|line| line.strip_prefix("### Seriatim")) {
+            assert!(names.contains(&format!("Seriatim{section}").as_str()), "there is no alert Seriatim{section}");
+        }
+    }
 }
