@@ -33,7 +33,11 @@ const ALERT_TESTS: &str = "prometheus-alerts.test.yaml";
 /// Runs every linter that can be had. `strict`: the alerts must be checked.
 pub(crate) fn lint(repo: &Repo, strict: bool) -> Result<()> {
     // All, whatever the first one says.
-    let found: Vec<_> = [container_file(repo), units(repo), alerts(repo, strict)].into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    let found: Vec<_> = [container_file(repo), units(repo), alerts(repo, strict)]
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
     if !found.is_empty() {
         bail!("{}", found.join("; "));
     }

@@ -4,7 +4,7 @@ use super::actor::{Actor, Ticket};
 use super::run::Shard;
 use crate::event::EntityKey;
 use crate::sink::{dead_letter, lifecycle};
-use crate::telemetry::lifecycle::{Event, Kind};
+use crate::telemetry::lifecycle::{self as telemetry, Event, Kind};
 use seriatim_sequencer::{Change, DeadReason, Head, Now, Place, Sequencer, WaitReason, Waiting};
 use std::collections::VecDeque;
 
@@ -90,7 +90,9 @@ impl Actor {
             (Some(before), None) => self.news.note(in_flight, Kind::Resumed { reason: before.reason.name(), since: before.since }),
             (before, Some(now)) if before.as_ref().map(told) != Some(told(&now)) => {
                 let error = self.failure.as_ref().map(|failed| dead_letter::one_line(&failed.failure.message));
-                self.news.note(in_flight, lifecycle::state(&now, error));
+                let position = self.sequencer.position().unwrap_or_default();
+                let head = telemetry::Place { epoch: position.epoch, sequence: position.sequence.saturating_add(1) };
+                self.news.note(in_flight, lifecycle::state(&now, Some(head), error));
             }
             _ => {}
         }
@@ -121,7 +123,7 @@ impl Shard {
     /// Found waiting at a start.
     pub(super) fn tell_waiting(&self, pipeline: usize, key: &EntityKey, waiting: &Waiting) {
         let Some(pipeline) = self.parts.pipelines.get(pipeline) else { return };
-        let (name, entity, kind) = (pipeline.name.clone(), Some(key.entity.clone()), lifecycle::state(waiting, None));
-        pipeline.lifecycle.push(Event { pipeline: name, generation: pipeline.generation, entity, at: waiting.since, kind });
+        let (name, entity, kind) = (pipeline.name.clone(), Some(key.entity.clone()), lifecycle::state(waiting, None, None));
+        pipeline.lifecycle.push(Event { pipeline: name, generation: pipeline.generation, entity, at: self.host_now, kind });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A stream that takes them is the operator's. Where there is one, an event counts as sent when that stream has confirmed it; where there is none,
 //! when the broker has it. Anything else is tried again with back-off, for ever, while the queue takes what it has room for. After an overflow
-//! the state of all that wait is sent from the directory, which may be a moment ahead of its commit; ids make the copies recognisable.
+//! the state of all that wait is sent from the directory, which may be a moment ahead of its commit.
 
 use super::ack::{self, Verdict};
 use super::lookup;
@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::event::EntityKey;
 use crate::nats::connect::Connection;
 use crate::telemetry::events;
-use crate::telemetry::lifecycle::{Alarm, Event, Kind, Received};
+use crate::telemetry::lifecycle::{Alarm, Event, Kind, Place, Received};
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
 use async_nats::{Request, RequestErrorKind};
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -84,7 +84,7 @@ impl Publisher {
             after = Some(last.clone());
             for (key, waiting) in page {
                 let Some((pipeline, generation)) = self.pipelines.iter().find(|(name, _)| *name == key.pipeline).cloned() else { continue };
-                batch.push(Event { pipeline, generation, entity: Some(key.entity), at: waiting.since, kind: state(&waiting, None) });
+                batch.push(Event::now(pipeline, generation, Some(key.entity), state(&waiting, None, None)));
                 if batch.len() == BATCH {
                     self.send_all(&mut batch).await;
                 }
@@ -189,9 +189,9 @@ async fn send(connection: &Connection, event: &Event, kept: bool) -> Result<(), 
     }
 }
 
-/// What there is to tell of an entity that waits. `error`: the handler's last words.
+/// What there is to tell of an entity that waits. `head`: what it is at, unless it is told again; `error`: the handler's last words.
 #[must_use]
-pub fn state(waiting: &Waiting, error: Option<String>) -> Kind {
+pub fn state(waiting: &Waiting, head: Option<Place>, error: Option<String>) -> Kind {
     let Waiting { from, reason, alarm, since, .. } = *waiting;
     let reason = reason.name();
     let alarm = alarm.map(|alarm| match alarm {
@@ -199,7 +199,7 @@ pub fn state(waiting: &Waiting, error: Option<String>) -> Kind {
         seriatim_sequencer::Alarm::Stream(at) => Alarm::Stream(at),
     });
     match alarm {
-        None => Kind::Parked { reason, from, since, error },
-        alarm => Kind::Waiting { reason, from, since, alarm },
+        None => Kind::Parked { reason, from, since, head, error },
+        alarm => Kind::Waiting { reason, from, since, head, alarm },
     }
 }

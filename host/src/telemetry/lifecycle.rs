@@ -27,6 +27,15 @@ pub enum Alarm {
     Stream(u64),
 }
 
+/// A place in an entity's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its sequence.
+    pub sequence: u64,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -65,6 +74,9 @@ pub enum Kind {
         from: u64,
         /// Since when, milliseconds since the Unix epoch.
         since: u64,
+        /// What it is at: its epoch and sequence; `None` where the state is told again.
+        #[serde(flatten)]
+        head: Option<Place>,
         /// When it goes on by itself.
         #[serde(skip_serializing_if = "Option::is_none")]
         alarm: Option<Alarm>,
@@ -77,6 +89,9 @@ pub enum Kind {
         from: u64,
         /// Since when it waits, milliseconds since the Unix epoch.
         since: u64,
+        /// What it is at: its epoch and sequence; `None` where the state is told again.
+        #[serde(flatten)]
+        head: Option<Place>,
         /// The handler's last words, where it parked for a failure and they are known.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
@@ -162,14 +177,18 @@ impl Kind {
         }
     }
 
-    /// What tells it from others of its kind and entity: facts that are durable, so that it is the same after a crash. Of what is about no
-    /// durable fact, the moment.
+    /// What tells it from others of its kind and entity: facts that are durable, so that it is the same whenever it is told. Of what
+    /// is about no durable fact, or told again, the moment.
     fn about(&self, at: u64) -> String {
         match self {
             Self::GapOpened { epoch, first, .. } | Self::GapClosed { epoch, first } | Self::GapGivenUp { epoch, first, .. } => {
                 format!("{epoch}.{first}")
             }
-            Self::Waiting { reason, from, since, .. } | Self::Parked { reason, from, since, .. } => format!("{from}.{since}.{reason}"),
+            Self::Waiting { reason, from, since, head, .. } | Self::Parked { reason, from, since, head, .. } => match head {
+                Some(Place { epoch, sequence }) => format!("{from}.{since}.{reason}.{epoch}.{sequence}"),
+                // Within one wait an entity can park, go on and park again. What is told again is never a copy of what was told before.
+                None => format!("{from}.{since}.{reason}.again.{at}"),
+            },
             Self::Resumed { since, .. } => since.to_string(),
             Self::Skipped { epoch, sequence } => format!("{epoch}.{sequence}"),
             Self::DeadLettered { stream_sequence, .. } => stream_sequence.to_string(),
@@ -209,7 +228,7 @@ impl Event {
         format!("{SUBJECT}.{}.{}", self.pipeline, self.kind.name())
     }
 
-    /// Its `Nats-Msg-Id`: the same whenever the same thing is told.
+    /// Its `Nats-Msg-Id`: the same however often it is sent.
     #[must_use]
     pub fn id(&self) -> String {
         let entity = utf8_percent_encode(self.entity.as_deref().unwrap_or_default(), NON_ALPHANUMERIC);

@@ -274,7 +274,9 @@ pub(super) mod tests {
             let text = std::fs::read_to_string(format!("{DEPLOY}{file}")).expect(file);
             for name in named_in(&text) {
                 let known = METRICS.iter().find(|metric| match metric.kind {
-                    MetricKind::Histogram(_) => ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(metric.name)),
+                    MetricKind::Histogram(_) => {
+                        ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(metric.name))
+                    }
                     MetricKind::Counter | MetricKind::Gauge => name == metric.name,
                 });
                 let known = known.unwrap_or_else(|| panic!("{file} names {name}, which is not exported"));

@@ -28,7 +28,8 @@ pub(crate) fn ensure(repo: &Repo) -> Result<PathBuf> {
     process::step(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(&folder))
         .with_context(|| format!("apt-get install {PACKAGE} brings it"))?;
     let files = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let package = files.filter_map(|entry| entry.ok().map(|entry| entry.path())).find(|path| path.extension().is_some_and(|kind| kind == "deb"));
+    let package =
+        files.filter_map(|entry| entry.ok().map(|entry| entry.path())).find(|path| path.extension().is_some_and(|kind| kind == "deb"));
     let package = package.with_context(|| format!("apt-get left no package in {}", folder.display()))?;
     process::step(Command::new("dpkg-deb").arg("--extract").args([&package, &folder]))?;
     fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
+const AT: Option<Place> = Some(Place { epoch: 0, sequence: 41 });
+
 /// One of every kind, the optional parts with and without.
 fn every_kind() -> Vec<Event> {
     let kinds = [
@@ -11,11 +13,11 @@ fn every_kind() -> Vec<Event> {
         Kind::GapOpened { epoch: 1, first: 1, last: None },
         Kind::GapClosed { epoch: 0, first: 41 },
         Kind::GapGivenUp { epoch: 0, first: 41, last: 44 },
-        Kind::Waiting { reason: "retry", from: 7, since: 1_700_000_000_000, alarm: Some(Alarm::Host(1_700_000_000_100)) },
-        Kind::Waiting { reason: "gap", from: 7, since: 1_700_000_000_000, alarm: Some(Alarm::Stream(1_700_000_030_000)) },
-        Kind::Waiting { reason: "overflow", from: 7, since: 1_700_000_000_000, alarm: None },
-        Kind::Parked { reason: "trap", from: 7, since: 1_700_000_000_000, error: Some("unreachable".to_owned()) },
-        Kind::Parked { reason: "operator", from: 7, since: 1_700_000_000_000, error: None },
+        Kind::Waiting { reason: "retry", from: 7, since: 1_700_000_000_000, head: AT, alarm: Some(Alarm::Host(1_700_000_000_100)) },
+        Kind::Waiting { reason: "gap", from: 7, since: 1_700_000_000_000, head: AT, alarm: Some(Alarm::Stream(1_700_000_030_000)) },
+        Kind::Waiting { reason: "overflow", from: 7, since: 1_700_000_000_000, head: None, alarm: None },
+        Kind::Parked { reason: "trap", from: 7, since: 1_700_000_000_000, head: AT, error: Some("unreachable".to_owned()) },
+        Kind::Parked { reason: "operator", from: 7, since: 1_700_000_000_000, head: None, error: None },
         Kind::Resumed { reason: "gap", since: 1_700_000_000_000 },
         Kind::Skipped { epoch: 0, sequence: 41 },
         Kind::DeadLettered { reason: "trap", error: "unreachable".to_owned(), stream_sequence: 7, epoch: Some(0), sequence: Some(41) },
@@ -70,11 +72,11 @@ fn every_kind_is_as_the_schema_says() {
 
 #[test]
 fn subject_and_id_tell_what_it_is_about() {
-    let waiting = event(Kind::Waiting { reason: "retry", from: 7, since: 9, alarm: None });
-    assert_eq!(waiting.subject(), "seriatim.events.flights.waiting");
-    assert_eq!(waiting.id(), "flights:2:event:waiting:N711%20MQ:7.9.retry");
-    // Told again later, it is the same.
-    assert_eq!(Event { at: waiting.at + 1, ..waiting.clone() }.id(), waiting.id());
+    let waiting = |head| event(Kind::Waiting { reason: "retry", from: 7, since: 9, head, alarm: None });
+    assert_eq!(waiting(AT).subject(), "seriatim.events.flights.waiting");
+    assert_eq!(waiting(AT).id(), "flights:2:event:waiting:N711%20MQ:7.9.retry.0.41");
+    assert_eq!(Event { at: 1, ..waiting(AT) }.id(), waiting(AT).id(), "whenever it is learned");
+    assert_ne!(Event { at: 1, ..waiting(None) }.id(), waiting(None).id(), "told again is no copy");
     let mut ids: Vec<_> = every_kind().iter().map(Event::id).collect();
     ids.sort();
     ids.dedup();
