@@ -106,6 +106,7 @@ struct Host {
     /// Publisher, searcher, streams, heartbeats: aborted last.
     serving: JoinSet<()>,
     committer: Committer,
+    directory: Arc<Directory>,
     /// Where lifecycle events go.
     lifecycle: Queue,
 }
@@ -204,11 +205,12 @@ impl Host {
             shards.push(handle);
             threads.push(thread);
         }
-        let mut host = Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer, lifecycle };
+        let mut host =
+            Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer, directory: directory.clone(), lifecycle };
         for (ready, durable) in ready.into_iter().zip(durable) {
             host.wake(&*store, &ready.pipeline).await?;
             let asks = catch_ups.get(ready.pipeline.index).cloned().unwrap_or_default();
-            host.read(config, ready, durable, &connection, asks, &directory, poison);
+            host.read(config, ready, durable, &connection, asks, poison);
         }
         status.running(host.pipelines.clone(), directory, vec![connection, publishing]);
         Ok(host)
@@ -246,7 +248,6 @@ impl Host {
         durable: Arc<DurableProgress>,
         connection: &Connection,
         asks: Arc<Inbox<Ask>>,
-        directory: &Arc<Directory>,
         poison: &Poison,
     ) {
         let Ready { pipeline, record, mut claim } = ready;
@@ -270,7 +271,7 @@ impl Host {
                 pipeline: pipeline.clone(),
                 subjects: subjects.clone(),
                 connection: connection.clone(),
-                directory: directory.clone(),
+                directory: self.directory.clone(),
                 progress: durable.clone(),
                 percent: config.run.retention_near_percent,
             };
