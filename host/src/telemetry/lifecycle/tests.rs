@@ -1,3 +1,5 @@
+//! The form of lifecycle events against their schema, their ids, and the queue's bound. What is published when is tested end to end.
+
 use super::super::metrics::tests::recorded;
 use super::*;
 use serde_json::{Value, json};
