@@ -59,4 +59,88 @@ impl Directory {
         }
         counts
     }
+
+    /// Parked entities by pipeline and reason.
+    #[must_use]
+    pub fn parked(&self) -> BTreeMap<(Arc<str>, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        for entry in &self.entities {
+            if let Some(waiting) = entry.waiting.filter(Waiting::parked) {
+                *counts.entry((entry.key().pipeline.clone(), waiting.reason.name())).or_insert(0) += 1;
+            }
+        }
+        counts
+    }
+
+    /// The entity of a pipeline that waits for the lowest stream sequence, and that sequence.
+    #[must_use]
+    pub fn lowest_waiting(&self, pipeline: &str) -> Option<(Arc<str>, u64)> {
+        let waiting = self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline);
+        let waiting = waiting.filter_map(|entry| Some((entry.key().entity.clone(), entry.waiting?.from)));
+        waiting.min_by(|(one, first), (other, second)| (first, one).cmp(&(second, other)))
+    }
+
+    /// Entities of a pipeline that wait for something below this stream sequence.
+    #[must_use]
+    pub fn waiting_below(&self, pipeline: &str, below: u64) -> u64 {
+        let waiting = self.entities.iter().filter(|entry| entry.waiting.is_some_and(|waiting| waiting.from < below));
+        waiting.filter(|entry| &*entry.key().pipeline == pipeline).count() as u64
+    }
+
+    /// At most `max` entities that wait, those that follow `after`, in the order of their names. Each page looks at all entities once.
+    #[must_use]
+    pub fn waiting_after(&self, after: Option<&EntityKey>, max: usize) -> BTreeMap<EntityKey, Waiting> {
+        let mut page = BTreeMap::new();
+        for entry in &self.entities {
+            let Some(waiting) = entry.waiting else { continue };
+            if after.is_some_and(|after| entry.key() <= after) {
+                continue;
+            }
+            page.insert(entry.key().clone(), waiting);
+            if page.len() > max {
+                page.pop_last();
+            }
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seriatim_sequencer::{Alarm, Attempts, WaitReason};
+
+    fn key(pipeline: &str, entity: &str) -> EntityKey {
+        EntityKey { pipeline: pipeline.into(), entity: entity.into() }
+    }
+
+    fn view(from: u64, alarm: Option<Alarm>) -> View {
+        let waiting = Waiting { from, reason: WaitReason::Gap, attempts: Attempts::default(), alarm, since: 1 };
+        View { shard: 0, live: true, waiting: Some(waiting) }
+    }
+
+    #[test]
+    fn who_waits_is_counted_and_listed_in_pages() {
+        let directory = Directory::default();
+        for number in 0..25u64 {
+            let alarm = (number % 2 == 0).then_some(Alarm::Host(5));
+            directory.show(&key("p", &format!("e{number:02}")), view(100 - number, alarm));
+        }
+        directory.show(&key("p", "live"), View { shard: 0, live: true, waiting: None });
+        directory.show(&key("q", "other"), view(1, None));
+        assert_eq!(directory.parked().into_values().collect::<Vec<_>>(), [12, 1]);
+        assert_eq!(directory.lowest_waiting("p"), Some(("e24".into(), 76)));
+        assert_eq!(directory.lowest_waiting("none"), None);
+        assert_eq!((directory.waiting_below("p", 76), directory.waiting_below("p", 78), directory.waiting_below("q", 2)), (0, 2, 1));
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = directory.waiting_after(after.as_ref(), 10);
+            let Some((last, _)) = page.last_key_value() else { break };
+            assert!(page.len() <= 10);
+            after = Some(last.clone());
+            seen.extend(page.into_keys());
+        }
+        assert_eq!(seen.len(), 26);
+        assert!(seen.is_sorted());
+    }
 }

@@ -1,6 +1,7 @@
 //! What every part of a running pipeline shares: its identity, policy and handlers, and the switches that stop it. Built once by `app`.
 
 use crate::runtime::Handler;
+use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::Policy;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,8 @@ pub struct Pipeline {
     pub own_outbox_max: usize,
     /// Its switches.
     pub control: Control,
+    /// Where lifecycle events go.
+    pub lifecycle: Queue,
 }
 
 /// The switches of a pipeline.

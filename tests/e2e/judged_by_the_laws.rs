@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// What the handler is meant to do, by payload.
-type Plan = HashMap<Vec<u8>, Handled>;
+pub(super) type Plan = HashMap<Vec<u8>, Handled>;
 
 /// Everything that can happen to an entity, for each of some entities, in a stream that mixes them; and what comes when it was given up.
-fn mess(random: &mut Random, entities: usize) -> (Vec<Input>, Vec<Input>, Plan) {
+pub(super) fn mess(random: &mut Random, entities: usize) -> (Vec<Input>, Vec<Input>, Plan) {
     let (mut keyed, mut late, mut plan) = (Vec::new(), Vec::new(), Plan::new());
     for entity in 0..entities {
         let name = format!("m{entity}");
@@ -53,7 +53,7 @@ fn mess(random: &mut Random, entities: usize) -> (Vec<Input>, Vec<Input>, Plan) 
 }
 
 /// What is to be judged, as it is now.
-async fn run(world: &mut World, plan: &Plan, rules: &Rules, settled: bool) -> Run {
+pub(super) async fn run(world: &mut World, plan: &Plan, rules: &Rules, settled: bool) -> Run {
     let meant = world.sent.iter().map(|sent| Meant {
         stream_sequence: sent.stream_sequence,
         time: 0,
@@ -80,7 +80,7 @@ async fn run(world: &mut World, plan: &Plan, rules: &Rules, settled: bool) -> Ru
     Run { rules: rules.clone(), sent: meant, source, outputs, dead, store: Some(store), settled }
 }
 
-fn judge(run: &Run) -> Counts {
+pub(super) fn judge(run: &Run) -> Counts {
     let report = check(run);
     assert!(report.good(), "{report}");
     report.counts

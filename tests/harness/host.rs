@@ -145,6 +145,11 @@ impl Host {
         .await;
     }
 
+    /// Where it answers for itself.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();

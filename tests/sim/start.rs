@@ -30,6 +30,7 @@ use seriatim::source::follow::Follower;
 use seriatim::source::reader::heartbeat_for;
 use seriatim::source::sources::{EventSources, Source};
 use seriatim::store::{Batch, CompletionSink, Keyed, Meaning, Poison, SteppedCommitter, Store};
+use seriatim::telemetry::lifecycle::Queue;
 use seriatim_sequencer::{FailureThen, First, GapThen, Policy};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         outbox_max: settings.outbox_max,
         own_outbox_max: settings.own_outbox_max,
         control: Control::default(),
+        lifecycle: Queue::default(),
     });
     let streams = Streams::default();
     streams.learn(dead);

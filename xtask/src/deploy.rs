@@ -1,5 +1,6 @@
-//! Lints what stands in `deploy/`: the container file with hadolint, the systemd units with systemd-analyze. No engine and no running systemd is
-//! needed. A linter that is not here and cannot be installed is said to be missing, which is no failure; what a linter finds is one.
+//! Lints what stands in `deploy/`: the container file with hadolint, the systemd units with systemd-analyze, the alerts with promtool. No engine
+//! and no running systemd is needed. A linter that is not here and cannot be installed is said to be missing, which is no failure, except that of
+//! the alerts where it is asked for (`--strict`, or `CI` in the environment); what a linter finds is one.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::repo::Repo;
-use crate::tools::hadolint;
+use crate::tools::{hadolint, promtool};
 
 const CONTAINER_FILE: &str = "deploy/Containerfile";
 
@@ -25,10 +26,18 @@ const UNITS: [(&str, Option<u32>); 4] = [
     ("seriatim-restart.service", None),
 ];
 
-/// Runs every linter that can be had.
-pub(crate) fn lint(repo: &Repo) -> Result<()> {
-    // Both, whatever the first one says.
-    let found: Vec<_> = [container_file(repo), units(repo)].into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+/// The alerts' own tests; they name the file of the alerts.
+const ALERTS: &str = "prometheus-alerts.yaml";
+const ALERT_TESTS: &str = "prometheus-alerts.test.yaml";
+
+/// Runs every linter that can be had. `strict`: the alerts must be checked.
+pub(crate) fn lint(repo: &Repo, strict: bool) -> Result<()> {
+    // All, whatever the first one says.
+    let found: Vec<_> = [container_file(repo), units(repo), alerts(repo, strict)]
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
     if !found.is_empty() {
         bail!("{}", found.join("; "));
     }
@@ -43,6 +52,21 @@ fn container_file(repo: &Repo) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn alerts(repo: &Repo, strict: bool) -> Result<()> {
+    let promtool = match promtool::ensure(repo) {
+        Ok(promtool) => promtool,
+        Err(error) if strict => return Err(error.context(format!("deploy/{ALERTS}: no promtool"))),
+        Err(error) => {
+            println!("deploy/{ALERTS}: no promtool ({error:#}), not checked");
+            return Ok(());
+        }
+    };
+    for (what, file) in [("check", ALERTS), ("test", ALERT_TESTS)] {
+        process::step(Command::new(&promtool).args([what, "rules", file]).current_dir(repo.path("deploy")))?;
+    }
+    Ok(())
 }
 
 fn units(repo: &Repo) -> Result<()> {

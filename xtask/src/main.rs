@@ -49,7 +49,7 @@ enum Command {
     /// Check the rules of the house: imports, sizes, and that docs and code agree
     Tidy(tidy::Args),
     /// Everything CI checks after the tests: formatting, lints, docs, tidy, deployment files, dependencies
-    Ci,
+    Ci(ci::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,7 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Mutants(args) => mutants::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
-        Command::Ci => ci::run(&repo)?,
+        Command::Ci(args) => ci::run(&repo, &args)?,
     }
     Ok(())
 }

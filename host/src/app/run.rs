@@ -16,14 +16,17 @@ use crate::router;
 use crate::runtime::{Engine, EngineConfig};
 use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
+use crate::sink::lifecycle;
 use crate::sink::lookup::Lookup;
 use crate::sink::publisher::{PublishSink, Publisher};
 use crate::sink::search::{SearchSink, Searcher};
 use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
 use crate::source::reader::{self, Reader, ReaderConfig};
+use crate::source::retention;
 use crate::source::sources::Source;
 use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
+use crate::telemetry::lifecycle::{Queue, Received};
 use crate::telemetry::{events, metrics};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,8 @@ const BATCHES_MAX: usize = 2;
 const OWING_PAGE: usize = 512;
 /// Changes in flight per shard before it takes no more mail.
 const CHANGES_MAX: usize = 8192;
+/// What a graceful stop gives lifecycle events to leave.
+const NEWS_DRAIN: Duration = Duration::from_secs(2);
 /// How often the bucket hears from us.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -101,6 +106,9 @@ struct Host {
     /// Publisher, searcher, streams, heartbeats: aborted last.
     serving: JoinSet<()>,
     committer: Committer,
+    directory: Arc<Directory>,
+    /// Where lifecycle events go.
+    lifecycle: Queue,
 }
 
 impl Host {
@@ -110,6 +118,11 @@ impl Host {
         let connection = connect(connect_options(&config.nats, &connection_name(config, "reader"))).await?;
         let publishing = connect(connect_options(&config.nats, &connection_name(config, "publisher"))).await?;
         let max_payload = publishing.max_payload();
+        let (lifecycle, received) = Queue::new(config.run.lifecycle_queue);
+        let telling = match received {
+            Some(received) => Some((connect(connect_options(&config.nats, &connection_name(config, "lifecycle"))).await?, received)),
+            None => None,
+        };
         status.phase(Some("loading handlers"));
         let engine = engine(config, true)?;
         tracing::info!(allocator = engine.allocator(), "handlers run in the WebAssembly engine");
@@ -124,7 +137,7 @@ impl Host {
         let dead = DeadLetterOptions { max_bytes: config.dead_letters.max_bytes, max_age: config.dead_letters.max_age, replicas: 1 };
         let checked = async {
             let dead = dead_letter_stream::ensure_stream(&publishing, &dead).await?;
-            Ok((dead, start::pipelines(config, flags, &store, &connection, handlers).await?))
+            Ok((dead, start::pipelines(config, flags, &store, &connection, handlers, &lifecycle).await?))
         };
         let (dead, ready) = checked.await.map_err(|error: Error| match publishing.denied().or_else(|| connection.denied()) {
             Some(denied) => Error::Denied { error: Box::new(error), denied },
@@ -136,11 +149,11 @@ impl Host {
         if let Err(error) = lookup.ask(&dead.name).await {
             tracing::debug!("the stream of dead letters was not asked for its facts: {error}");
         }
-        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, lookup, ready }).await
+        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, lookup, ready, lifecycle, telling }).await
     }
 
     async fn wire(config: &Config, status: &Arc<Status>, poison: &Poison, wire: Wire) -> Result<Self, Error> {
-        let Wire { store, connection, publishing, max_payload, lookup, ready } = wire;
+        let Wire { store, connection, publishing, max_payload, lookup, ready, lifecycle, telling } = wire;
         let count = config.run.shards.max(1);
         let completions: Vec<_> = (0..count).map(|_| Arc::new(Completions::default())).collect();
         let pipelines: Vec<_> = ready.iter().map(|ready| ready.pipeline.clone()).collect();
@@ -157,6 +170,11 @@ impl Host {
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn SearchSink>).collect();
         guard(&mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), lookup.clone(), sinks));
         let directory = Arc::new(Directory::default());
+        if let Some((connection, received)) = telling {
+            let generations = pipelines.iter().map(|pipeline| (pipeline.name.clone(), pipeline.generation)).collect();
+            let publisher = lifecycle::Publisher::new(connection, received, directory.clone(), generations);
+            guard(&mut serving, poison, "lifecycle events", publisher.run());
+        }
         let catch_ups: Vec<Arc<Inbox<Ask>>> = pipelines.iter().map(|_| Arc::default()).collect();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for (index, completions) in completions.into_iter().enumerate() {
@@ -187,7 +205,8 @@ impl Host {
             shards.push(handle);
             threads.push(thread);
         }
-        let mut host = Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer };
+        let mut host =
+            Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer, directory: directory.clone(), lifecycle };
         for (ready, durable) in ready.into_iter().zip(durable) {
             host.wake(&*store, &ready.pipeline).await?;
             let asks = catch_ups.get(ready.pipeline.index).cloned().unwrap_or_default();
@@ -245,7 +264,19 @@ impl Host {
             prefetch_messages: config.run.prefetch_messages as u64,
             prefetch_bytes: config.run.prefetch_bytes as u64,
             heartbeat: reader::heartbeat_for(settings.order.gap.wait),
+            lifecycle: (pipeline.generation, pipeline.lifecycle.clone()),
         };
+        if config.run.retention_near_percent > 0 {
+            let watch = retention::Watch {
+                pipeline: pipeline.clone(),
+                subjects: subjects.clone(),
+                connection: connection.clone(),
+                directory: self.directory.clone(),
+                progress: durable.clone(),
+                percent: config.run.retention_near_percent,
+            };
+            guard(&mut self.serving, poison, "retention watch", watch.run());
+        }
         let (batches, received) = mpsc::channel(BATCHES_MAX);
         let (stopping, reads) = (pipeline.clone(), Reader::new(connection.clone(), reader).run(batches));
         guard(&mut self.reading, poison, "reader", async move {
@@ -316,6 +347,9 @@ impl Host {
             tracing::warn!(run.drain = ?drain, "not everything came to its end in time; what was committed and not confirmed stays in the outbox");
         }
         let flushed = self.committer.handle().flush().await;
+        if tokio::time::timeout(NEWS_DRAIN, self.lifecycle.idle()).await.is_err() {
+            tracing::info!("not every lifecycle event could be sent; the next start tells what waits then");
+        }
         self.serving.shutdown().await;
         self.shards.clear();
         let (committer, threads) = (self.committer, self.threads);
@@ -346,6 +380,8 @@ struct Wire {
     max_payload: usize,
     lookup: Lookup,
     ready: Vec<Ready>,
+    lifecycle: Queue,
+    telling: Option<(Connection, Received)>,
 }
 
 async fn open_store(config: &Config) -> Result<Embedded, Error> {

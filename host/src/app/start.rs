@@ -10,6 +10,7 @@ use crate::nats::identity::{self, KnownStream};
 use crate::pipeline::{Control, Pipeline};
 use crate::runtime::{self, Engine, Handler, Limits};
 use crate::store::{Batch, Embedded, Meaning, PipelineRecord, Store};
+use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::First;
 use std::sync::Arc;
 
@@ -91,6 +92,7 @@ pub(super) async fn pipelines(
     store: &Embedded,
     connection: &Connection,
     mut handlers: Vec<Vec<Handler>>,
+    lifecycle: &Queue,
 ) -> Result<Vec<Ready>, Error> {
     let known = store.pipelines()?;
     let configured = |name: &str| config.pipelines.iter().any(|pipeline| pipeline.name.value == name);
@@ -133,6 +135,7 @@ pub(super) async fn pipelines(
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,
             control: Control::default(),
+            lifecycle: lifecycle.clone(),
         };
         ready.push(Ready { pipeline: Arc::new(shared), record, claim });
     }
@@ -156,6 +159,7 @@ pub(super) async fn pipelines(
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,
             control: Control::default(),
+            lifecycle: lifecycle.clone(),
         };
         ready.push(Ready { pipeline: Arc::new(shared), record, claim });
     }

@@ -22,6 +22,7 @@ struct State {
     phase: Option<String>,
     parts: Option<Parts>,
     told: BTreeSet<(Arc<str>, &'static str)>,
+    told_parked: BTreeSet<(Arc<str>, &'static str)>,
 }
 
 struct Parts {
@@ -104,7 +105,15 @@ impl HealthSource for Status {
             for (pipeline, reason) in gone {
                 events::waiting_are(&pipeline, reason, 0);
             }
+            let parked = parts.directory.parked();
+            for ((pipeline, reason), count) in &parked {
+                events::parked_are(pipeline, reason, *count);
+            }
+            for (pipeline, reason) in state.told_parked.iter().filter(|told| !parked.contains_key(*told)) {
+                events::parked_are(pipeline, reason, 0);
+            }
             state.told = waiting.into_keys().collect();
+            state.told_parked = parked.into_keys().collect();
         }
         drop(state);
         self.recorded.render()

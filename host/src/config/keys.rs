@@ -136,6 +136,8 @@ pub const KEYS: &[KeyDoc] = &[
     key("run.given-up-ranges-max", Kind::Integer(1, 10_000), "64", "Given-up ranges of sequences remembered for each entity. Full: the oldest fold into the floor, below which an unknown id is late; ranges above the position never fold, the entity parks."),
     key("run.outbox-max", Kind::Integer(1, 100_000), "64", "Outputs and dead letters of one entity not yet confirmed. Full: its next event waits."),
     key("run.pipeline-outbox-max", Kind::Integer(1, 1_000_000), "10000", "Dead letters of messages without an entity not yet confirmed, for each pipeline. Full: the pipeline stops reading, says so in `/readyz`, and goes on when there is room."),
+    key("run.lifecycle-queue", Kind::Integer(0, 1_000_000), "10000", "Lifecycle events (`seriatim.events.…`) that wait to be sent. Full: further ones are counted and not sent; as soon as there is room, the state of all entities that wait is sent again. `0`: none are sent."),
+    key("run.retention-near-percent", Kind::Integer(0, 100), "10", "Share of the source stream's limits (`max_age`, `max_msgs`, `max_bytes`) below which what is left of them, until they remove something that is still to be done, is warned of. `0`: never."),
 
     key("dead-letters.max-bytes", Kind::Size(MIB, 1_024 * TIB), r#""10GiB""#, "Size of the stream `SERIATIM_DEAD_LETTERS`. Full: new dead letters are refused, and entities that owe one wait."),
     key("dead-letters.max-age", Kind::DurationOr("none", HOUR, 36_500 * DAY), r#""none""#, "Age at which dead letters are deleted; `\"none\"`: never."),

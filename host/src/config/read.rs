@@ -144,6 +144,8 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
     let given_up_ranges_max = section.count("given-up-ranges-max");
     let outbox_max = section.count("outbox-max");
     let pipeline_outbox_max = section.count("pipeline-outbox-max");
+    let lifecycle_queue = section.count("lifecycle-queue");
+    let retention_near_percent = section.read("retention-near-percent", integer);
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Some(RunConfig {
         shards: shards?.value.map_or_else(cores, to_usize),
@@ -160,6 +162,8 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
         given_up_ranges_max: given_up_ranges_max?,
         outbox_max: outbox_max?,
         pipeline_outbox_max: pipeline_outbox_max?,
+        lifecycle_queue: lifecycle_queue?,
+        retention_near_percent: retention_near_percent?.value,
     })
 }
 

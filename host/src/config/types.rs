@@ -144,6 +144,10 @@ pub struct RunConfig {
     pub outbox_max: usize,
     /// Outbox entries of a pipeline's own record.
     pub pipeline_outbox_max: usize,
+    /// Lifecycle events that are not sent; 0 = none are.
+    pub lifecycle_queue: usize,
+    /// Share of a stream's limits, in percent, below which what is left of them counts as near; 0 = never.
+    pub retention_near_percent: u64,
 }
 
 /// The stream of dead letters.

@@ -10,6 +10,7 @@ pub mod consumer;
 pub mod course;
 pub mod gapless;
 pub mod identity;
+pub mod limits;
 pub mod range;
 pub mod raw;
 

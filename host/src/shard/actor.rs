@@ -1,6 +1,7 @@
 //! The one owner of an entity: its sequencer, its handlers' state, its outbox. Loads from the record, turns decisions into changes.
 
 use super::call::Failed;
+use super::news::News;
 use crate::event::{EntityKey, Event};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Effects, Emitted, Handler, State};
@@ -71,6 +72,8 @@ pub(super) struct Actor {
     pub(super) named: Place,
     /// What the directory says.
     pub(super) shown: Option<Waiting>,
+    /// What is told of it.
+    pub(super) news: News,
 }
 
 impl Actor {
@@ -104,7 +107,8 @@ impl Actor {
         // A full outbox is as full after a start as before it.
         let withheld = if outbox.len() > pipeline.outbox_max { pipeline.policy.commits_max } else { 0 };
         sequencer.withhold(withheld);
-        Self { states, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        let news = News::before(&sequencer);
+        Self { news, states, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -115,7 +119,7 @@ impl Actor {
         // Listed by its first change, whatever the index says now.
         let (owes, waits) = (false, waiting.is_some());
         let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
-        Self { owes, waits, ..Self::around(key, pipeline, sequencer) }
+        Self { news: News::before(&sequencer), owes, waits, ..Self::around(key, pipeline, sequencer) }
     }
 
     fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Ticket>) -> Self {
@@ -143,6 +147,7 @@ impl Actor {
             gone: None,
             named: Place::default(),
             shown: None,
+            news: News::default(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Shards: each owns the actors of its entities and runs them in one single-threaded loop, without locks on the data path (design §3.9).
 //!
 //! `run.rs` is the loop, `actor.rs` what it owns per entity, `perform.rs` the one match over the core's effects, `call.rs` one event through the handlers,
-//! `own.rs` the pipeline's own record. Everything enters through a [`Handle`]; answers come back through a [`Completion`] inbox.
+//! `own.rs` the pipeline's own record, `news.rs` what is told of an entity. Everything enters through a [`Handle`]; answers come back through a [`Completion`] inbox.
 
 mod actor;
 mod call;
+mod news;
 mod own;
 mod perform;
 mod run;

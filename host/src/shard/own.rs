@@ -82,6 +82,7 @@ impl Shard {
         };
         let at_event = EventAt { pipeline: &shared.name, entity: entity.unwrap_or_default(), sequence: 0, stream_sequence: at };
         events::dead_lettered(at_event, reason.name(), &error);
+        actor.news.note_dead(actor.commits.len(), reason, &error, at);
         let letter = DeadLetter {
             pipeline: &shared.name,
             generation: shared.generation,

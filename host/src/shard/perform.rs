@@ -12,6 +12,7 @@ use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
 use crate::sink::search::{Found, SearchReply, SearchRequest};
 use crate::store::{Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
+use crate::telemetry::lifecycle::Kind;
 use seriatim_sequencer::{Change, DeadReason, Disorder, Effect, Failure, Input, Outcome, Place, StopReason, mutant};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -51,6 +52,7 @@ impl Shard {
             Effect::Commit(change) => {
                 self.tell(token, &change);
                 self.tell_given_up(token, &change);
+                self.learn(token, &change);
                 let streams = self.parts.streams.clone();
                 let max_payload = self.parts.max_payload;
                 let actor = self.actors.get_mut(token)?;
@@ -132,6 +134,7 @@ impl Shard {
                 let sequence = range.first.sequence.max(if actor.named.epoch == last.epoch { actor.named.sequence + 1 } else { 0 });
                 let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: 0 };
                 events::given_up(at, range.last);
+                actor.news.note(actor.commits.len(), Kind::GapGivenUp { epoch: last.epoch, first: sequence, last: range.last });
                 actor.named = last;
             }
         }
@@ -238,6 +241,7 @@ impl Shard {
         if let Some(up_to) = actor.commits.pop_front() {
             actor.outbox.durable(up_to);
         }
+        self.tell_news(token);
         self.send(token);
         let Some(actor) = self.actors.get_mut(token) else { return };
         if actor.outbox.len() > actor.pipeline.outbox_max {

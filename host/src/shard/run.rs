@@ -207,6 +207,7 @@ impl Shard {
                         continue;
                     }
                     if let Some(waiting) = waiting {
+                        self.tell_waiting(pipeline, &key, &waiting);
                         self.parts.directory.show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting) });
                         if let Some(alarm) = waiting.alarm {
                             self.sleeping.insert(pipeline, key.clone(), alarm);

@@ -6,6 +6,7 @@ pub mod ack;
 pub mod dead_letter;
 pub mod dead_letter_stream;
 pub mod dead_letters;
+pub mod lifecycle;
 pub mod lookup;
 pub mod outbox;
 pub mod publisher;

@@ -9,5 +9,6 @@ pub mod desk;
 pub mod follow;
 pub mod history;
 pub mod reader;
+pub mod retention;
 pub mod sources;
 pub mod watermark;

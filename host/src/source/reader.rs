@@ -11,6 +11,7 @@ use crate::nats::consumer::{Broken, Reason, Spec};
 use crate::nats::gapless::{Gapless, Item, ReadError};
 use crate::nats::identity::{self, KnownStream};
 use crate::telemetry::events;
+use crate::telemetry::lifecycle::{Event, Kind, Queue};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -42,6 +43,8 @@ pub struct ReaderConfig {
     pub prefetch_bytes: u64,
     /// See [`heartbeat_for`].
     pub heartbeat: Duration,
+    /// The pipeline's generation, and where lifecycle events go.
+    pub lifecycle: (u64, Queue),
 }
 
 /// How often an idle stream must show that it is alive: stream time moves in these steps at the head, so a quarter of the
@@ -85,6 +88,7 @@ pub struct Reader {
     batch_bytes: u64,
     /// An item that did not belong into the batch before it.
     carried: Option<Item>,
+    lifecycle: (u64, Queue),
 }
 
 impl Reader {
@@ -107,6 +111,7 @@ impl Reader {
             gapless: Gapless::new(connection, spec, config.known, start_at),
             batch_bytes: config.prefetch_bytes / BATCHES_AHEAD,
             carried: None,
+            lifecycle: config.lifecycle,
         }
     }
 
@@ -195,6 +200,9 @@ impl Reader {
 
     fn restarted(&self, broken: &Broken) {
         events::reader_restarted(&self.pipeline, broken.reason.label(), &broken.detail);
+        let (generation, queue) = &self.lifecycle;
+        let kind = Kind::ReaderRestarted { reason: broken.reason.label(), detail: broken.detail.clone() };
+        queue.push(Event::now(self.pipeline.clone(), *generation, None, kind));
     }
 }
 

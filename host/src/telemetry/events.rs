@@ -78,6 +78,28 @@ impl Disorder {
     }
 }
 
+/// What became of a lifecycle event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// Confirmed by the stream that keeps them, or handed to the broker where no stream does.
+    Sent,
+    /// The queue was full.
+    Overflowed,
+}
+
+impl Lifecycle {
+    const ALL: [Self; 2] = [Self::Sent, Self::Overflowed];
+
+    /// As it stands in the label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Overflowed => "overflowed",
+        }
+    }
+}
+
 /// Series of one kind by metric and up to two labels; a third one goes without a cache.
 type Series<H> = RefCell<HashMap<&'static str, HashMap<Box<str>, HashMap<Box<str>, H>>>>;
 
@@ -144,11 +166,17 @@ pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a
     for kind in Disorder::ALL {
         counter(names::DISORDER, pipeline, ("kind", kind.name())).increment(0);
     }
+    for outcome in Lifecycle::ALL {
+        counter(names::LIFECYCLE_EVENTS, pipeline, ("outcome", outcome.name())).increment(0);
+    }
+    gauge(names::RETENTION_LEFT, pipeline, NONE).set(1.0);
     for handler in handlers {
         counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
         counter(names::RETRIES, pipeline, ("handler", handler)).increment(0);
     }
-    for metric in [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES] {
+    for metric in
+        [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES, names::RETENTION_NEAR]
+    {
         gauge(metric, pipeline, NONE).increment(0.0);
     }
 }
@@ -213,6 +241,11 @@ pub fn live_are(pipeline: &str, count: u64) {
 /// How many entities wait for this reason, for those who count them anew.
 pub fn waiting_are(pipeline: &str, reason: &str, count: u64) {
     gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).set(float(count));
+}
+
+/// How many entities are parked for this reason, for those who count them anew.
+pub fn parked_are(pipeline: &str, reason: &str, count: u64) {
+    gauge(names::PARKED_ENTITIES, pipeline, ("reason", reason)).set(float(count));
 }
 
 /// How many messages the watermark is behind the stream's last.
@@ -286,6 +319,30 @@ pub fn reader_restarted(pipeline: &str, reason: &str, detail: &str) {
     tracing::info!(pipeline, reason, detail, "the reader starts a new consumer");
 }
 
+/// A lifecycle event was sent, or found no room.
+pub fn lifecycle(pipeline: &str, outcome: Lifecycle) {
+    counter(names::LIFECYCLE_EVENTS, pipeline, ("outcome", outcome.name())).increment(1);
+}
+
+/// How near the stream's limits are to what is still to be done: entities whose events they will soon take, and the share left of the tightest.
+pub fn retention_is(pipeline: &str, near: u64, left: f64) {
+    gauge(names::RETENTION_NEAR, pipeline, NONE).set(float(near));
+    gauge(names::RETENTION_LEFT, pipeline, NONE).set(left);
+}
+
+/// The stream's limits come near something that is still to be done: once per approach. `entity` is empty where the pipeline itself is behind.
+pub fn retention_near(pipeline: &str, stream: &str, entity: &str, needed: u64, first: u64, entities: u64) {
+    tracing::warn!(
+        pipeline,
+        stream,
+        entity,
+        stream_sequence = needed,
+        first,
+        entities,
+        "the stream's limits will soon remove events that are not done; raise them, or let the waiting entities go on"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::metrics::tests::recorded;
@@ -319,6 +376,10 @@ mod tests {
             committed(7, Duration::from_millis(1));
             output_confirmed("p", "h");
             reader_restarted("p", "heartbeat", "none for 10 s");
+            parked_are("p", "trap", 2);
+            lifecycle("p", Lifecycle::Sent);
+            retention_is("p", 3, 0.25);
+            retention_near("p", "S", "e", 7, 5, 3);
         });
         for line in [
             concat!("seriatim_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -346,6 +407,11 @@ mod tests {
             "seriatim_outputs_total{pipeline=\"p\",handler=\"h\"} 1",
             "seriatim_outbox_entries{pipeline=\"p\"} 2",
             "seriatim_reader_restarts_total{pipeline=\"p\",reason=\"heartbeat\"} 1",
+            "seriatim_parked_entities{pipeline=\"p\",reason=\"trap\"} 2",
+            "seriatim_lifecycle_events_total{pipeline=\"p\",outcome=\"sent\"} 1",
+            "seriatim_lifecycle_events_total{pipeline=\"p\",outcome=\"overflowed\"} 0",
+            "seriatim_retention_near_entities{pipeline=\"p\"} 3",
+            "seriatim_retention_left_ratio{pipeline=\"p\"} 0.25",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

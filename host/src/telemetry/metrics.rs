@@ -17,6 +17,8 @@ pub const SEQUENCE_GAP: &str = "seriatim_sequence_gap";
 pub const HELD_EVENTS: &str = "seriatim_held_events";
 /// Entities that wait, by reason.
 pub const WAITING_ENTITIES: &str = "seriatim_waiting_entities";
+/// Those of them that are parked, by reason.
+pub const PARKED_ENTITIES: &str = "seriatim_parked_entities";
 /// Entities in memory.
 pub const LIVE_ENTITIES: &str = "seriatim_live_entities";
 /// From publishing to applied.
@@ -45,6 +47,13 @@ pub const OUTPUTS: &str = "seriatim_outputs_total";
 pub const OUTBOX_ENTRIES: &str = "seriatim_outbox_entries";
 /// Readers made anew, by reason.
 pub const READER_RESTARTS: &str = "seriatim_reader_restarts_total";
+
+/// Entities whose unfinished events the stream's limits will soon take.
+pub const RETENTION_NEAR: &str = "seriatim_retention_near_entities";
+/// What is left until they take something that is needed.
+pub const RETENTION_LEFT: &str = "seriatim_retention_left_ratio";
+/// Lifecycle events, by what became of them.
+pub const LIFECYCLE_EVENTS: &str = "seriatim_lifecycle_events_total";
 
 /// How a metric counts.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +114,7 @@ pub const METRICS: &[MetricDoc] = &[
     histogram(SEQUENCE_GAP, PIPELINE, GAPS, "Missing sequences of each gap when it opened."),
     gauge(HELD_EVENTS, PIPELINE, "Early events held in memory until their gap closes."),
     gauge(WAITING_ENTITIES, &["pipeline", "reason"], "Entities that cannot go on now, by reason."),
+    gauge(PARKED_ENTITIES, &["pipeline", "reason"], "Those of them that are parked: they go on only by an operator's word or, for `gap`, when the missing event comes."),
     gauge(LIVE_ENTITIES, PIPELINE, "Entities in memory."),
     histogram(PROCESSING_LAG, PIPELINE, WAITS, "From an event's publishing (the broker's timestamp) until it is applied."),
     histogram(ENTITY_WAIT, PIPELINE, WAITS, "From an event's arrival in this host until it is its turn."),
@@ -119,6 +129,9 @@ pub const METRICS: &[MetricDoc] = &[
     counter(OUTPUTS, HANDLER, "Outputs that the broker confirmed."),
     gauge(OUTBOX_ENTRIES, PIPELINE, "Outputs and dead letters that are committed and not yet confirmed."),
     counter(READER_RESTARTS, &["pipeline", "reason"], "Readers made anew, by reason."),
+    gauge(RETENTION_NEAR, PIPELINE, "Entities that wait for events which the stream's limits will soon take (`run.retention-near-percent`)."),
+    gauge(RETENTION_LEFT, PIPELINE, "Share that is left of the tightest of the stream's limits until it takes something that is still to be done; 1 when nothing is to be done, or no limit takes anything."),
+    counter(LIFECYCLE_EVENTS, &["pipeline", "outcome"], "Lifecycle events: `sent`, and `overflowed` where `run.lifecycle-queue` was full."),
 ];
 
 /// Tells the recorder what each metric means.
@@ -244,6 +257,52 @@ pub(super) mod tests {
             std::fs::write(FILE, right).expect("docs/metrics.md can be written");
         } else {
             assert!(document == right, "docs/metrics.md is not what the code says: UPDATE_DOCS=1 cargo test -p seriatim docs");
+        }
+    }
+
+    /// Every word of `text` that looks like one of our metrics.
+    fn named_in(text: &str) -> Vec<&str> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("seriatim_")).collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_name_metrics_that_exist() {
+        const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/");
+        let mut seen = std::collections::BTreeSet::new();
+        for file in ["prometheus-alerts.yaml", "prometheus-alerts.test.yaml", "grafana-dashboard.json"] {
+            let text = std::fs::read_to_string(format!("{DEPLOY}{file}")).expect(file);
+            for name in named_in(&text) {
+                let known = METRICS.iter().find(|metric| match metric.kind {
+                    MetricKind::Histogram(_) => {
+                        ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(metric.name))
+                    }
+                    MetricKind::Counter | MetricKind::Gauge => name == metric.name,
+                });
+                let known = known.unwrap_or_else(|| panic!("{file} names {name}, which is not exported"));
+                seen.insert(known.name);
+            }
+            if let Some(json) = file.ends_with(".json").then_some(&text) {
+                serde_json::from_str::<serde_json::Value>(json).expect("a dashboard in JSON");
+            }
+        }
+        let unseen: Vec<_> = METRICS.iter().map(|metric| metric.name).filter(|name| !seen.contains(name)).collect();
+        assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
+    }
+
+    #[test]
+    fn each_alert_is_explained() {
+        const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+        let alerts = std::fs::read_to_string(format!("{ROOT}deploy/prometheus-alerts.yaml")).expect("the alerts");
+        let page = std::fs::read_to_string(format!("{ROOT}docs/operations.md")).expect("docs/operations.md");
+        let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        assert!(names.len() > 12, "{names:?}");
+        for name in &names {
+            assert!(page.lines().any(|line| line == format!("### {name}")), "docs/operations.md has no section {name}");
+            assert!(alerts.contains(&format!("runbook: docs/operations.md#{}\n", name.to_lowercase())), "{name} has no link");
+        }
+        for section in page.lines().filter_map(|line| line.strip_prefix("### Seriatim")) {
+            assert!(names.contains(&format!("Seriatim{section}").as_str()), "there is no alert Seriatim{section}");
         }
     }
 }

@@ -20,6 +20,7 @@ const HOSTS: &[&str] = &[
     "docs.rs",
     "docs.wasmtime.dev",
     "github.com",
+    "json-schema.org",
     "keepachangelog.com",
     "nats.io",
     "opentelemetry.io",

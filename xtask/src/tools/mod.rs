@@ -7,6 +7,7 @@ mod debian;
 pub(crate) mod hadolint;
 mod nats;
 mod pip;
+pub(crate) mod promtool;
 mod version;
 mod wasm;
 

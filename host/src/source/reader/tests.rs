@@ -3,6 +3,7 @@
 use super::*;
 use crate::nats::api;
 use crate::nats::testing::{self, Server};
+use crate::telemetry::lifecycle::Queue;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -20,6 +21,7 @@ async fn known(connection: &Connection, stream: &str) -> KnownStream {
 
 fn config(known: KnownStream, subjects: &[&str], start_at: u64) -> ReaderConfig {
     ReaderConfig {
+        lifecycle: (0, Queue::default()),
         pipeline: "test".into(),
         subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
         known,
