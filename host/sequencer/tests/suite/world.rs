@@ -192,6 +192,7 @@ impl World {
             Effect::Stop { reason } => self.stopped = Some(reason),
             Effect::Disorder(disorder) => self.disorders.push(disorder),
             Effect::Answer(answer) => self.answers.push(answer),
+            Effect::Redriven { .. } => panic!("nobody redrives here"),
         }
     }
 
