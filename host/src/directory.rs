@@ -15,6 +15,8 @@ pub struct View {
     pub live: bool,
     /// What it waits for.
     pub waiting: Option<Waiting>,
+    /// The handler whose failure was its last one since it came into memory, by its index in the pipeline.
+    pub failed: Option<usize>,
 }
 
 /// See the module. As large as the set of entities that are in memory (`run.entities-max`) or wait.
@@ -38,6 +40,13 @@ impl Directory {
     #[must_use]
     pub fn get(&self, key: &EntityKey) -> Option<View> {
         self.entities.get(key).map(|view| *view)
+    }
+
+    /// Shows every entity of a pipeline that is in memory or waits, in no order.
+    pub fn each(&self, pipeline: &str, mut see: impl FnMut(&Arc<str>, &View)) {
+        for entry in self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline && !entry.key().entity.is_empty()) {
+            see(&entry.key().entity, entry.value());
+        }
     }
 
     /// Entities of a pipeline in memory.

@@ -168,7 +168,8 @@ impl<T: Clone> Sequencer<T> {
     }
 
     /// Whether a redriven event is with the handlers.
-    pub(crate) fn redrive_running(&self) -> bool {
+    #[must_use]
+    pub fn redrive_running(&self) -> bool {
         self.redriving.as_ref().is_some_and(|redriving| redriving.running)
     }
 }

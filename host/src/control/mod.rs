@@ -1,7 +1,14 @@
 //! What an operator may ask of a host and have it do: one port for the admin API and the command line, and the values that go through it. How it is
 //! answered: `live.rs` (a running host), `stopped.rs` (a stopped host's folder, read-only).
 
+pub mod fate;
+mod letters;
+mod live;
+mod report;
 mod types;
+
+pub use letters::{EXPORT_FORMAT, ExportError, ExportPage, HistoryPart, Letters, RedriveSource, Seen, export, write_line};
+pub use live::{Live, LiveParts};
 
 pub use types::{
     Alarm, Behind, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision, Done,

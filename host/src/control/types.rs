@@ -404,6 +404,9 @@ pub struct HistoryRow {
     pub fate: String,
     /// In words.
     pub detail: String,
+    /// Dead letters made of it: their numbers in the dead-letter stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_letters: Vec<u64>,
 }
 
 /// What a handler keeps for an entity.
@@ -462,8 +465,11 @@ pub struct DeadLetterQuery {
 pub struct DeadLetterPage {
     /// The dead letters.
     pub dead_letters: Vec<DeadLetterRow>,
-    /// Where the next page begins; `None` = this was the last.
+    /// Where the next page begins; `None` = this was the last. A page may be short, even empty, with a next one: only so many are looked through at once.
     pub next: Option<u64>,
+    /// What there is to say about it: no stream of dead letters, or not all of it looked through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One dead letter of a list.
@@ -538,4 +544,7 @@ pub struct PurgeDone {
     pub matched: u64,
     /// How many were deleted.
     pub deleted: u64,
+    /// Where to go on; `None` = everything was looked through.
+    #[serde(default)]
+    pub next: Option<u64>,
 }
