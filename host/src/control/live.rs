@@ -1,7 +1,7 @@
 //! Answers operators on a running host: the directory says who there is, shards answer for what is in memory and do what is asked, the store tells the rest.
 //! What concerns dead letters and the stream goes to [`Letters`].
 
-mod list;
+pub(super) mod list;
 mod redrive;
 pub(super) mod values;
 
@@ -367,11 +367,11 @@ fn refusal(key: &EntityKey, refused: Refused) -> Fault {
     }
 }
 
-fn unknown(key: &EntityKey) -> Fault {
+pub(super) fn unknown(key: &EntityKey) -> Fault {
     Fault::Unknown(format!("nothing is known of an entity {:?} in pipeline {}", &*key.entity, key.pipeline))
 }
 
-fn unreadable(error: Error) -> Fault {
+pub(super) fn unreadable(error: Error) -> Fault {
     match error {
         Error::Record { .. } => Fault::Conflict { detail: error.to_string(), head: None },
         other => Fault::Unavailable(other.to_string()),

@@ -63,7 +63,7 @@ fn first(
 }
 
 /// A page of entities. What changes its place between two pages may be seen twice or not at all, unless the list is sorted by name.
-pub(super) fn page(directory: &Directory, query: &EntityQuery, highest: u64) -> Result<EntityPage, Fault> {
+pub(in crate::control) fn page(directory: &Directory, query: &EntityQuery, highest: u64) -> Result<EntityPage, Fault> {
     let limit = if query.limit == 0 { PAGE } else { query.limit.min(PAGE_MAX) };
     let after = query.after.as_deref().map(parse).transpose()?;
     let name: Arc<str> = query.pipeline.as_str().into();
