@@ -117,7 +117,7 @@ impl Live {
     }
 
     /// How an entity that is not in memory stands, from its record.
-    async fn from_record(&self, key: &EntityKey, pipeline: &Pipeline) -> Result<Shown, Fault> {
+    async fn recorded(&self, key: &EntityKey, pipeline: &Pipeline) -> Result<Shown, Fault> {
         let progress = self.parts.progress.get(pipeline.index).map(|progress| progress.get()).unwrap_or_default();
         let now = Now { host: host_millis(), stream: progress.stream_time };
         match self.load(key).await? {
@@ -137,7 +137,7 @@ impl Live {
         let in_memory = self.ask(key.clone(), pipeline.index, Asked::Show).await?;
         let (shown, live) = match in_memory {
             Some(shown) => (*shown, true),
-            None => (self.from_record(&key, pipeline).await?, false),
+            None => (self.recorded(&key, pipeline).await?, false),
         };
         let handlers = handlers(pipeline);
         let around = Around { policy: &pipeline.policy, handlers: &handlers, highest: self.highest(pipeline), live };

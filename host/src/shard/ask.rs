@@ -10,6 +10,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Where the answer to a word, or to forgetting, goes.
+pub type WordTo = oneshot::Sender<Result<Answer, Refused>>;
+/// Where the answer to a redrive goes, with the handler's error when it failed again.
+pub type RedriveTo = oneshot::Sender<Result<(Redriven, Option<String>), Refused>>;
+
 /// One question to one entity.
 #[derive(Debug)]
 pub struct Question {
@@ -27,7 +32,7 @@ pub enum Asked {
     /// How it stands; `None`: it is not in memory.
     Show(oneshot::Sender<Option<Box<Shown>>>),
     /// An operator's word.
-    Word(Spoken, oneshot::Sender<Result<Answer, Refused>>),
+    Word(Spoken, WordTo),
     /// A dead letter's event again.
     Redrive {
         /// The dead letter's stream sequence.
@@ -38,11 +43,11 @@ pub enum Asked {
         edited: bool,
         /// Although others were applied since.
         out_of_order: bool,
-        /// Where the answer goes, with the handler's error when it failed again.
-        answer: oneshot::Sender<Result<(Redriven, Option<String>), Refused>>,
+        /// Where the answer goes.
+        answer: RedriveTo,
     },
     /// Erase its state and ids.
-    Forget(oneshot::Sender<Result<Answer, Refused>>),
+    Forget(WordTo),
 }
 
 /// A word. Without a place it means wherever the entity stands.
@@ -98,8 +103,8 @@ pub struct Shown {
 
 #[derive(Debug)]
 enum Reply {
-    Word(oneshot::Sender<Result<Answer, Refused>>, Answer),
-    Redrive(oneshot::Sender<Result<(Redriven, Option<String>), Refused>>, Redriven, Option<String>),
+    Word(WordTo, Answer),
+    Redrive(RedriveTo, Redriven, Option<String>),
 }
 
 impl Reply {
@@ -116,8 +121,8 @@ impl Reply {
 #[derive(Debug, Default)]
 pub(super) struct Open {
     /// Words that the core has not answered, in order.
-    words: VecDeque<oneshot::Sender<Result<Answer, Refused>>>,
-    redrive: Option<oneshot::Sender<Result<(Redriven, Option<String>), Refused>>>,
+    words: VecDeque<WordTo>,
+    redrive: Option<RedriveTo>,
     /// Answers, and how many commits stand before each.
     ready: VecDeque<(usize, Reply)>,
 }
@@ -228,7 +233,7 @@ impl Shard {
         Ok(token)
     }
 
-    fn word(&mut self, token: usize, word: Spoken, to: oneshot::Sender<Result<Answer, Refused>>) {
+    fn word(&mut self, token: usize, word: Spoken, to: WordTo) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let head = actor.sequencer.head_place();
         let undeliverable = actor.outbox.is_refused();
@@ -259,14 +264,7 @@ impl Shard {
         }
     }
 
-    fn redrive(
-        &mut self,
-        token: usize,
-        dead: u64,
-        event: Arc<Event>,
-        (edited, out_of_order): (bool, bool),
-        to: oneshot::Sender<Result<(Redriven, Option<String>), Refused>>,
-    ) {
+    fn redrive(&mut self, token: usize, dead: u64, event: Arc<Event>, (edited, out_of_order): (bool, bool), to: RedriveTo) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         if actor.open.redrive.is_some() {
             drop(to.send(Ok((Redriven::Busy, None))));
@@ -278,7 +276,7 @@ impl Shard {
         self.drive(token, Input::Redrive { dead, arrival, out_of_order });
     }
 
-    fn forget(&mut self, token: usize, to: oneshot::Sender<Result<Answer, Refused>>) {
+    fn forget(&mut self, token: usize, to: WordTo) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         if !actor.outbox.is_empty() {
             drop(to.send(Err(Refused::Unconfirmed(actor.outbox.len()))));

@@ -14,7 +14,7 @@ mod run;
 mod stepped;
 mod timers;
 
-pub use ask::{Asked, Question, Refused, Shown, Spoken};
+pub use ask::{Asked, Question, RedriveTo, Refused, Shown, Spoken, WordTo};
 pub use call::{CallFuture, Calls, Done, Failed, Instances, Job};
 pub use decisions::{Decided, LastFailure, What};
 #[cfg(feature = "simulation")]
