@@ -15,6 +15,8 @@ pub struct View {
     pub live: bool,
     /// What it waits for.
     pub waiting: Option<Waiting>,
+    /// The handler whose failure was its last one since it came into memory, by its index in the pipeline.
+    pub failed: Option<usize>,
 }
 
 /// See the module. As large as the set of entities that are in memory (`run.entities-max`) or wait.
@@ -38,6 +40,13 @@ impl Directory {
     #[must_use]
     pub fn get(&self, key: &EntityKey) -> Option<View> {
         self.entities.get(key).map(|view| *view)
+    }
+
+    /// Shows every entity of a pipeline that is in memory or waits, in no order.
+    pub fn each(&self, pipeline: &str, mut see: impl FnMut(&Arc<str>, &View)) {
+        for entry in self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline && !entry.key().entity.is_empty()) {
+            see(&entry.key().entity, entry.value());
+        }
     }
 
     /// Entities of a pipeline in memory.
@@ -116,7 +125,7 @@ mod tests {
 
     fn view(from: u64, alarm: Option<Alarm>) -> View {
         let waiting = Waiting { from, reason: WaitReason::Gap, attempts: Attempts::default(), alarm, since: 1 };
-        View { shard: 0, live: true, waiting: Some(waiting) }
+        View { shard: 0, live: true, waiting: Some(waiting), failed: None }
     }
 
     #[test]
@@ -126,7 +135,7 @@ mod tests {
             let alarm = (number % 2 == 0).then_some(Alarm::Host(5));
             directory.show(&key("p", &format!("e{number:02}")), view(100 - number, alarm));
         }
-        directory.show(&key("p", "live"), View { shard: 0, live: true, waiting: None });
+        directory.show(&key("p", "live"), View { shard: 0, live: true, waiting: None, failed: None });
         directory.show(&key("q", "other"), view(1, None));
         assert_eq!(directory.parked().into_values().collect::<Vec<_>>(), [12, 1]);
         assert_eq!(directory.lowest_waiting("p"), Some(("e24".into(), 76)));

@@ -3,7 +3,7 @@
 use crate::runtime::Handler;
 use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::Policy;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
@@ -49,6 +49,8 @@ pub struct Control {
     own_full: AtomicBool,
     room: Notify,
     halt: Notify,
+    /// One more than the messages that are not read; 0 = the broker has not told.
+    unread: AtomicU64,
 }
 
 impl Control {
@@ -65,6 +67,17 @@ impl Control {
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// So many messages of the stream are not read.
+    pub fn set_unread(&self, messages: u64) {
+        self.unread.store(messages.saturating_add(1), Ordering::Release);
+    }
+
+    /// Messages of the stream that are not read; `None` while the broker has not told.
+    #[must_use]
+    pub fn unread(&self) -> Option<u64> {
+        self.unread.load(Ordering::Acquire).checked_sub(1)
     }
 
     /// Returns when the pipeline is stopped.

@@ -51,6 +51,7 @@ pub async fn run(
         };
         let Some(batch) = batch else { return Ok(()) };
         events::stream_lag_is(&pipeline.name, batch.pending);
+        pipeline.control.set_unread(batch.pending);
         open(&pipeline, &batch, &committer).await?;
         for (handle, mail) in shards.iter().zip(split(&pipeline, &decoder, batch, shards.len())) {
             handle.send(Mail::Batch(mail)).await?;

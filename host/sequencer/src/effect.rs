@@ -2,7 +2,7 @@
 //! become durable before the commits that stand before it.
 
 use crate::snapshot::Patch;
-use crate::types::{Arrival, DeadReason, Place};
+use crate::types::{Arrival, DeadReason, Place, WaitReason};
 use alloc::string::String;
 
 /// One thing to do.
@@ -46,8 +46,15 @@ pub enum Effect<T> {
     },
     /// Something out of order happened (metrics only).
     Disorder(Disorder),
-    /// Answer to an operator's input.
+    /// Answer to an operator's word, or to `Forget`. Words are answered in the order in which they were given.
     Answer(Answer),
+    /// Answer to a redrive.
+    Redriven {
+        /// The dead letter's stream sequence.
+        dead: u64,
+        /// What became of it.
+        answer: Redriven,
+    },
 }
 
 /// One commit. The shell adds the handlers' state and outputs when `applied` is set.
@@ -61,6 +68,8 @@ pub struct Change<T> {
     pub dead: Option<Dead<T>>,
     /// The message whose fate this change makes durable, and how it ended.
     pub closes: Option<(u64, Option<Outcome>)>,
+    /// All slots and all handlers' state go with this change.
+    pub erases: bool,
 }
 
 /// What was applied.
@@ -70,6 +79,8 @@ pub struct Applied<T> {
     pub ticket: T,
     /// Which attempt succeeded.
     pub attempt: u32,
+    /// The dead letter it was redriven from.
+    pub redriven: Option<u64>,
 }
 
 /// A dead letter to be written with a change.
@@ -153,4 +164,40 @@ pub enum Answer {
     },
     /// Nothing to do: it was not parked, or already so.
     Nothing,
+    /// Something came between: another word, or the entity parked.
+    Superseded,
+    /// Something of it is unfinished: it cannot be forgotten.
+    Owes,
+}
+
+/// Answer to a redrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redriven {
+    /// Applied; done once the commits before this effect are durable.
+    Done {
+        /// Out of order.
+        late: bool,
+    },
+    /// It was redriven before.
+    Already,
+    /// Events behind it were applied since.
+    Passed {
+        /// How many, at most.
+        since: u64,
+        /// Where the entity stands.
+        head: Place,
+    },
+    /// The entity has not come to its place.
+    Ahead {
+        /// Where it stands.
+        head: Place,
+    },
+    /// So many dead letters of the entity were redriven that nobody remembers whether this one was.
+    Forgotten,
+    /// The entity is parked, for a reason that lets nothing be delivered.
+    Parked(WaitReason),
+    /// The handlers failed again; nothing was changed.
+    Failed(DeadReason),
+    /// Another redrive of the entity is under way.
+    Busy,
 }

@@ -14,8 +14,14 @@ pub struct Status {
     pub head: Head,
     /// The durable form, if it waits.
     pub waiting: Option<Waiting>,
+    /// What an operator's word has to name: the event at the head, or the first place that is missing.
+    pub place: Place,
     /// Early events in memory: how many, lowest and highest place.
     pub held: Option<(usize, Place, Place)>,
+    /// The broker's time of the early event that came first.
+    pub held_since: Option<Millis>,
+    /// Stream time at which the gap gives up.
+    pub gives_up: Option<Millis>,
     /// In-order events in memory behind the head.
     pub queued: usize,
     /// Commits that are not durable yet.
@@ -59,6 +65,7 @@ impl<T: Clone> Sequencer<T> {
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason);
         let head = match (&self.current, parked) {
             _ if self.stopped => Head::Stopped,
+            _ if self.redrive_running() => Head::Running(self.redriving.as_ref().map_or_else(Place::default, |r| r.arrival.place)),
             (Some(current), _) if current.running => Head::Running(current.arrival.place),
             (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
             _ if self.blocked => Head::Blocked,
@@ -76,8 +83,11 @@ impl<T: Clone> Sequencer<T> {
         Status {
             position: self.position(),
             head,
+            place: self.head_place(),
             waiting: self.waiting,
             held,
+            held_since: self.held.first().map(|(_, time)| time),
+            gives_up: self.held.first().filter(|_| self.in_gap()).map(|(_, time)| time.saturating_add(self.policy.gap_wait)),
             queued: self.queue.len(),
             in_flight: self.in_flight,
             dropped: self.dropped.map(|dropped| (dropped.from, dropped.to)),

@@ -48,6 +48,17 @@ pub enum Input<T> {
     Shed,
     /// An operator's word.
     Operator(Operator),
+    /// An operator gives a dead letter's event again. Answered with `Redriven`, once.
+    Redrive {
+        /// The dead letter's stream sequence.
+        dead: u64,
+        /// Its event, as it came.
+        arrival: Arrival<T>,
+        /// Although events behind it were applied since.
+        out_of_order: bool,
+    },
+    /// State and ids of the entity go. Answered with `Answer`, at once.
+    Forget,
 }
 
 /// What an operator may ask. `place` is the place after the position that the operator saw: another one refuses.

@@ -52,16 +52,17 @@ mod lost;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 mod policy;
+mod redrive;
 mod reorder;
 mod sequencer;
 mod snapshot;
 mod types;
 mod waiting;
 
-pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Lost, Outcome, StopReason};
+pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Lost, Outcome, Redriven, StopReason};
 pub use explain::{Head, Status};
 pub use input::{Input, Operator};
 pub use policy::{FailureThen, First, GapThen, Late, Policy};
 pub use sequencer::{Sequencer, Wakeup};
-pub use snapshot::{Extras, Patch, Range, Slot, Snapshot};
+pub use snapshot::{Extras, Patch, Range, Slot, Snapshot, Unapplied};
 pub use types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};

@@ -14,8 +14,9 @@ use crate::floor::Floor;
 use crate::input::Input;
 use crate::lost::NamedLost;
 use crate::policy::{FailureThen, First, Policy};
+use crate::redrive::{Letters, Redriving};
 use crate::reorder::{Held, Queue};
-use crate::snapshot::{Extras, Patch, Slot, Snapshot};
+use crate::snapshot::{Extras, Patch, Slot, Snapshot, Unapplied};
 use crate::types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};
 use crate::waiting::{Dropped, Pass};
 use alloc::boxed::Box;
@@ -72,6 +73,10 @@ pub struct Sequencer<T> {
     pub(crate) unreadable: bool,
     /// The place an operator wants skipped.
     pub(crate) skip: Option<Place>,
+    /// The highest place that was applied, or may have been.
+    pub(crate) applied_through: Option<Place>,
+    pub(crate) redriven: Letters,
+    pub(crate) redriving: Option<Box<Redriving<T>>>,
 }
 
 /// The event at the head: delivered, or waiting for its next attempt.
@@ -107,6 +112,10 @@ impl<T: Clone> Sequencer<T> {
         let newest = snapshot.slots.last().copied();
         let extras = snapshot.extras;
         let position = newest.map(|slot| slot.position).max(extras.position);
+        let applied_through = match extras.unapplied {
+            Some(unapplied) if newest.is_none_or(|slot| slot.count <= unapplied.count) => unapplied.through,
+            _ => position,
+        };
         let mut reread_below = newest.map_or(0, |slot| slot.done_below).max(extras.done_below);
         let mut dropped = None;
         if let Some(waiting) = snapshot.waiting {
@@ -146,6 +155,9 @@ impl<T: Clone> Sequencer<T> {
             stopped: false,
             unreadable: false,
             skip: None,
+            applied_through,
+            redriven: Letters::restore(extras.redriven, extras.redriven_forgotten),
+            redriving: None,
             policy,
         }
     }
@@ -179,6 +191,9 @@ impl<T: Clone> Sequencer<T> {
                 if let Some(current) = &mut self.current {
                     current.running = false;
                 }
+                if let Some(redriving) = &mut self.redriving {
+                    redriving.running = false;
+                }
             }
             Input::Committed => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -200,6 +215,8 @@ impl<T: Clone> Sequencer<T> {
             }
             Input::Shed => self.shed(now, out),
             Input::Operator(word) => self.operator(now, word, out),
+            Input::Redrive { dead, arrival, out_of_order } => self.redrive(dead, arrival, out_of_order, out),
+            Input::Forget => self.forget(out),
         }
         self.pump(now, out);
         self.verdict = false;
@@ -210,7 +227,7 @@ impl<T: Clone> Sequencer<T> {
     fn pump(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         self.drop_stale_skip(out);
         while !self.stopped && !self.unreadable && !self.blocked && self.in_flight < self.policy.commits_max {
-            if self.current.as_ref().is_some_and(|current| current.running) {
+            if self.running() || self.redrive_turn(out) {
                 return;
             }
             let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
@@ -308,12 +325,16 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn applied(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
+        if self.redrive_running() && self.redrive_applied(now, out) {
+            return;
+        }
         let Some(current) = self.current.take_if(|current| current.running) else {
             return;
         };
         let Current { arrival, late, attempt, .. } = current;
         self.finished(&arrival, late);
-        let applied = Applied { ticket: arrival.ticket.clone(), attempt };
+        self.applied_through = self.applied_through.max(Some(arrival.place));
+        let applied = Applied { ticket: arrival.ticket.clone(), attempt, redriven: None };
         self.commit(now, Some(&arrival), Some(applied), None, Some((arrival.stream_sequence, Some(Outcome::Applied))), out);
     }
 
@@ -332,6 +353,9 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn failed(&mut self, now: Now, failure: Failure, out: &mut Vec<Effect<T>>) {
+        if self.redrive_running() && self.redrive_failed(failure.reason, out) {
+            return;
+        }
         let Some(current) = &mut self.current else { return };
         if !current.running {
             return;
@@ -339,13 +363,18 @@ impl<T: Clone> Sequencer<T> {
         current.running = false;
         let attempts = Attempts { stream_sequence: current.arrival.stream_sequence, count: current.attempt };
         let place = current.arrival.place;
+        let retry = usize::try_from(current.attempt).ok().and_then(|n| self.policy.retry.get(n.saturating_sub(1))).copied();
+        if self.skip == Some(place)
+            && let Some(current) = self.current.take()
+        {
+            return self.skip_head(now, current, out);
+        }
         // An operator parked it while it ran: it stays so, and remembers the attempt.
         if let Some(waiting) = self.waiting.filter(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap) {
             self.wait_with(now, waiting.reason, None, attempts, None, out);
             return;
         }
-        let delay = usize::try_from(current.attempt).ok().and_then(|n| self.policy.retry.get(n.saturating_sub(1))).copied();
-        match (failure.reason, delay, self.policy.failure_then) {
+        match (failure.reason, retry, self.policy.failure_then) {
             (DeadReason::Rejected, ..) | (_, None, FailureThen::DeadLetter) => {
                 self.dead_letter_head(now, failure.reason, failure.error, out)
             }
@@ -367,14 +396,20 @@ impl<T: Clone> Sequencer<T> {
             return;
         };
         self.finished(&arrival, late);
+        // What was applied last must be known, to tell whether it can be redriven in order.
+        self.dirty = true;
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
         let dead = Dead { event: Some(arrival.clone()), reason, error, attempts: attempt, lost: None };
         self.commit(now, Some(&arrival), None, Some(dead), close, out);
     }
 
-    /// What an operator wanted skipped was finished before its turn came.
+    /// What an operator wanted skipped was finished before its turn came, or the entity parked before.
     fn drop_stale_skip(&mut self, out: &mut Vec<Effect<T>>) {
         let Some(place) = self.skip else { return };
+        let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
+        if parked || self.stopped {
+            return self.supersede(out);
+        }
         let head = self.current.as_ref().is_some_and(|current| current.arrival.place == place);
         if !head && self.anchored && place <= self.position && !self.lates.iter().any(|late| late.place == place) {
             self.skip = None;
@@ -464,7 +499,7 @@ impl<T: Clone> Sequencer<T> {
             Slot { count: self.count, position: self.position, done_below: low.max(self.reread_below), place, id, payload }
         });
         let patch = Patch { slot, extras: self.take_extras(low), waiting };
-        self.push_change(Change { patch, applied, dead, closes: close }, out);
+        self.push_change(Change { patch, applied, dead, closes: close, erases: false }, out);
     }
 
     pub(crate) fn push_change(&mut self, change: Change<T>, out: &mut Vec<Effect<T>>) {
@@ -525,7 +560,27 @@ impl<T: Clone> Sequencer<T> {
             given_up: self.given_up.ranges().to_vec(),
             fates: self.fates.iter().copied().collect(),
             lost: self.lost.ranges().to_vec(),
+            unapplied: (self.applied_through < self.position()).then_some(Unapplied { through: self.applied_through, count: self.count }),
+            redriven: self.redriven.known().to_vec(),
+            redriven_forgotten: self.redriven.forgotten(),
         }))
+    }
+
+    /// State and ids go; what says where the entity stands stays: epoch, position, floor, given-up ranges.
+    fn forget(&mut self, out: &mut Vec<Effect<T>>) {
+        let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
+        let open = self.dropped.is_some() || self.pass.is_some() || self.redriving.is_some() || self.stopped || self.unreadable;
+        if !empty || open || self.waiting.is_some() {
+            out.push(Effect::Answer(Answer::Owes));
+            return;
+        }
+        let low = self.lowest_unfinished();
+        self.recent = Recent::new(self.policy.ids);
+        self.count = 0;
+        self.dirty = true;
+        let patch = Patch { slot: None, extras: self.take_extras(low), waiting: None };
+        self.push_change(Change { patch, applied: None, dead: None, closes: None, erases: true }, out);
+        out.push(Effect::Answer(Answer::Done));
     }
 
     /// Keeps the given-up ranges within their bound: the lowest folds into the floor. False when there is no room (all lie above the position).
@@ -556,8 +611,13 @@ impl<T: Clone> Sequencer<T> {
     #[must_use]
     pub fn next_wakeup(&self) -> Wakeup {
         let mut wakeup = Wakeup::default();
-        let busy = self.current.as_ref().is_some_and(|current| current.running);
-        if busy || self.stopped || self.unreadable || self.blocked || self.in_flight >= self.policy.commits_max || self.pass.is_some() {
+        if self.running()
+            || self.stopped
+            || self.unreadable
+            || self.blocked
+            || self.in_flight >= self.policy.commits_max
+            || self.pass.is_some()
+        {
             return wakeup;
         }
         let idle =
@@ -583,10 +643,9 @@ impl<T: Clone> Sequencer<T> {
     /// Whether the actor may leave memory: nothing running, uncommitted or asked for, and nothing queued unless it waits.
     #[must_use]
     pub fn can_leave(&self) -> bool {
-        let busy = self.current.as_ref().is_some_and(|current| current.running);
         let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
-        let open = self.pass.is_some() || self.dirty || self.stopped || self.skip.is_some();
-        !busy && self.in_flight == 0 && !open && (empty || self.waiting.is_some())
+        let open = self.pass.is_some() || self.dirty || self.stopped || self.skip.is_some() || self.redriving.is_some();
+        !self.running() && self.in_flight == 0 && !open && (empty || self.waiting.is_some())
     }
 
     /// The last place this entity has finished, once it has begun.
@@ -616,7 +675,37 @@ impl<T: Clone> Sequencer<T> {
     /// Whether an event is with the handlers now.
     #[must_use]
     pub fn running(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.running)
+        self.current.as_ref().is_some_and(|current| current.running) || self.redrive_running()
+    }
+
+    /// What an operator's word has to name: the event at the head, or the first place that is missing.
+    #[must_use]
+    pub fn head_place(&self) -> Place {
+        self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place)
+    }
+
+    /// At or below it an unknown id is late and is never delivered.
+    #[must_use]
+    pub fn floor(&self) -> Place {
+        self.floor.at()
+    }
+
+    /// What was given up, ascending. Ranges above the position are early events that were dead-lettered.
+    #[must_use]
+    pub fn given_up(&self) -> &[crate::snapshot::Range] {
+        self.given_up.ranges()
+    }
+
+    /// Whether anything was ever decided for it, here or in its record.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.told
+            || self.unreadable
+            || self.anchored
+            || self.count > 0
+            || self.waiting.is_some()
+            || self.in_flight > 0
+            || !self.held.is_empty()
     }
 
     /// The event at the head could be delivered from memory right behind the running one (the shard keeps a run's instance for it).

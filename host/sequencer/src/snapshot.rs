@@ -56,6 +56,21 @@ pub struct Extras {
     /// Lower floors with what had been decided below each, where that is further than `floor_through`: after a crash the floor can rise again before
     /// everything has been read again. Ascending, bounded.
     pub floors: Vec<(Place, u64)>,
+    /// What was finished last was not applied; `None`: the position was, or may have been.
+    pub unapplied: Option<Unapplied>,
+    /// Dead letters that were redriven, each with the stream sequence of its event, ascending, bounded.
+    pub redriven: Vec<(u64, u64)>,
+    /// Dead letters up to this stream sequence may have been redriven: nobody remembers.
+    pub redriven_forgotten: u64,
+}
+
+/// How far an entity has applied its events, where that is not as far as its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unapplied {
+    /// The highest place applied; `None`: none.
+    pub through: Option<Place>,
+    /// True of the slots up to this [`Slot::count`]; later ones may have been applied.
+    pub count: u64,
 }
 
 /// Everything durable about one entity that the core needs.

@@ -131,7 +131,7 @@ impl<T: Clone> Sequencer<T> {
         let extras = if self.unreadable { None } else { self.take_extras(low) };
         let patch = Patch { slot: None, extras, waiting: Some(Some(waiting)) };
         let at = out.len();
-        self.push_change(Change { patch, applied: None, dead, closes: None }, out);
+        self.push_change(Change { patch, applied: None, dead, closes: None, erases: false }, out);
         if before.is_none() {
             let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
             let head = self.current.as_ref().map(|current| &current.arrival);
@@ -164,6 +164,11 @@ impl<T: Clone> Sequencer<T> {
             return self.gap(now, out);
         }
         self.gap_since = None;
+        if self.skip.is_some() && self.dropped.is_none() {
+            // Nothing is missing, nothing is held, and everything was read: there is nothing to give up.
+            self.skip = None;
+            out.push(Effect::Answer(Answer::Nothing));
+        }
         let over = self.waiting.is_some_and(|waiting| {
             (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken.saturating_add(1)
         });
@@ -320,7 +325,8 @@ impl<T: Clone> Sequencer<T> {
 
     /// An operator's word.
     pub(crate) fn operator(&mut self, now: Now, word: Operator, out: &mut Vec<Effect<T>>) {
-        let head = self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place);
+        let head = self.head_place();
+        self.supersede(out);
         let answer = match word {
             Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
             Operator::Park => {
@@ -342,6 +348,13 @@ impl<T: Clone> Sequencer<T> {
             }
         };
         out.push(Effect::Answer(answer));
+    }
+
+    /// A skip whose turn has not come gives way: words are answered in order.
+    pub(crate) fn supersede(&mut self, out: &mut Vec<Effect<T>>) {
+        if self.skip.take().is_some() {
+            out.push(Effect::Answer(Answer::Superseded));
+        }
     }
 
     /// Un-parks with the alarm set to now: owed through a crash, and the attempts count anew.

@@ -137,6 +137,10 @@ pub(super) struct PurgeBody {
     /// Written before this time, in milliseconds since 1970.
     #[schema(minimum = 0, format = "uint64")]
     until: Option<u64>,
+    /// From this stream sequence (of the dead-letter stream) on: the `next` of the answer before.
+    #[serde(default)]
+    #[schema(minimum = 0, format = "uint64")]
+    from: u64,
     /// All there are; needed where nothing else is said.
     #[serde(default)]
     all: bool,
@@ -167,7 +171,7 @@ pub(super) async fn purge(
         return Err(bad("nothing says which dead letters: give pipeline, reason, entity, handler, since or until, or \"all\": true"));
     }
     let detail = format!("reason {:?}, handler {:?}, since {:?}, until {:?}", chosen.reason, chosen.handler, chosen.since, chosen.until);
-    let query = chosen.query()?;
+    let query = DeadLetterQuery { from: body.from, ..chosen.query()? };
     if dry_run {
         return Ok(Json(shared.ask(shared.control.purge(query, true)).await?));
     }

@@ -230,6 +230,7 @@ impl Control for Memory {
             time: 0,
             fate: "finished".to_owned(),
             detail: String::new(),
+            dead_letters: Vec::new(),
         };
         let last = 250;
         let from = query.from.max(1);
@@ -291,7 +292,7 @@ impl Control for Memory {
         let mut rows = self.chosen(&query);
         let next = rows.get(query.limit).map(|row| row.stream_sequence);
         rows.truncate(query.limit);
-        answer(Ok(DeadLetterPage { dead_letters: rows, next }))
+        answer(Ok(DeadLetterPage { dead_letters: rows, next, note: None }))
     }
 
     fn dead_letter(&self, stream_sequence: u64) -> Answer<'_, DeadLetterReport> {
@@ -325,7 +326,7 @@ impl Control for Memory {
             let mut inner = self.lock();
             chosen.iter().for_each(|row| drop(inner.letters.remove(&row.stream_sequence)));
         }
-        answer(Ok(PurgeDone { matched, deleted: if dry_run { 0 } else { matched } }))
+        answer(Ok(PurgeDone { matched, deleted: if dry_run { 0 } else { matched }, next: None }))
     }
 }
 

@@ -87,6 +87,17 @@ pub enum Error {
         /// Why not.
         error: std::io::Error,
     },
+    /// The admin API's address cannot be listened on.
+    #[error("admin.listen: cannot listen on {address}: {error} (does another host run with this config, or another program use the port?)")]
+    ListenAdmin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The files of `[admin]`.
+    #[error("{0}")]
+    Admin(#[from] crate::admin::api::ApiError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -111,6 +122,8 @@ impl Error {
             | Self::Denied { .. }
             | Self::Forgotten { .. }
             | Self::Listen { .. }
+            | Self::ListenAdmin { .. }
+            | Self::Admin(_)
             | Self::Thread(_)
             | Self::Poisoned(_) => 1,
         }

@@ -3,8 +3,9 @@
 use super::start::{self, Ready};
 use super::status::Status;
 use super::{Error, Flags, connect_options, connection_name};
-use crate::admin::health;
+use crate::admin::{api, health};
 use crate::config::Config;
+use crate::control::{BrokerLetters, History, Live, LiveParts};
 use crate::directory::Directory;
 use crate::event::EntityKey;
 use crate::inbox::Inbox;
@@ -22,6 +23,7 @@ use crate::sink::publisher::{PublishSink, Publisher};
 use crate::sink::search::{SearchSink, Searcher};
 use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
+use crate::source::history::HistorySource;
 use crate::source::reader::{self, Reader, ReaderConfig};
 use crate::source::retention;
 use crate::source::sources::Source;
@@ -109,6 +111,8 @@ struct Host {
     directory: Arc<Directory>,
     /// Where lifecycle events go.
     lifecycle: Queue,
+    /// Ends the admin API when it is dropped.
+    admin: Option<oneshot::Sender<()>>,
 }
 
 impl Host {
@@ -205,13 +209,24 @@ impl Host {
             shards.push(handle);
             threads.push(thread);
         }
-        let mut host =
-            Self { pipelines, shards, threads, reading: JoinSet::new(), serving, committer, directory: directory.clone(), lifecycle };
-        for (ready, durable) in ready.into_iter().zip(durable) {
+        let mut host = Self {
+            pipelines,
+            shards,
+            threads,
+            reading: JoinSet::new(),
+            serving,
+            committer,
+            directory: directory.clone(),
+            lifecycle,
+            admin: None,
+        };
+        let mut histories = Vec::new();
+        for (ready, durable) in ready.into_iter().zip(durable.iter().cloned()) {
             host.wake(&*store, &ready.pipeline).await?;
             let asks = catch_ups.get(ready.pipeline.index).cloned().unwrap_or_default();
-            host.read(config, ready, durable, &connection, asks, poison);
+            histories.push(host.read(config, ready, durable, &connection, asks, poison));
         }
+        host.listen(config, store, durable, histories, poison).await?;
         status.running(host.pipelines.clone(), directory, vec![connection, publishing]);
         Ok(host)
     }
@@ -249,9 +264,9 @@ impl Host {
         connection: &Connection,
         asks: Arc<Inbox<Ask>>,
         poison: &Poison,
-    ) {
+    ) -> Option<History> {
         let Ready { pipeline, record, mut claim } = ready;
-        let Some(settings) = config.pipelines.get(pipeline.index) else { return };
+        let settings = config.pipelines.get(pipeline.index)?;
         let subjects: Vec<_> = settings.subjects.iter().map(|subject| subject.value.clone()).collect();
         let decoder = Arc::new(Decoder::new(pipeline.name.clone(), pipeline.stream.as_str().into(), settings.event.sources()));
         let known = start::known_stream(&record);
@@ -296,6 +311,9 @@ impl Host {
             Source::Subject(token) => Some(token),
             _ => None,
         };
+        let source = HistorySource { pipeline: pipeline.name.clone(), subjects: subjects.clone(), token, decoder: decoder.clone() };
+        let (stream, progress) = (known.clone(), durable.clone());
+        let history = History { source, known: Box::new(move || stream.as_of(progress.get().highest, progress.get().highest_time)) };
         let service = Service {
             pipeline: pipeline.name.clone(),
             subjects,
@@ -324,11 +342,51 @@ impl Host {
                 }
             }
         });
+        Some(history)
+    }
+
+    /// Answers operators, on a connection of its own: what they ask must not stand before what is read or published.
+    async fn listen(
+        &mut self,
+        config: &Config,
+        store: Arc<Embedded>,
+        durable: Vec<Arc<DurableProgress>>,
+        histories: Vec<Option<History>>,
+        poison: &Poison,
+    ) -> Result<(), Error> {
+        let address = config.admin.listen.value;
+        let listener = TcpListener::bind(address).await.map_err(|error| Error::ListenAdmin { address, error })?;
+        let settings = api::Settings::load(&config.admin)?;
+        tracing::info!(address = %listener.local_addr().unwrap_or(address), "admin listens");
+        let connection = connect(connect_options(&config.nats, &connection_name(config, "admin"))).await?;
+        let decoders = histories.iter().map(|history| history.as_ref().map(|history| history.source.decoder.clone())).collect();
+        let histories = histories.into_iter().flatten().map(|history| (history.source.pipeline.to_string(), history)).collect();
+        let control = Live::new(LiveParts {
+            pipelines: self.pipelines.clone(),
+            shards: self.shards.clone(),
+            directory: self.directory.clone(),
+            progress: durable,
+            store,
+            decoders,
+            letters: Arc::new(BrokerLetters::new(connection, histories)),
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        self.admin = Some(stop);
+        guard(&mut self.serving, poison, "admin API", async move {
+            let served = api::serve(listener, Arc::new(control), settings, async {
+                drop(stopped.await);
+            });
+            if let Err(error) = served.await {
+                tracing::error!("{error}; operators cannot ask this host until it is restarted");
+            }
+        });
+        Ok(())
     }
 
     /// Stop reading, finish what is in flight, commit, publish, write confirmations. What the time does not allow stays in the outbox.
     async fn down(mut self, drain: Duration) -> Result<(), Error> {
         self.reading.shutdown().await;
+        drop(self.admin.take());
         let drained = async {
             let mut answers = Vec::new();
             for shard in &self.shards {

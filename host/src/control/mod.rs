@@ -4,10 +4,15 @@
 mod broker;
 pub mod fate;
 mod letters;
+mod live;
+mod report;
+mod stopped;
 mod types;
 
 pub use broker::{BrokerLetters, History};
 pub use letters::{EXPORT_FORMAT, ExportError, ExportPage, HistoryPart, Letters, RedriveSource, Seen, export, write_line};
+pub use live::{Live, LiveParts};
+pub use stopped::Stopped;
 
 pub use types::{
     Alarm, Behind, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision, Done,

@@ -95,6 +95,14 @@ pub struct KnownStream {
     pub highest_time: u64,
 }
 
+impl KnownStream {
+    /// The same stream, read further by now.
+    #[must_use]
+    pub fn as_of(&self, highest: u64, highest_time: u64) -> Self {
+        Self { highest, highest_time, ..self.clone() }
+    }
+}
+
 /// The stream is not the one that the store's positions belong to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {

@@ -1,6 +1,8 @@
 //! The one owner of an entity: its sequencer, its handlers' state, its outbox. Loads from the record, turns decisions into changes.
 
+use super::ask::Open;
 use super::call::Failed;
+use super::decisions::{Decisions, LastFailure};
 use super::news::News;
 use crate::event::{EntityKey, Event};
 use crate::pipeline::Pipeline;
@@ -9,7 +11,7 @@ use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
-use seriatim_sequencer::{Alarm, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
+use seriatim_sequencer::{Alarm, Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ pub(super) struct Ticket {
     pub(super) event: Arc<Event>,
     /// Host time at which this shard got it.
     pub(super) read_at: u64,
+    /// Redriven, with a payload that an operator changed.
+    pub(super) edited: bool,
 }
 
 impl std::ops::Deref for Ticket {
@@ -74,6 +78,12 @@ pub(super) struct Actor {
     pub(super) shown: Option<Waiting>,
     /// What is told of it.
     pub(super) news: News,
+    /// The last failure since it came into memory.
+    pub(super) last_failure: Option<Box<LastFailure>>,
+    /// The last decisions since it came into memory.
+    pub(super) decisions: Decisions,
+    /// What it was asked and has not answered.
+    pub(super) open: Box<Open>,
 }
 
 impl Actor {
@@ -148,6 +158,9 @@ impl Actor {
             named: Place::default(),
             shown: None,
             news: News::default(),
+            last_failure: None,
+            decisions: Decisions::default(),
+            open: Box::default(),
         }
     }
 
@@ -159,6 +172,12 @@ impl Actor {
             && self.commits.is_empty()
             && self.prunes == 0
             && self.withheld == 0
+            && self.open.is_empty()
+    }
+
+    /// The handler of the last failure.
+    pub(super) fn failed(&self) -> Option<usize> {
+        self.last_failure.as_ref().map(|failure| failure.handler)
     }
 
     /// Turns the core's change into one for the store: state and outputs of the handlers, the dead letter, what it owes.
@@ -166,13 +185,17 @@ impl Actor {
         let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
         out.closes = change.closes.into_iter().map(|(stream_sequence, _)| stream_sequence).collect();
         out.patch = change.patch;
+        out.erases = change.erases;
+        if change.erases {
+            self.states.iter_mut().for_each(|state| *state = State::default());
+        }
         if let Some(applied) = change.applied {
             let pipeline = self.pipeline.clone();
             let scratch = std::mem::take(&mut self.scratch);
             for (index, (handler, effects)) in pipeline.handlers.iter().zip(scratch).enumerate() {
                 self.write(index, handler, effects.writes, &mut out);
                 for (at, output) in effects.outputs.into_iter().enumerate() {
-                    let entry = self.output(&applied.ticket, handler, at, output, streams);
+                    let entry = self.output(&applied, handler, at, output, streams);
                     out.outbox_add.push(entry);
                 }
             }
@@ -224,11 +247,18 @@ impl Actor {
     }
 
     /// Design §5.3, "Out".
-    fn output(&mut self, event: &Event, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
-        let pipeline = &self.pipeline;
+    fn output(&mut self, applied: &Applied<Ticket>, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
+        let (event, pipeline) = (&*applied.ticket.event, &self.pipeline);
         let entity = percent_encoding::utf8_percent_encode(&self.key.entity, percent_encoding::NON_ALPHANUMERIC);
-        let message_id =
-            format!("{}:{}:{}:{entity}:{}:{}:{index}", pipeline.name, pipeline.generation, event.epoch, event.sequence, handler.name());
+        let redriven = applied.redriven.map_or_else(String::new, |dead| format!(":r{dead}"));
+        let message_id = format!(
+            "{}:{}:{}:{entity}:{}:{}:{index}{redriven}",
+            pipeline.name,
+            pipeline.generation,
+            event.epoch,
+            event.sequence,
+            handler.name()
+        );
         let mut headers: Vec<_> = output.headers.into_iter().map(|header| (header.name, header.value)).collect();
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
         for (name, value) in [
@@ -246,6 +276,12 @@ impl Actor {
             && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent"))
         {
             headers.push(("traceparent".to_owned(), dead_letter::one_line(parent)));
+        }
+        if let Some(dead) = applied.redriven {
+            headers.push(("Seriatim-Redriven".to_owned(), dead.to_string()));
+            if applied.ticket.edited {
+                headers.push(("Seriatim-Redriven-Edited".to_owned(), "true".to_owned()));
+            }
         }
         let mark = streams.mark_for(&output.subject);
         let cause = handler.name().to_string();
@@ -319,6 +355,6 @@ pub(super) fn arrival(event: Arc<Event>, read_at: u64) -> Arrival<Ticket> {
         payload: xxh3_64(&message.payload),
         time: message.time,
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-        ticket: Ticket { event, read_at },
+        ticket: Ticket { event, read_at, edited: false },
     }
 }

@@ -1,10 +1,13 @@
 //! Shards: each owns the actors of its entities and runs them in one single-threaded loop, without locks on the data path (design §3.9).
 //!
 //! `run.rs` is the loop, `actor.rs` what it owns per entity, `perform.rs` the one match over the core's effects, `call.rs` one event through the handlers,
-//! `own.rs` the pipeline's own record, `news.rs` what is told of an entity. Everything enters through a [`Handle`]; answers come back through a [`Completion`] inbox.
+//! `own.rs` the pipeline's own record, `ask.rs` what operators ask, `news.rs` what is told of an entity. Everything enters through a [`Handle`]; answers
+//! come back through a [`Completion`] inbox.
 
 mod actor;
+mod ask;
 mod call;
+mod decisions;
 mod news;
 mod own;
 mod perform;
@@ -13,7 +16,9 @@ mod run;
 mod stepped;
 mod timers;
 
+pub use ask::{Asked, Question, RedriveTo, Refused, Shown, Spoken, WordTo};
 pub use call::{CallFuture, Calls, Done, Failed, Instances, Job};
+pub use decisions::{Decided, LastFailure, What};
 #[cfg(feature = "simulation")]
 pub use stepped::Stepped;
 
@@ -33,6 +38,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait for a shard.
 const MAIL_MAX: usize = 4;
+/// Operators' questions that wait for a shard.
+const ASKS_MAX: usize = 16;
 
 /// What comes in from outside the shard, in one channel: order is kept from the reader to the actors.
 #[derive(Debug)]
@@ -192,6 +199,7 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 pub struct Handle {
     mail: mpsc::Sender<Mail>,
+    asks: mpsc::Sender<Question>,
 }
 
 /// The shard is gone: the host is stopping or poisoned.
@@ -207,6 +215,14 @@ impl Handle {
     pub async fn send(&self, mail: Mail) -> Result<(), Gone> {
         self.mail.send(mail).await.map_err(|_| Gone)
     }
+
+    /// Hands a question on, beside the mail: a shard takes few of them between its mails, and goes on answering while it takes no mail.
+    ///
+    /// # Errors
+    /// The shard has ended.
+    pub async fn ask(&self, question: Question) -> Result<(), Gone> {
+        self.asks.send(question).await.map_err(|_| Gone)
+    }
 }
 
 /// Starts a shard on a thread of its own.
@@ -215,6 +231,7 @@ impl Handle {
 /// The thread cannot be started.
 pub fn start(parts: Parts) -> std::io::Result<(Handle, JoinHandle<()>)> {
     let (mail, inbox) = mpsc::channel(MAIL_MAX);
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
     let poison = parts.poison.clone();
     let thread = std::thread::Builder::new().name(format!("shard-{}", parts.index)).spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
@@ -224,10 +241,10 @@ pub fn start(parts: Parts) -> std::io::Result<(Handle, JoinHandle<()>)> {
                 return;
             }
         };
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run::Shard::new(parts).run(inbox))));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run::Shard::new(parts).run(inbox, asked))));
         if ended.is_err() {
             poison.set("a shard panicked; its last log lines say where");
         }
     })?;
-    Ok((Handle { mail }, thread))
+    Ok((Handle { mail, asks }, thread))
 }

@@ -4,6 +4,7 @@
 
 use super::actor::Ticket;
 use super::call::{Done, Job};
+use super::decisions::LastFailure;
 use super::run::Shard;
 use crate::passes::{Ask, Request};
 use crate::runtime::{FailureKind, Isolation};
@@ -36,7 +37,9 @@ pub(super) struct Delivery {
 impl Shard {
     /// Performs one effect. A call that ended at once is returned.
     pub(super) fn perform(&mut self, token: usize, effect: Effect<Ticket>) -> Option<Done> {
-        let pipeline = self.actors.get(token)?.pipeline.clone();
+        let actor = self.actors.get_mut(token)?;
+        actor.decisions.note(self.host_now, &effect);
+        let pipeline = actor.pipeline.clone();
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
                 let delivery = Delivery { token, ticket, attempt, late };
@@ -99,8 +102,8 @@ impl Shard {
                 pipeline.control.stop(reason);
             }
             Effect::Disorder(disorder) => self.tell_disorder(token, disorder),
-            // Operators speak through the admin API, which this release does not have.
-            Effect::Answer(_) => {}
+            Effect::Answer(answer) => self.actors.get_mut(token)?.answer_word(answer),
+            Effect::Redriven { answer, .. } => self.actors.get_mut(token)?.answer_redrive(answer),
         }
         None
     }
@@ -153,7 +156,7 @@ impl Shard {
 
     /// Starts a call and polls it once: most end here, within the tick. The others are set aside.
     fn deliver(&mut self, delivery: Delivery) -> Option<Done> {
-        let Delivery { token, ticket: Ticket { event, read_at }, attempt, late } = delivery;
+        let Delivery { token, ticket: Ticket { event, read_at, .. }, attempt, late } = delivery;
         let actor = self.actors.get_mut(token)?;
         let pipeline = actor.pipeline.clone();
         let mut states = std::mem::take(&mut actor.states);
@@ -219,10 +222,24 @@ impl Shard {
                 let delay = actor.pipeline.policy.retry.get(usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1));
                 let crate::runtime::Failure { kind, message, backtrace } = &failed.failure;
                 events::handler_failed(at, name, kind.name(), attempt, message, backtrace.as_deref());
-                if let Some(delay) = delay.filter(|_| *kind != FailureKind::Rejected) {
+                let redriven = actor.sequencer.redrive_running();
+                if let Some(delay) = delay.filter(|_| *kind != FailureKind::Rejected && !redriven) {
                     events::retry_set(at, name, attempt, Duration::from_millis(*delay));
                 }
-                actor.failure = Some(failed);
+                actor.last_failure = Some(Box::new(LastFailure {
+                    handler: failed.handler,
+                    kind: kind.name(),
+                    message: message.clone(),
+                    backtrace: backtrace.clone(),
+                    place: Place { epoch: event.epoch, sequence: event.sequence },
+                    stream_sequence: event.message.stream_sequence,
+                    attempt,
+                    at: self.host_now,
+                }));
+                // A redriven event's failure is not that of the event at the head.
+                if !redriven {
+                    actor.failure = Some(failed);
+                }
                 Some(Input::Failed(failure))
             }
         }
@@ -240,6 +257,7 @@ impl Shard {
         }
         if let Some(up_to) = actor.commits.pop_front() {
             actor.outbox.durable(up_to);
+            actor.open.durable();
         }
         self.tell_news(token);
         self.send(token);

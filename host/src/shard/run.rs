@@ -101,7 +101,7 @@ impl Shard {
     }
 
     /// Runs until every handle is gone, the host is poisoned, or it has drained.
-    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>) {
+    pub(super) async fn run(mut self, mut mail: mpsc::Receiver<Mail>, mut asks: mpsc::Receiver<super::Question>) {
         let mut completions = Vec::new();
         let poison = self.parts.poison.clone();
         self.load_own();
@@ -134,9 +134,15 @@ impl Shard {
                             let Ok(more) = mail.try_recv() else { break };
                             self.take_mail(more);
                         }
+                        // One at a time: many questions must not hold up the flow.
+                        if let Ok(ask) = asks.try_recv() { self.ask(ask); }
                     }
                     None => self.closed = true,
                 },
+                Some(ask) = asks.recv(), if !full => {
+                    self.host_now = host_millis();
+                    self.ask(ask);
+                }
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -208,7 +214,9 @@ impl Shard {
                     }
                     if let Some(waiting) = waiting {
                         self.tell_waiting(pipeline, &key, &waiting);
-                        self.parts.directory.show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting) });
+                        self.parts
+                            .directory
+                            .show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None });
                         if let Some(alarm) = waiting.alarm {
                             self.sleeping.insert(pipeline, key.clone(), alarm);
                         }
@@ -399,7 +407,7 @@ impl Shard {
             events::parked(at, waiting.reason.name(), error);
         }
         actor.shown = waiting;
-        self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: true, waiting });
+        self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: true, waiting, failed: actor.failed() });
     }
 
     fn completed(&mut self, completion: Completion) {
@@ -499,7 +507,7 @@ impl Shard {
     }
 
     /// Bounds: held bytes (the entity holding most waits), actors in memory (idle ones leave).
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         while self.held_bytes > self.parts.bounds.held_bytes {
             let Some((token, _)) = self.actors.iter().filter(|(_, actor)| actor.held_bytes > 0).max_by_key(|(_, actor)| actor.held_bytes)
             else {
@@ -521,7 +529,7 @@ impl Shard {
         }
     }
 
-    fn leave(&mut self, token: usize) {
+    pub(super) fn leave(&mut self, token: usize) {
         let Some(mut actor) = self.actors.try_remove(token) else { return };
         self.timers.set(&mut actor.timer, None, token);
         if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
@@ -533,7 +541,10 @@ impl Shard {
         }
         self.by_key.remove(&actor.key);
         match actor.sequencer.waiting().copied() {
-            Some(waiting) => self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: false, waiting: Some(waiting) }),
+            Some(waiting) => {
+                let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: actor.failed() };
+                self.parts.directory.show(&actor.key, view);
+            }
             None => self.parts.directory.forget(&actor.key),
         }
         if self.run_of == Some(token) {

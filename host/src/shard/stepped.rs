@@ -1,7 +1,7 @@
 //! A shard without its thread, for simulations: whoever owns it says when it does what, and what time it is.
 
 use super::run::Shard;
-use super::{Completion, Mail, Parts};
+use super::{Completion, Mail, Parts, Question};
 use futures_util::FutureExt;
 use futures_util::stream::StreamExt;
 
@@ -37,6 +37,12 @@ impl Stepped {
     pub fn take(&mut self, host_now: u64, mail: Mail) {
         self.shard.host_now = host_now;
         self.shard.take_mail(mail);
+    }
+
+    /// Answers one question, as soon as what it decides is durable.
+    pub fn ask(&mut self, host_now: u64, question: Question) {
+        self.shard.host_now = host_now;
+        self.shard.ask(question);
     }
 
     /// Looks at the calls set aside; tells how many still are.

@@ -99,7 +99,7 @@ pub struct PublisherHandle {
 
 impl PublisherHandle {
     /// A handle without a publisher: whoever holds the other end answers each request.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     pub fn unconnected(window: usize) -> (Self, mpsc::Receiver<PublishRequest>) {
         let (requests, taken) = mpsc::channel(window.max(1));
         (Self { requests }, taken)

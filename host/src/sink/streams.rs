@@ -32,7 +32,7 @@ struct Known {
     wanted: Vec<String>,
     clock: Option<Clock>,
     /// What a simulation says in the clock's place.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     given: Option<(u64, u64)>,
 }
 
@@ -104,7 +104,7 @@ impl Streams {
     }
 
     /// The broker's clock lies between these, milliseconds since the Unix epoch, until the next answer of a leader.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     pub fn set_clock(&self, earliest: u64, latest: u64) {
         self.write().given = Some((earliest, latest));
     }
@@ -128,7 +128,7 @@ impl Streams {
 
 impl Known {
     fn earliest(&self) -> Option<u64> {
-        #[cfg(feature = "simulation")]
+        #[cfg(any(test, feature = "simulation"))]
         if let Some((earliest, _)) = self.given {
             return Some(earliest);
         }
@@ -136,7 +136,7 @@ impl Known {
     }
 
     fn latest(&self) -> Option<u64> {
-        #[cfg(feature = "simulation")]
+        #[cfg(any(test, feature = "simulation"))]
         if let Some((_, latest)) = self.given {
             return Some(latest);
         }

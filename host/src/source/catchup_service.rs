@@ -92,7 +92,7 @@ impl Service {
     /// With the highest message that is on the disk: a stream that was restored below it is not read from.
     fn known_now(&self) -> KnownStream {
         let progress = self.progress.get();
-        KnownStream { highest: progress.highest, highest_time: progress.highest_time, ..self.known.clone() }
+        self.known.as_of(progress.highest, progress.highest_time)
     }
 
     fn filters_of(&self, entity: Option<&EntityKey>) -> Vec<String> {

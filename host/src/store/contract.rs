@@ -18,10 +18,11 @@ type Rule = fn(Open<'_>, &Path);
 
 /// Runs every rule.
 pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
-    let rules: [(&str, Rule); 13] = [
+    let rules: [(&str, Rule); 14] = [
         ("a new store knows nothing", a_new_store_knows_nothing),
         ("what was committed is there", what_was_committed_is_there),
         ("a change touches only what it names", a_change_touches_only_what_it_names),
+        ("what is erased goes, where it stands stays", what_is_erased_goes),
         ("the later write of a batch holds", the_later_write_of_a_batch_holds),
         ("the newest slots stay, whatever the ring", the_newest_slots_stay_whatever_the_ring),
         ("entities and pipelines do not mix", entities_and_pipelines_do_not_mix),
@@ -160,6 +161,31 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
         assert_eq!(loaded.state, [("h".to_string(), BTreeMap::from([("b".to_string(), Bytes::from_static(b"2"))]))]);
         assert_eq!(loaded.outbox, [output(2)]);
         assert_eq!(store.owing("p", None, 10).unwrap(), [Owed { entity: "e".into(), alarm: None, outbox: true }]);
+    });
+}
+
+fn what_is_erased_goes(open: Open<'_>, place: &Path) {
+    let store = open(place);
+    let mut known = change("e");
+    known.patch.slot = Some(slot(1));
+    known.state = vec![write("a", Some(b"1"))];
+    known.outbox_add = vec![output(1)];
+    let mut other = change("ee");
+    other.patch.slot = Some(slot(1));
+    commit(&*store, vec![known, other]);
+    let mut later = change("e");
+    later.patch.slot = Some(slot(2));
+    later.state = vec![write("b", Some(b"2"))];
+    let mut erased = change("e");
+    erased.erases = true;
+    erased.patch.extras = Some(Box::new(Extras { position: Some(Place { epoch: 0, sequence: 2 }), ..Extras::default() }));
+    // What an earlier change of the same batch wrote goes too.
+    commit(&*store, vec![later, erased]);
+    both(open, place, store, |store| {
+        let loaded = store.load(&key("p", "e")).unwrap();
+        assert_eq!((loaded.snapshot.slots.len(), loaded.state.len(), loaded.outbox.len()), (0, 0, 1));
+        assert_eq!(loaded.snapshot.extras.position, Some(Place { epoch: 0, sequence: 2 }));
+        assert_eq!(store.load(&key("p", "ee")).unwrap().snapshot.slots, [slot(1)]);
     });
 }
 

@@ -98,6 +98,16 @@ impl Embedded {
         Self::on(Files { engine, folder })
     }
 
+    /// Opens a copy of a stopped host's folder, made in `scratch` (an empty folder), so that nothing is written into the folder itself: what a crash left is
+    /// recovered in the copy. Needs as much room as the store has.
+    ///
+    /// # Errors
+    /// The folder is in use, holds no store, is damaged or of a newer format, or cannot be copied.
+    pub fn open_copy(path: &Path, scratch: &Path) -> Result<Self, Error> {
+        Folder::copy(path, scratch)?;
+        Self::open(&Options::new(scratch))
+    }
+
     /// The folder it lives in.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -16,6 +16,20 @@ pub enum Error {
         /// What the holder wrote into the lock file.
         holder: String,
     },
+    /// A host runs on the folder.
+    #[error("store folder {} is in use ({holder}): ask the running host instead (without --store), or stop it first", path.display())]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+        /// What the holder wrote into the lock file.
+        holder: String,
+    },
+    /// There is no store to be read.
+    #[error("folder {} holds no store: give the `store.path` of a host that has run", path.display())]
+    NoStore {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder was written by a newer seriatim.
     #[error("store folder {} has format {found}; this seriatim reads up to format {known}: run the newer version that wrote it", path.display())]
     NewerFormat {

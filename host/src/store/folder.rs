@@ -43,6 +43,28 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Copies the store of a folder that nobody uses to `to`, an empty folder, without writing anything here.
+    pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+        let path = from.join("lock");
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoStore { path: from.into() }),
+            Err(source) => return Err(fault(&path, "open the lock file", source)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: from.into(), holder: holder(&mut file) }),
+            Err(TryLockError::Error(source)) => return Err(fault(&path, "lock it", source)),
+        }
+        let here = Self { path: from.into(), _lock: file };
+        here.check_format()?;
+        if !here.exists(&here.data())? {
+            return Err(Error::NoStore { path: from.into() });
+        }
+        copy_all(&here.path.join("format"), &to.join("format"))?;
+        copy_all(&here.data(), &to.join("data"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -103,6 +125,15 @@ impl Folder {
 
 fn fault(path: &Path, doing: &'static str, source: std::io::Error) -> Error {
     Error::Folder { path: path.into(), doing, source }
+}
+
+/// A file, or a folder with all that is in it.
+fn copy_all(from: &Path, to: &Path) -> Result<(), Error> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop).map_err(|source| fault(from, "copy it", source));
+    }
+    create(to)?;
+    names(from)?.iter().try_for_each(|name| copy_all(&from.join(name), &to.join(name)))
 }
 
 fn create(path: &Path) -> Result<(), Error> {

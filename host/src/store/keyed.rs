@@ -126,6 +126,19 @@ impl<D: Disk> Keyed<D> {
         bytes.map(|bytes| Dated::decode(&bytes)).transpose().map_err(|what| unreadable(key, what))
     }
 
+    /// Removes what makes an entity's record grow: slots and state.
+    fn erase(&self, key: &EntityKey, writes: &mut Writes) -> Result<(), Error> {
+        let prefix = Prefix::new(key)?;
+        let mut written = Vec::new();
+        let view = self.disk.view();
+        self.prefixed(&view, Space::Records, prefix.bytes(), &|fault| engine_fault("read what is to be erased", fault), &mut |at, _| {
+            written.push(at.to_vec());
+            Ok(true)
+        })?;
+        writes.erase(&prefix, written);
+        Ok(())
+    }
+
     /// Where each generation of the pipeline began; empty when that cannot be read.
     fn generations(&self, view: &D::View, pipeline: &str) -> Vec<(u64, u64)> {
         let key = keys::pipeline(pipeline, About::Record).ok();
@@ -177,6 +190,9 @@ impl<D: Disk> Store for Keyed<D> {
     fn commit(&self, batch: &Batch) -> Result<(), Error> {
         let mut writes = Writes::default();
         for change in &batch.changes {
+            if change.erases {
+                self.erase(&change.key, &mut writes)?;
+            }
             writes.change(change)?;
         }
         for (name, record) in &batch.records {

@@ -39,6 +39,17 @@ impl Writes {
         self.all.push((space, key, None));
     }
 
+    /// Removes slots and state of an entity: those on disk (`written`), and those that this commit has written so far.
+    pub(crate) fn erase(&mut self, prefix: &Prefix, mut written: Vec<Vec<u8>>) {
+        let here = self.all.iter().filter(|(space, key, _)| *space == Space::Records && key.starts_with(prefix.bytes()));
+        written.extend(here.map(|(_, key, _)| key.clone()));
+        for key in written {
+            if matches!(prefix.part(&key), Some(Part::Slot | Part::State { .. })) {
+                self.remove(Space::Records, key);
+            }
+        }
+    }
+
     /// The last write to each key, sorted by key. Within one engine batch all writes are of one age, so two to one key must not meet there;
     /// and neighbours written one after the other cost the engine's sorted memory half of what they cost in any order.
     pub(crate) fn settled(mut self) -> Vec<Write> {

@@ -6,7 +6,7 @@
 use super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Progress, StreamIdentity};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, WaitReason, Waiting};
+use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, Unapplied, WaitReason, Waiting};
 
 /// The version of every value but those that say otherwise.
 pub(crate) const VERSION: u8 = 1;
@@ -114,6 +114,9 @@ type ExtrasV1 = (u64, Option<PlaceV1>, u64, PlaceV1, u64, Vec<PlaceV1>, Vec<(Pla
 /// What was named as lost (first, last), lower floors; written only where there is any, so that an older version reads all that it can.
 type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>, Vec<(PlaceV1, u64)>);
 
+/// (applied through, count); redriven (dead letter, its event), forgotten up to. Written only where there is any.
+type ExtrasV3 = (ExtrasV2, Option<(Option<PlaceV1>, u64)>, Vec<(u64, u64)>, u64);
+
 impl Value for Dated<Extras> {
     const WHAT: &'static str = "list of what was given up";
 
@@ -130,18 +133,23 @@ impl Value for Dated<Extras> {
             given_up,
             extras.fates.clone(),
         );
-        if extras.lost.is_empty() && extras.floors.is_empty() {
-            return write(&wire);
-        }
         let floors = extras.floors.iter().map(|(at, through)| (place(*at), *through)).collect();
-        write_as(2, &(wire, extras.lost.clone(), floors) as &ExtrasV2)
+        let wire: ExtrasV2 = (wire, extras.lost.clone(), floors);
+        if extras.unapplied.is_some() || !extras.redriven.is_empty() || extras.redriven_forgotten > 0 {
+            let unapplied = extras.unapplied.map(|unapplied| (unapplied.through.map(place), unapplied.count));
+            let wire: ExtrasV3 = (wire, unapplied, extras.redriven.clone(), extras.redriven_forgotten);
+            return write_as(3, &wire);
+        }
+        if extras.lost.is_empty() && extras.floors.is_empty() { write(&wire.0) } else { write_as(2, &wire) }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (wire, lost, floors): ExtrasV2 = match bytes.first() {
-            Some(&VERSION) => (read(Self::WHAT, bytes)?, Vec::new(), Vec::new()),
-            _ => read_as(Self::WHAT, 2, bytes)?,
+        let ((wire, lost, floors), unapplied, redriven, redriven_forgotten): ExtrasV3 = match bytes.first() {
+            Some(&VERSION) => ((read(Self::WHAT, bytes)?, Vec::new(), Vec::new()), None, Vec::new(), 0),
+            Some(&2) => (read_as(Self::WHAT, 2, bytes)?, None, Vec::new(), 0),
+            _ => read_as(Self::WHAT, 3, bytes)?,
         };
+        let unapplied = unapplied.map(|(through, count)| Unapplied { through: through.map(unplace), count });
         let (generation, position, done_below, floor, floor_through, past, given_up, fates) = wire;
         let past = past.into_iter().map(unplace).collect();
         let given_up = given_up.into_iter().map(|(first, last)| Range { first: unplace(first), last }).collect();
@@ -155,6 +163,9 @@ impl Value for Dated<Extras> {
             fates,
             lost,
             floors: floors.into_iter().map(|(at, through)| (unplace(at), through)).collect(),
+            unapplied,
+            redriven,
+            redriven_forgotten,
         };
         Ok(Self { generation, value })
     }

@@ -62,6 +62,8 @@ pub struct Change {
     pub closes: Vec<u64>,
     /// The pipeline's generation.
     pub generation: u64,
+    /// All slots and all state of the entity go, also those that an earlier change of the same batch wrote.
+    pub erases: bool,
 }
 
 impl Change {
@@ -78,6 +80,7 @@ impl Change {
             owes: None,
             closes: Vec::new(),
             generation,
+            erases: false,
         }
     }
 }

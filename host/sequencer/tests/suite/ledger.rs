@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     pub(crate) lost: Vec<(u64, u64)>,
     /// Places that a slot tells.
     pub(crate) told: BTreeSet<Place>,
+    /// Dead letters that were redriven.
+    pub(crate) redriven: BTreeSet<u64>,
     closed: BTreeSet<u64>,
     counted: BTreeMap<u64, Outcome>,
     newest: u64,
@@ -34,6 +36,10 @@ impl Ledger {
     pub(crate) fn write(&mut self, plan: &Plan, change: &Change<u64>, late: bool) {
         if let Some(applied) = &change.applied {
             let message = message(plan, applied.ticket);
+            if let Some(dead) = applied.redriven {
+                assert!(self.redriven.insert(dead), "redriven twice: {dead}");
+                assert!(self.dead.remove(&applied.ticket).is_some(), "redriven, but no dead letter: {message:?}");
+            }
             assert!(!self.dead.contains_key(&applied.ticket), "applied {applied:?} after its dead letter");
             for (before, _) in &self.applied {
                 let before = self::message(plan, *before);

@@ -11,6 +11,7 @@ mod judge;
 mod ledger;
 mod plan;
 mod properties;
+mod redrive;
 mod scenarios;
 mod scene;
 mod units;

@@ -36,6 +36,7 @@ pub(crate) struct Faults {
     pub(crate) park: u64,
     pub(crate) resume: u64,
     pub(crate) skip: u64,
+    pub(crate) redrive: u64,
     pub(crate) retention: u64,
     pub(crate) undelivered: u64,
     pub(crate) time: u64,
@@ -224,6 +225,7 @@ fn draw_faults(dice: &mut Dice, mode: Mode) -> Faults {
         park: rare(&[0, 0, 0, 50]),
         resume: rare(&[0, 20, 50]),
         skip: 0,
+        redrive: 0,
         retention: 0,
         undelivered: rare(&[0, 0, 5]),
         time: rare(&[2, 5, 20]),
@@ -235,6 +237,7 @@ fn draw_faults(dice: &mut Dice, mode: Mode) -> Faults {
     if mode == Mode::Chaos {
         faults.skip = rare(&[0, 0, 0, 30]);
         faults.retention = rare(&[0, 0, 0, 40]);
+        faults.redrive = rare(&[0, 5, 20]);
     }
     faults
 }

@@ -191,6 +191,19 @@ fn chaos() {
     assert!(sweep(Mode::Chaos, 0..SEEDS, ROUNDS) > STEPS_MIN);
 }
 
+/// Redrives happen in chaos, between everything else.
+#[test]
+fn redrives_are_applied_on_the_way() {
+    let applied: u64 = (0..1_000)
+        .map(|seed| {
+            let mut world = World::new(Plan::draw(seed, Mode::Chaos));
+            (0..ROUNDS).for_each(|_| world.round());
+            world.redrive_answers
+        })
+        .sum();
+    assert!(applied > 20, "{applied}");
+}
+
 #[test]
 fn regressions() {
     for (mode, seed) in REGRESSIONS {

@@ -1,8 +1,8 @@
 //! The words in which scenarios are told: one entity, one line per thing that happens, and what the sequencer wants done as plain text.
 
 use seriatim_sequencer::{
-    Alarm, Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Input, Millis, Now, Operator, Outcome, Place, Policy, Sequencer,
-    Slot, Snapshot, Waiting,
+    Alarm, Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Input, Millis, Now, Operator, Outcome, Place, Policy, Redriven,
+    Sequencer, Slot, Snapshot, Waiting,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,6 +92,10 @@ impl Scene {
     }
 
     fn write(&mut self, change: &Change<u64>) {
+        if change.erases {
+            self.slots.clear();
+            self.durable.slots.clear();
+        }
         if let Some(slot) = change.patch.slot {
             self.slots.insert(slot.count % self.policy.ids as u64, slot);
             self.durable.slots = self.slots.values().copied().collect();
@@ -157,6 +161,12 @@ impl Scene {
         self.step(Input::Operator(Operator::Skip { place: Place { epoch: self.epoch, sequence } }))
     }
 
+    /// The event that came with this stream sequence is redriven from a dead letter.
+    pub(crate) fn redrive(&mut self, dead: u64, stream_sequence: u64, out_of_order: bool) -> String {
+        let arrival = self.events[&stream_sequence].clone();
+        self.step(Input::Redrive { dead, arrival, out_of_order })
+    }
+
     /// The entity leaves memory (or the host stops with everything closed) and is loaded again.
     pub(crate) fn reload(&mut self) {
         assert!(self.sequencer.can_leave());
@@ -197,6 +207,18 @@ impl Scene {
             Effect::Disorder(Disorder::Gap(missing)) => format!("gap of {missing}"),
             Effect::Disorder(Disorder::Late) => String::from("late"),
             Effect::Disorder(Disorder::Conflict) => String::from("conflict"),
+            Effect::Redriven { answer, .. } => match answer {
+                Redriven::Done { late } => String::from(if *late { "redriven late" } else { "redriven" }),
+                Redriven::Already => String::from("redriven before"),
+                Redriven::Passed { since, head } => format!("passed by {since}, at {}", head.sequence),
+                Redriven::Ahead { head } => format!("ahead of {}", head.sequence),
+                Redriven::Forgotten => String::from("forgotten"),
+                Redriven::Parked(reason) => format!("not redriven, parked {}", reason.name()),
+                Redriven::Failed(reason) => format!("failed again {}", reason.name()),
+                Redriven::Busy => String::from("busy"),
+            },
+            Effect::Answer(Answer::Superseded) => String::from("superseded"),
+            Effect::Answer(Answer::Owes) => String::from("owes"),
             Effect::Answer(Answer::Done) => String::from("done"),
             Effect::Answer(Answer::Nothing) => String::from("nothing"),
             Effect::Answer(Answer::Elsewhere { head }) => format!("elsewhere {}", head.sequence),
@@ -204,9 +226,10 @@ impl Scene {
     }
 
     fn tell_change(&self, change: &Change<u64>) -> String {
-        let mut words = vec![String::from("commit")];
+        let mut words = vec![String::from(if change.erases { "erase" } else { "commit" })];
         if let Some(applied) = &change.applied {
-            words.push(format!("applied {}", self.sequence(applied.ticket)));
+            let redriven = applied.redriven.map_or_else(String::new, |dead| format!(" from {dead}"));
+            words.push(format!("applied {}{redriven}", self.sequence(applied.ticket)));
         }
         if let Some(dead) = &change.dead {
             match (&dead.event, dead.lost) {

@@ -5,8 +5,8 @@ use crate::dice::Dice;
 use crate::ledger::{Ledger, message};
 use crate::plan::{Message, Mode, Plan};
 use seriatim_sequencer::{
-    Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Head, Input, Now, Operator, Outcome, Place, Policy, Sequencer,
-    StopReason,
+    Answer, Arrival, Change, DeadReason, Disorder, Effect, Failure, Head, Input, Now, Operator, Outcome, Place, Policy, Redriven,
+    Sequencer, StopReason,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ struct PassReader {
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) dice: Dice,
+    /// Of their own, so that redrives leave everything else as it was drawn.
+    redrives: Dice,
     policy: Arc<Policy>,
     pub(crate) host: u64,
     stream_time: u64,
@@ -54,6 +56,10 @@ pub(crate) struct World {
     pub(crate) crash_at: Option<u64>,
     pub(crate) crashes: u64,
     pub(crate) answers: Vec<Answer>,
+    /// The redrive that is not answered.
+    asked: Option<u64>,
+    /// Redrives that were applied.
+    pub(crate) redrive_answers: u64,
     pub(crate) disorders: Vec<Disorder>,
     pub(crate) deliveries: Vec<(u64, u32, bool)>,
     fails_seen: BTreeMap<u64, u32>,
@@ -64,6 +70,7 @@ impl World {
     pub(crate) fn new(plan: Plan) -> Self {
         Self {
             dice: Dice::new(plan.seed ^ 0xABCD),
+            redrives: Dice::new(plan.seed ^ 0x5EED),
             policy: Arc::new(plan.policy.clone()),
             plan,
             host: 1_000,
@@ -88,6 +95,8 @@ impl World {
             crash_at: None,
             crashes: 0,
             answers: Vec::new(),
+            asked: None,
+            redrive_answers: 0,
             disorders: Vec::new(),
             deliveries: Vec::new(),
             fails_seen: BTreeMap::new(),
@@ -192,6 +201,10 @@ impl World {
             Effect::Stop { reason } => self.stopped = Some(reason),
             Effect::Disorder(disorder) => self.disorders.push(disorder),
             Effect::Answer(answer) => self.answers.push(answer),
+            Effect::Redriven { dead, answer } => {
+                assert_eq!(self.asked.take(), Some(dead), "answered once: {answer:?}");
+                self.redrive_answers += u64::from(matches!(answer, Redriven::Done { .. }));
+            }
         }
     }
 
@@ -425,6 +438,7 @@ impl World {
         self.running = None;
         self.pass = None;
         self.blocked = false;
+        self.asked = None;
         self.stopped = None;
         self.opened.clear();
         self.ledger.crash();
@@ -474,6 +488,21 @@ impl World {
         }
         self.step(Input::Operator(word));
         true
+    }
+
+    /// An operator redrives one of the dead letters, or one that was redriven before; in order only.
+    fn redrive(&mut self) {
+        if self.asked.is_some() || self.stopped.is_some() {
+            return;
+        }
+        let letters: Vec<u64> = self.ledger.dead.keys().chain(&self.ledger.redriven).copied().collect();
+        if letters.is_empty() {
+            return;
+        }
+        let dead = self.redrives.pick(&letters);
+        self.asked = Some(dead);
+        let arrival = Self::arrival(message(&self.plan, dead));
+        self.step(Input::Redrive { dead, arrival, out_of_order: false });
     }
 
     /// One round of dice.
@@ -535,6 +564,9 @@ impl World {
         if self.dice.once_in(faults.skip) {
             let place = self.head();
             self.say(Operator::Skip { place });
+        }
+        if self.redrives.once_in(faults.redrive) {
+            self.redrive();
         }
         if self.dice.once_in(faults.retention) && self.published > 0 {
             let newest = self.plan.messages[self.published - 1].stream_sequence;

@@ -4,7 +4,7 @@ use super::look::{PAGE, rows};
 use super::{PurgeArgs, RedriveArgs};
 use crate::cli::door::{Failure, Said};
 use crate::cli::output::{json, now};
-use crate::control::{Control, DeadLetterQuery, DeadLetterRow, Redrive};
+use crate::control::{Control, DeadLetterQuery, DeadLetterRow, PurgeDone, Redrive};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -109,7 +109,12 @@ pub(super) async fn purge(control: &dyn Control, args: &PurgeArgs) -> Result<Sai
             "dead-letters purge: say which: --pipeline, --reason, --entity, --handler, --older-than, --newer-than, or --all".to_owned(),
         ));
     }
-    let done = control.purge(args.choice.query(now()), args.dry_run).await?;
+    let mut done = PurgeDone { matched: 0, deleted: 0, next: Some(0) };
+    // The host deletes a bounded number at a time.
+    while let Some(from) = done.next {
+        let part = control.purge(DeadLetterQuery { from, ..args.choice.query(now()) }, args.dry_run).await?;
+        done = PurgeDone { matched: done.matched + part.matched, deleted: done.deleted + part.deleted, next: part.next };
+    }
     if args.host.json {
         return Ok(Said::of(json(&done)?));
     }

@@ -17,14 +17,16 @@ const LINE_MAX: usize = 2_000;
 pub(super) async fn list(control: &dyn Control, args: &ListArgs) -> Result<Said, Failure> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let query = args.choice.query(now());
-    let (mut dead_letters, mut next) = (Vec::new(), Some(args.from));
+    let (mut dead_letters, mut next, mut told) = (Vec::new(), Some(args.from), None);
     while let Some(from) = next.filter(|_| dead_letters.len() < limit) {
         let page = control.dead_letters(DeadLetterQuery { from, limit: PAGE.min(limit - dead_letters.len()), ..query.clone() }).await?;
         dead_letters.extend(page.dead_letters);
         next = page.next;
+        told = told.or(page.note);
     }
-    let note = next.map(|next| format!("there are more: --from {next}")).unwrap_or_default();
-    let page = DeadLetterPage { dead_letters, next };
+    let more = next.map(|next| format!("there are more: --from {next}"));
+    let note = more.or_else(|| told.clone()).unwrap_or_default();
+    let page = DeadLetterPage { dead_letters, next, note: told };
     let text = if args.host.json { json(&page)? } else { rows(&page.dead_letters) };
     Ok(Said { text, note, failed: false })
 }

@@ -77,7 +77,10 @@ impl AnyHostArgs {
 
 /// The one place that opens a stopped host's folder.
 fn stopped(folder: &Path) -> Result<Arc<dyn Control>, Failure> {
-    Err(Failure::Failed(format!("--store {}: this build cannot look into a stopped host's folder", folder.display())))
+    let opened = tokio::task::block_in_place(|| crate::control::Stopped::open(folder, Vec::new()));
+    opened
+        .map(|stopped| Arc::new(stopped) as Arc<dyn Control>)
+        .map_err(|error| Failure::Failed(format!("--store {}: {error}", folder.display())))
 }
 
 /// Which pipeline.

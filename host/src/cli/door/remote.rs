@@ -288,7 +288,7 @@ impl Control for Remote {
     }
 
     fn purge(&self, query: DeadLetterQuery, dry_run: bool) -> Answer<'_, PurgeDone> {
-        let all = query == DeadLetterQuery::default();
+        let all = DeadLetterQuery { from: 0, ..query.clone() } == DeadLetterQuery::default();
         let body = object(vec![
             ("pipeline", query.pipeline.map(Value::from)),
             ("reason", query.reason.map(Value::from)),
@@ -296,6 +296,7 @@ impl Control for Remote {
             ("handler", query.handler.map(Value::from)),
             ("since", query.since.map(Value::from)),
             ("until", query.until.map(Value::from)),
+            ("from", Some(json!(query.from))),
             ("all", Some(json!(all))),
             ("dry_run", Some(json!(dry_run))),
         ]);

@@ -28,7 +28,7 @@ fn extras() -> Dated<Extras> {
         given_up: vec![Range { first: Place { epoch: 0, sequence: 11 }, last: 12 }],
         fates: vec![18, 300],
         lost: Vec::new(),
-        floors: Vec::new(),
+        ..Extras::default()
     };
     Dated { generation: 0, value }
 }
@@ -202,6 +202,21 @@ fn version_2_tells_what_was_named_as_lost() {
 }
 
 #[test]
+fn version_3_tells_what_was_redriven_and_what_was_applied_last() {
+    let mut told = extras();
+    told.value.lost = vec![(20, 31)];
+    told.value.unapplied = Some(Unapplied { through: Some(Place { epoch: 0, sequence: 7 }), count: 300 });
+    (told.value.redriven, told.value.redriven_forgotten) = (vec![(70, 9), (71, 12)], 3);
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-v3.hex"));
+    assert_eq!(frozen["extras"], told.encode(), "what is written has changed ({}): that needs a new version", hex::encode(told.encode()));
+    assert_eq!(Dated::decode(&frozen["extras"]), Ok(told));
+    let mut none = extras();
+    none.value.unapplied = Some(Unapplied { through: None, count: 0 });
+    assert_eq!(frozen["extras-nothing-applied"], none.encode(), "{}", hex::encode(none.encode()));
+    assert_eq!(Dated::decode(&frozen["extras-nothing-applied"]), Ok(none));
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let good = slot().encode();
     let newer = [&[9], &good[1..]].concat();
@@ -240,9 +255,13 @@ proptest! {
         past in prop::collection::vec(places(), 0..20), ranges in prop::collection::vec((places(), any::<u64>()), 0..20),
         fates in prop::collection::vec(any::<u64>(), 0..20), lost in prop::collection::vec(any::<(u64, u64)>(), 0..4),
         floors in prop::collection::vec((places(), any::<u64>()), 0..4),
+        unapplied in prop::option::of((prop::option::of(places()), any::<u64>())),
+        redriven in prop::collection::vec(any::<(u64, u64)>(), 0..4), redriven_forgotten in 0_u64..2,
     ) {
         let given_up = ranges.into_iter().map(|(first, last)| Range { first, last }).collect();
-        let dated = Dated { generation, value: Extras { position, done_below, floor, floor_through, past, given_up, fates, lost, floors } };
+        let unapplied = unapplied.map(|(through, count)| Unapplied { through, count });
+        let known = Extras { position, done_below, floor, floor_through, past, given_up, fates, ..Extras::default() };
+        let dated = Dated { generation, value: Extras { lost, floors, unapplied, redriven, redriven_forgotten, ..known } };
         prop_assert_eq!(Dated::decode(&dated.encode()), Ok(dated));
     }
 
@@ -271,7 +290,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for version in [VERSION, 2, bytes.first().copied().unwrap_or(0)] {
+        for version in [VERSION, 2, 3, bytes.first().copied().unwrap_or(0)] {
             let bytes = [&[version], &bytes[..]].concat();
             Dated::<RingSlot>::decode(&bytes).ok();
             Dated::<Extras>::decode(&bytes).ok();

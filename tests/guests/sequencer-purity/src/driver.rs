@@ -145,7 +145,7 @@ impl World {
                     }
                 }
                 Effect::Stop { .. } => self.stopped = true,
-                Effect::Answer(_) => self.tally.answered += 1,
+                Effect::Answer(_) | Effect::Redriven { .. } => self.tally.answered += 1,
                 Effect::Close { .. } | Effect::Disorder(_) => {}
             }
         }
