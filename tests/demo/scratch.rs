@@ -117,6 +117,9 @@ path = "store"
 [telemetry]
 listen = "127.0.0.1:{telemetry}"
 
+[admin]
+listen = "127.0.0.1:0"
+
 [dead-letters]
 max-bytes = "64MiB"
 

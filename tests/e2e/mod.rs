@@ -28,6 +28,7 @@ mod metrics_agree;
 mod metrics_move;
 mod misbehaving_handlers;
 mod nats_permissions;
+mod operators;
 mod order_under_shuffle;
 mod output_streams;
 mod poison_event;

@@ -13,6 +13,8 @@ pub struct Config {
     pub store: PathBuf,
     /// `[run]`: name and TOML value.
     pub run: Vec<(&'static str, String)>,
+    /// `[admin] listen` on this port of the loopback address; 0: any free one.
+    pub admin: u16,
     /// `[dead-letters] max-bytes`.
     pub dead_letters_max_bytes: &'static str,
     /// The first one is the one that most tests mean.
@@ -76,6 +78,7 @@ impl Config {
             login: None,
             store: folder.join("store"),
             run: Vec::new(),
+            admin: 0,
             dead_letters_max_bytes: "64MiB",
             pipelines: vec![Pipeline::flights()],
         }
@@ -94,10 +97,12 @@ impl Config {
             .map(|(user, file)| format!("user = {}\npassword-file = {}\n", quoted(user), quoted(&file.display().to_string())));
         let mut text = format!(
             "[nats]\nservers = [{}]\n{}\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
+             [admin]\nlisten = \"127.0.0.1:{}\"\n\n\
              [dead-letters]\nmax-bytes = {}\n\n[run]\n",
             quoted(url),
             login.collect::<String>(),
             quoted(&self.store.display().to_string()),
+            self.admin,
             quoted(self.dead_letters_max_bytes),
         );
         for (name, value) in &self.run {

@@ -62,6 +62,7 @@ mod waiting;
 pub use effect::{Answer, Applied, Change, Dead, Disorder, Effect, Lost, Outcome, Redriven, StopReason};
 pub use explain::{Head, Status};
 pub use input::{Input, Operator};
+pub use lost::NamedLost;
 pub use policy::{FailureThen, First, GapThen, Late, Policy};
 pub use sequencer::{Sequencer, Wakeup};
 pub use snapshot::{Extras, Patch, Range, Slot, Snapshot, Unapplied};

@@ -1,4 +1,4 @@
-//! Which stream sequences an entity has named as lost. A plain container; it decides nothing.
+//! Which stream sequences have been named as lost. A plain container; it decides nothing.
 
 use alloc::vec::Vec;
 
@@ -7,21 +7,25 @@ const RANGES_MAX: usize = 16;
 
 /// Inclusive ranges of stream sequences, ascending, disjoint, never adjacent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NamedLost {
+pub struct NamedLost {
     ranges: Vec<(u64, u64)>,
 }
 
 impl NamedLost {
-    pub(crate) fn restore(ranges: Vec<(u64, u64)>) -> Self {
+    /// As [`ranges`](Self::ranges) told.
+    #[must_use]
+    pub fn restore(ranges: Vec<(u64, u64)>) -> Self {
         Self { ranges }
     }
 
-    pub(crate) fn ranges(&self) -> &[(u64, u64)] {
+    /// All that is remembered.
+    #[must_use]
+    pub fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
     }
 
     /// The lowest part of a range that was not named before; from now on it was. `None`: nothing is left to name. No answer overlaps an earlier one.
-    pub(crate) fn name_next(&mut self, first: u64, last: u64) -> Option<(u64, u64)> {
+    pub fn name_next(&mut self, first: u64, last: u64) -> Option<(u64, u64)> {
         let next = self.unnamed(first, last).or_else(|| match self.ranges.as_slice() {
             [lower, upper, ..] if self.ranges.len() > RANGES_MAX => Some((lower.1 + 1, upper.0 - 1)),
             _ => None,
@@ -54,7 +58,7 @@ impl NamedLost {
     }
 
     /// Nothing below `low` is asked for again.
-    pub(crate) fn forget_below(&mut self, low: u64) {
+    pub fn forget_below(&mut self, low: u64) {
         self.ranges.retain(|(_, last)| *last >= low);
     }
 }

@@ -152,7 +152,9 @@ pub fn go_on(
                 let kept = last.min(younger.map_or(u64::MAX, |younger| younger.saturating_sub(1)));
                 (stored.progress.watermark.min(kept).saturating_add(1), kept.saturating_add(1))
             }
-            IdentityError::Recreated { .. } | IdentityError::OtherMessage { .. } => (facts.first_sequence.max(1), 1),
+            IdentityError::Recreated { .. } => (facts.first_sequence.max(1), 1),
+            // What was not done when retention took it is still to be named.
+            IdentityError::OtherMessage { .. } => (facts.first_sequence.max(1).min(stored.progress.watermark.saturating_add(1)), 1),
         };
         accepted = true;
         record.generation += 1;

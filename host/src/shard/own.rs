@@ -9,14 +9,17 @@ use crate::event::EntityKey;
 use crate::sink::dead_letter::{self, DeadLetter};
 use crate::store::{Change, Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
-use seriatim_sequencer::{DeadReason, Extras, mutant};
+use seriatim_sequencer::{DeadReason, Extras, NamedLost, mutant};
 use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Own {
     token: usize,
+    /// Malformed messages that were decided.
     fates: BTreeSet<u64>,
+    /// Messages that were named as lost.
+    lost: NamedLost,
 }
 
 impl Shard {
@@ -37,11 +40,16 @@ impl Shard {
             let rebased =
                 pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
             let fates = loaded.snapshot.extras.fates.iter().copied().filter(|fate| rebased.is_none_or(|from| *fate < from)).collect();
+            let mut lost = loaded.snapshot.extras.lost.clone();
+            if let Some(from) = rebased {
+                lost.retain(|(first, _)| *first < from);
+            }
+            let lost = NamedLost::restore(lost);
             let mut loaded = loaded;
             loaded.snapshot = seriatim_sequencer::Snapshot::default();
             let token = self.actors.insert(Actor::load(key, pipeline.clone(), loaded, 0));
             if let Some(own) = self.own.get_mut(pipeline.index) {
-                *own = Some(Own { token, fates });
+                *own = Some(Own { token, fates, lost });
             }
             self.send(token);
         }
@@ -49,66 +57,79 @@ impl Shard {
 
     /// Dead-letters what has no entity; the message closes with that commit.
     pub(super) fn own_item(&mut self, pipeline: usize, item: OwnItem) {
-        let (at, end) = match &item {
-            OwnItem::Malformed { message, .. } => (message.stream_sequence, message.stream_sequence),
-            OwnItem::Lost { first, last } => (*first, *last),
-        };
+        let watermark = self.parts.progress.get(pipeline).map_or(0, |progress| progress.get().watermark);
         let Some(Some(own)) = self.own.get_mut(pipeline) else { return };
-        let token = own.token;
-        if !own.fates.insert(at) && !mutant!(MalformedDecidedTwice) {
+        let (first, last, news) = match &item {
+            OwnItem::Malformed { message, .. } => {
+                let at = message.stream_sequence;
+                let new = own.fates.insert(at) || mutant!(MalformedDecidedTwice);
+                (at, at, if new { vec![(at, at)] } else { Vec::new() })
+            }
+            // Read again after a crash the range may have grown: only what was not named before is.
+            OwnItem::Lost { first, last } => (*first, *last, std::iter::from_fn(|| own.lost.name_next(*first, *last)).collect()),
+        };
+        own.fates = own.fates.split_off(&watermark.saturating_add(1));
+        own.lost.forget_below(watermark.saturating_add(1));
+        if news.is_empty() {
             if let Some(pipeline) = self.parts.pipelines.get(pipeline) {
                 events::finished(&pipeline.name, events::Outcome::Duplicate);
             }
-            for stream_sequence in [at, end] {
+            for stream_sequence in [first, last] {
                 self.enter(Entry::Close { pipeline, stream_sequence });
             }
             return;
         }
-        let watermark = self.parts.progress.get(pipeline).map_or(0, |progress| progress.get().watermark);
-        own.fates = own.fates.split_off(&watermark.saturating_add(1));
-        let fates = own.fates.iter().copied().collect();
+        self.own_letters(pipeline, &item, &news, [first, last]);
+    }
+
+    /// One commit for all of them: what is remembered as named and the letters that name it are durable together.
+    fn own_letters(&mut self, pipeline: usize, item: &OwnItem, parts: &[(u64, u64)], closes: [u64; 2]) {
+        let Some(Some(own)) = self.own.get(pipeline) else { return };
+        let (token, fates, lost) = (own.token, own.fates.iter().copied().collect(), own.lost.ranges().to_vec());
         let streams = self.parts.streams.clone();
         let max_payload = self.parts.max_payload;
         let Some(actor) = self.actors.get_mut(token) else { return };
         let shared = actor.pipeline.clone();
-        let (reason, error, message, entity, lost) = match &item {
-            OwnItem::Malformed { message, reason, entity } => {
-                (DeadReason::Malformed, reason.clone(), Some(&**message), entity.as_deref(), None)
-            }
-            OwnItem::Lost { first, last } => {
-                let error = format!("stream sequences {first} to {last} were deleted by retention before they were read");
-                (DeadReason::Lost, error, None, None, Some((*first, *last)))
-            }
-        };
-        let at_event = EventAt { pipeline: &shared.name, entity: entity.unwrap_or_default(), sequence: 0, stream_sequence: at };
-        events::dead_lettered(at_event, reason.name(), &error);
-        actor.news.note_dead(actor.commits.len(), reason, &error, at);
-        let letter = DeadLetter {
-            pipeline: &shared.name,
-            generation: shared.generation,
-            reason,
-            error: &error,
-            attempts: 0,
-            handler: None,
-            component: None,
-            entity,
-            epoch: None,
-            sequence: None,
-            id: None,
-            stream: &shared.stream,
-            stream_sequence: at,
-            lost_to: lost.map(|(_, last)| last),
-            accepted: false,
-            message,
-        };
-        let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);
         let mut change = Box::new(Change::new(actor.key.clone(), shared.ring, shared.generation));
-        change.patch.extras = Some(Box::new(Extras { fates, ..Extras::default() }));
-        change.closes.extend([at, end]);
-        change.outbox_add.push(entry.clone());
+        change.patch.extras = Some(Box::new(Extras { fates, lost, ..Extras::default() }));
+        change.closes.extend(closes);
         change.owes = (!actor.owes).then_some(true);
         actor.owes = true;
-        actor.outbox.push(entry);
+        for &(at, end) in parts {
+            let (reason, error, message, entity, lost_to) = match item {
+                OwnItem::Malformed { message, reason, entity } => {
+                    (DeadReason::Malformed, reason.clone(), Some(&**message), entity.as_deref(), None)
+                }
+                OwnItem::Lost { .. } => {
+                    let error = format!("stream sequences {at} to {end} were deleted by retention before they were read");
+                    (DeadReason::Lost, error, None, None, Some(end))
+                }
+            };
+            let at_event = EventAt { pipeline: &shared.name, entity: entity.unwrap_or_default(), sequence: 0, stream_sequence: at };
+            events::dead_lettered(at_event, reason.name(), &error);
+            actor.news.note_dead(actor.commits.len(), reason, &error, at);
+            let letter = DeadLetter {
+                pipeline: &shared.name,
+                generation: shared.generation,
+                reason,
+                error: &error,
+                attempts: 0,
+                handler: None,
+                component: None,
+                entity,
+                epoch: None,
+                sequence: None,
+                id: None,
+                stream: &shared.stream,
+                stream_sequence: at,
+                lost_to,
+                accepted: false,
+                message,
+            };
+            let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);
+            change.outbox_add.push(entry.clone());
+            actor.outbox.push(entry);
+        }
         actor.commits.push_back(actor.outbox.last_number());
         let full = actor.outbox.len() >= shared.own_outbox_max;
         self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));

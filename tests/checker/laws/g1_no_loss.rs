@@ -77,9 +77,10 @@ fn one_end(facts: &Facts<'_>, ends: &[End], report: &mut Report) {
         let floor = |letter: &usize| facts.letters[*letter].reason == "late" && below;
         // What the position does not tell is decided anew when an accepted stream is read again from its beginning.
         let again = |letter: &usize| {
-            let generation = facts.letters[*letter].generation;
-            let before = |other: &&usize| facts.letters[**other].beside_the_place() && facts.letters[**other].generation < generation;
-            facts.letters[*letter].beside_the_place() && message.letters.iter().any(|other| before(&other))
+            let dead = &facts.letters[*letter];
+            let later = |other: &&usize| facts.letters[**other].beside_the_place() && facts.letters[**other].generation > dead.generation;
+            let applied = message.applied.is_some_and(|at| facts.outputs[at].generation > dead.generation);
+            dead.beside_the_place() && (applied || message.letters.iter().any(|other| later(&other)))
         };
         let ways =
             usize::from(message.applied.is_some()) + message.letters.iter().filter(|letter| !floor(letter) && !again(letter)).count();

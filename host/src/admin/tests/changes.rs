@@ -145,9 +145,9 @@ async fn dead_letters_are_redriven_once_and_purged() {
     api.post(purge, "{}").await.is_problem(400, &["nothing says which"]);
     api.post(purge, r#"{"dry_run": true}"#).await.is_problem(400, &["nothing says which"]);
     let got = api.post(purge, r#"{"reason": "gap", "dry_run": true}"#).await;
-    assert_eq!(got.json(), json!({ "matched": 3, "deleted": 0 }));
-    assert_eq!(api.post(purge, r#"{"reason": "gap"}"#).await.json(), json!({ "matched": 3, "deleted": 3 }));
-    assert_eq!(api.post(purge, r#"{"all": true}"#).await.json(), json!({ "matched": 3, "deleted": 3 }));
+    assert_eq!(got.json(), json!({ "matched": 3, "deleted": 0, "next": null }));
+    assert_eq!(api.post(purge, r#"{"reason": "gap"}"#).await.json(), json!({ "matched": 3, "deleted": 3, "next": null }));
+    assert_eq!(api.post(purge, r#"{"all": true}"#).await.json(), json!({ "matched": 3, "deleted": 3, "next": null }));
 }
 
 #[tokio::test]

@@ -115,5 +115,5 @@ async fn they_are_exported_line_by_line_and_purged() {
     assert!(said.contains("--all"), "{said}");
     assert_eq!(text(&memory, &["purge", "--reason", "trap", "--dry-run"]).await, "600 matched, nothing was deleted");
     assert_eq!(text(&memory, &["purge", "--reason", "trap"]).await, "600 matched, 600 deleted");
-    assert_eq!(text(&memory, &["purge", "--all", "--json"]).await, "{\n  \"matched\": 600,\n  \"deleted\": 600\n}");
+    assert_eq!(text(&memory, &["purge", "--all", "--json"]).await, "{\n  \"matched\": 600,\n  \"deleted\": 600,\n  \"next\": null\n}");
 }
