@@ -88,8 +88,11 @@ fn dead(facts: &Facts<'_>, letter: &Letter<'_>, report: &mut Report) {
     let event = message.filter(|message| message.meant.kind == MeantAs::Event);
     let name = event.map_or("", |message| message.meant.entity.as_str());
     let known = store.entities.get(name).is_some_and(|view| {
-        let told =
-            view.fates.contains(&number) || number < view.done_below || view.waiting.as_ref().is_some_and(|waiting| number < waiting.from);
+        let named = lost && view.lost.iter().any(|(first, last)| (*first..=*last).contains(&number));
+        let told = named
+            || view.fates.contains(&number)
+            || number < view.done_below
+            || view.waiting.as_ref().is_some_and(|waiting| number < waiting.from);
         let passed = event.is_some_and(|message| {
             let place = message.place();
             view.position.is_some_and(|position| place <= position) || view.gave_up(place)
