@@ -5,7 +5,7 @@ use crate::harness::host::command;
 use crate::harness::misbehave::command as told;
 use crate::harness::{DEAD_LETTERS, Host, Input, World, misbehave, ports};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A host whose admin API has a known port, and the config that names it.
 async fn operated(world: &mut World) -> (Host, PathBuf) {
@@ -15,7 +15,7 @@ async fn operated(world: &mut World) -> (Host, PathBuf) {
 }
 
 /// Runs a command of the operator's; its standard output as JSON.
-fn ask(config: &PathBuf, args: &[&str]) -> Value {
+fn ask(config: &Path, args: &[&str]) -> Value {
     let args: Vec<&str> = args.iter().copied().chain(["--json", "--log", "error"]).collect();
     let (code, out) = command(config, &args);
     assert_eq!(code, Some(0), "{args:?}: {out}");

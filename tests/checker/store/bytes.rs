@@ -216,11 +216,14 @@ pub(super) fn slot(bytes: &[u8]) -> Result<Slot> {
 
 type ExtrasBytes = (u64, Option<Spot>, u64, Spot, u64, Vec<Spot>, Vec<(Spot, u64)>, Vec<u64>);
 
+/// With what was named as lost, and what was decided below lower floors, which says nothing about what the judge judges.
+type LostBytes = (ExtrasBytes, Vec<(u64, u64)>, Vec<(Spot, u64)>);
+
 /// What was applied last, and which dead letters were redriven, say nothing about what the judge judges.
-type RedrivenBytes = ((ExtrasBytes, Vec<(u64, u64)>, Vec<(Spot, u64)>), Option<(Option<Spot>, u64)>, Vec<(u64, u64)>, u64);
+type RedrivenBytes = (LostBytes, Option<(Option<Spot>, u64)>, Vec<(u64, u64)>, u64);
 
 pub(super) fn extras(bytes: &[u8]) -> Result<Extras> {
-    let (known, lost, _floors): (ExtrasBytes, Vec<(u64, u64)>, Vec<(Spot, u64)>) = match bytes.split_first() {
+    let (known, lost, _floors): LostBytes = match bytes.split_first() {
         Some((2, rest)) => parsed(rest)?,
         Some((3, rest)) => parsed::<RedrivenBytes>(rest)?.0,
         _ => (read(bytes)?, Vec::new(), Vec::new()),
