@@ -21,12 +21,12 @@ fn some_kills_are_survived_judged_and_counted() {
     let run: Value = serde_json::from_slice(&std::fs::read(&json).expect("a result")).expect("JSON");
     assert_eq!((&run["commit"], &run["seed"], &run["violations"]), (&Value::from("abc"), &Value::from(7), &Value::from(0)));
     for figure in ["messages", "applied", "duplicates", "malformed"] {
-        assert!(run[figure].as_u64().is_some_and(|count| count > 0), "{figure}: {run}");
+        assert!(run["judged"][figure].as_u64().is_some_and(|count| count > 0), "{figure}: {run}");
     }
     assert!(run["host_kills"]["all"].as_u64().is_some_and(|count| count >= 2), "{run}");
     assert!(run["broker_kills"]["all"].as_u64().is_some_and(|count| count >= 1), "{run}");
     let kept: Value = serde_json::from_slice(&std::fs::read(&kept).expect("the runs")).expect("JSON");
-    assert_eq!(kept["total"]["applied"], run["applied"]);
+    assert_eq!(kept["total"]["judged"]["applied"], run["judged"]["applied"]);
     let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).expect("the folder").map(|entry| entry.expect("an entry").file_name()).collect();
     left.sort();
