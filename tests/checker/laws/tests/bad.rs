@@ -3,7 +3,7 @@
 use super::good;
 use super::scene::{PIPELINE, Scene};
 use crate::checker::Kept;
-use crate::checker::laws::{Failing, Handled, Hole, LateRule, Meant, Run};
+use crate::checker::laws::{Bounds, Failing, Handled, Hole, LateRule, Meant, Run};
 use crate::checker::store::{Alarm, Attempts, EntityView, GivenUp, PipelineView, Reason};
 
 type Bad = (&'static str, Run);
@@ -253,8 +253,9 @@ fn bounds() -> Vec<Bad> {
         everything("ids", |run| run.rules.ids = 2),
         everything("past", |run| view(run, "e").past = (0..17).map(|epoch| (epoch, 0)).collect()),
         spoiled("outbox", good::unsettled(), |run| {
+            let Bounds { outbox_max, commits_max, .. } = Bounds::default();
             let entry = view(run, "a").outbox[1].clone();
-            view(run, "a").outbox.extend(vec![entry; 80]);
+            view(run, "a").outbox.extend(vec![entry; outbox_max + commits_max + 1]);
         }),
     ]
 }
