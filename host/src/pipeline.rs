@@ -1,6 +1,7 @@
 //! What every part of a running pipeline shares: its identity, policy and handlers, and the switches that stop it. Built once by `app`.
 
 use crate::runtime::Handler;
+use crate::store::renumbered;
 use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::Policy;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,6 +41,14 @@ pub struct Pipeline {
     pub control: Control,
     /// Where lifecycle events go.
     pub lifecycle: Queue,
+}
+
+impl Pipeline {
+    /// From which stream sequence on numbers mean other messages now than they did under this generation; `None`: they mean the same.
+    #[must_use]
+    pub fn renumbered_since(&self, generation: u64) -> Option<u64> {
+        renumbered(&self.generations, generation, self.generation)
+    }
 }
 
 /// The switches of a pipeline.

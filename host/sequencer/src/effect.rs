@@ -98,6 +98,14 @@ pub struct Dead<T> {
     pub lost: Option<Lost>,
 }
 
+impl<T> Dead<T> {
+    /// The message that it is about; of a loss the first that may be gone.
+    #[must_use]
+    pub fn stream_sequence(&self) -> u64 {
+        self.event.as_ref().map_or(self.lost.map_or(0, |lost| lost.first), |event| event.stream_sequence)
+    }
+}
+
 /// Stream sequences in which unfinished messages of the entity may be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {

@@ -3,7 +3,7 @@
 
 use super::ProblemDetails;
 use crate::control::{EntityName, Place};
-use crate::source::decode::ENTITY_BYTES_MAX;
+use crate::source::decode::check_entity;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
@@ -94,12 +94,7 @@ fn pipeline_name(text: &str) -> Result<String, ProblemDetails> {
 
 /// What an entity may be called; in words, why this is none.
 pub(super) fn entity_name(text: &str) -> Result<(), String> {
-    match text.len() {
-        0 => Err(format!("it is empty; an entity has 1 to {ENTITY_BYTES_MAX} bytes")),
-        length if length > ENTITY_BYTES_MAX => Err(format!("{} has {length} bytes; an entity has 1 to {ENTITY_BYTES_MAX}", quoted(text))),
-        _ if text.contains(char::is_control) => Err(format!("{} has control characters; no entity has", quoted(text))),
-        _ => Ok(()),
-    }
+    check_entity(text).map_err(|error| format!("{}: {error}", quoted(text)))
 }
 
 /// A text of the one who asks, short and in one line.

@@ -16,7 +16,7 @@ use crate::event::EntityKey;
 use crate::pipeline::Pipeline;
 use crate::router;
 use crate::shard::{Asked, Handle, Question, Refused, Shown, Spoken};
-use crate::source::decode::{Decoder, ENTITY_BYTES_MAX};
+use crate::source::decode::{Decoder, check_entity};
 use crate::store::{DurableProgress, Error, Loaded, Store};
 use futures_util::stream::{self, StreamExt};
 use list::Wanted;
@@ -272,7 +272,8 @@ impl Control for Live {
         Box::pin(async move {
             let (key, pipeline) = self.key(&query.name)?;
             let part = self.parts.letters.history(query).await?;
-            let loaded = self.load(&key).await?.map_err(unreadable)?;
+            let mut loaded = self.load(&key).await?.map_err(unreadable)?;
+            rebase(pipeline, &mut loaded);
             let progress = self.parts.progress.get(pipeline.index).map(|progress| progress.get()).unwrap_or_default();
             Ok(fate::page(part, &record_view(&loaded, progress.watermark, progress.highest)))
         })
@@ -380,13 +381,7 @@ pub(super) fn unreadable(error: Error) -> Fault {
 
 /// An entity's name must be one that an event could have.
 pub(super) fn checked(entity: &str) -> Result<(), Fault> {
-    if entity.is_empty() || entity.len() > ENTITY_BYTES_MAX {
-        return Err(Fault::Bad(format!("an entity's name has 1 to {ENTITY_BYTES_MAX} bytes; this one has {}", entity.len())));
-    }
-    if entity.chars().any(char::is_control) {
-        return Err(Fault::Bad("an entity's name has no control characters".to_owned()));
-    }
-    Ok(())
+    check_entity(entity).map_err(|error| Fault::Bad(format!("the entity's name: {error}")))
 }
 
 fn handlers(pipeline: &Pipeline) -> Vec<HandlerRow> {
@@ -398,12 +393,16 @@ const fn core_place(place: super::Place) -> seriatim_sequencer::Place {
     seriatim_sequencer::Place { epoch: place.epoch, sequence: place.sequence }
 }
 
-/// How an entity stands that was loaded from its record, after the stream sequences of older generations lost their meaning.
-fn shown(pipeline: &Pipeline, mut loaded: Loaded, taken: u64, now: Now) -> Shown {
-    let newer = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation);
-    if let Some(from) = newer.map(|(_, from)| *from).min() {
+/// Stream sequences of older generations lost their meaning.
+fn rebase(pipeline: &Pipeline, loaded: &mut Loaded) {
+    if let Some(from) = pipeline.renumbered_since(loaded.generation) {
         loaded.snapshot.rebase(from);
     }
+}
+
+/// How an entity stands that was loaded from its record.
+fn shown(pipeline: &Pipeline, mut loaded: Loaded, taken: u64, now: Now) -> Shown {
+    rebase(pipeline, &mut loaded);
     let outbox = loaded.outbox.len();
     of(&Sequencer::<()>::restore(pipeline.policy.clone(), loaded.snapshot, taken), outbox, now)
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::directory::{Directory, View};
 use crate::event::EntityKey;
-use crate::store::{Embedded, Error, Loaded, PipelineRecord, Store};
+use crate::store::{Embedded, Error, Loaded, PipelineRecord, Store, renumbered};
 use seriatim_sequencer::{Now, Policy, Sequencer};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,14 +52,20 @@ impl Stopped {
     }
 
     fn load(&self, name: &EntityName) -> Result<(EntityKey, Result<Loaded, Error>), Fault> {
-        self.record(&name.pipeline)?;
+        let record = self.record(&name.pipeline)?;
         checked(&name.entity)?;
         let key = EntityKey { pipeline: name.pipeline.as_str().into(), entity: name.entity.as_str().into() };
-        let loaded = self.store.load(&key);
-        match &loaded {
-            Ok(loaded) if *loaded == Loaded::default() => Err(unknown(&key)),
-            _ => Ok((key, loaded)),
+        let mut loaded = self.store.load(&key);
+        match &mut loaded {
+            Ok(loaded) if *loaded == Loaded::default() => return Err(unknown(&key)),
+            Ok(loaded) => {
+                if let Some(from) = renumbered(&record.generations, loaded.generation, record.generation) {
+                    loaded.snapshot.rebase(from);
+                }
+            }
+            Err(_) => {}
         }
+        Ok((key, loaded))
     }
 
     fn report(&self, name: EntityName) -> Result<EntityReport, Fault> {

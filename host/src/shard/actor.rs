@@ -89,7 +89,7 @@ pub(super) struct Actor {
 impl Actor {
     /// From its record. Records of an older generation know other messages by the same stream sequences.
     pub(super) fn load(key: EntityKey, pipeline: Arc<Pipeline>, mut loaded: Loaded, taken: u64) -> Self {
-        let from = pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
+        let from = pipeline.renumbered_since(loaded.generation);
         let mut gone = None;
         // What the stream lost when it was accepted is named for each that waited for it, whenever it is loaded.
         let newer = pipeline.gone.iter().filter(|(generation, ..)| *generation > loaded.generation);
@@ -124,7 +124,7 @@ impl Actor {
     /// Its record cannot be read: it parks.
     pub(super) fn unreadable(key: EntityKey, pipeline: Arc<Pipeline>, waiting: Option<Waiting>, taken: u64) -> Self {
         // Its generation is not known: S goes back as far as any accepted stream may have moved it.
-        let from = pipeline.generations.iter().filter(|(generation, _)| *generation > 0).map(|(_, from)| *from).min();
+        let from = pipeline.renumbered_since(0);
         let waiting = waiting.map(|waiting| Waiting { from: from.map_or(waiting.from, |from| waiting.from.min(from)), ..waiting });
         // Listed by its first change, whatever the index says now.
         let (owes, waits) = (false, waiting.is_some());
@@ -318,7 +318,7 @@ impl Actor {
             sequence: event.map(|event| event.sequence),
             id: event.map(|event| event.id.as_str()),
             stream: &self.pipeline.stream,
-            stream_sequence: event.map_or(dead.lost.map_or(0, |lost| lost.first), |event| event.message.stream_sequence),
+            stream_sequence: dead.stream_sequence(),
             lost_to: dead.lost.map(|lost| lost.last),
             accepted: dead.lost.is_some_and(|lost| lost.accepted),
             message: event.map(|event| &*event.message),
@@ -342,7 +342,6 @@ pub(super) fn alarm(waiting: Option<&Waiting>) -> Option<Alarm> {
 
 /// What the sequencer is told of an event.
 pub(super) fn arrival(event: Arc<Event>, read_at: u64) -> Arrival<Ticket> {
-    use xxhash_rust::xxh3::xxh3_64;
     /// What an event costs in memory beside its bytes.
     const OVERHEAD: usize = 256;
     let message = &event.message;
@@ -351,8 +350,8 @@ pub(super) fn arrival(event: Arc<Event>, read_at: u64) -> Arrival<Ticket> {
     Arrival {
         place: seriatim_sequencer::Place { epoch: event.epoch, sequence: event.sequence },
         stream_sequence: message.stream_sequence,
-        id: if event.has_id { xxh3_64(event.id.as_bytes()).max(1) } else { 0 },
-        payload: xxh3_64(&message.payload),
+        id: event.id_hash(),
+        payload: event.payload_hash(),
         time: message.time,
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         ticket: Ticket { event, read_at, edited: false },

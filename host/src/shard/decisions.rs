@@ -120,8 +120,7 @@ impl Decisions {
         }
         if let Some(dead) = &change.dead {
             let place = dead.event.as_ref().map_or(Place::default(), |event| event.place);
-            let stream_sequence = dead.event.as_ref().map_or(dead.lost.map_or(0, |lost| lost.first), |event| event.stream_sequence);
-            push(What::DeadLettered(dead.reason), place, stream_sequence);
+            push(What::DeadLettered(dead.reason), place, dead.stream_sequence());
         }
         match change.patch.waiting {
             Some(Some(waiting)) if waiting.parked() => push(What::Parked(waiting.reason), Place::default(), waiting.from),

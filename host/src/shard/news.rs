@@ -54,7 +54,7 @@ impl Actor {
         let Change { patch, dead, .. } = change;
         if let Some(dead) = dead {
             let place = dead.event.as_ref().map(|event| event.place);
-            let stream_sequence = dead.event.as_ref().map_or(dead.lost.map_or(0, |lost| lost.first), |event| event.stream_sequence);
+            let stream_sequence = dead.stream_sequence();
             let (epoch, sequence) = (place.map(|place| place.epoch), place.map(|place| place.sequence));
             let error = dead_letter::one_line(&dead.error);
             self.news.note(in_flight, Kind::DeadLettered { reason: dead.reason.name(), error, stream_sequence, epoch, sequence });

@@ -30,23 +30,19 @@ impl Shard {
         }
         for pipeline in self.parts.pipelines.clone() {
             let key = EntityKey { pipeline: pipeline.name.clone(), entity: "".into() };
-            let loaded = match self.parts.store.load(&key) {
+            let mut loaded = match self.parts.store.load(&key) {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     self.parts.poison.set(format!("the record of pipeline {} cannot be read: {error}", pipeline.name));
                     return;
                 }
             };
-            let rebased =
-                pipeline.generations.iter().filter(|(generation, _)| *generation > loaded.generation).map(|(_, from)| *from).min();
-            let fates = loaded.snapshot.extras.fates.iter().copied().filter(|fate| rebased.is_none_or(|from| *fate < from)).collect();
-            let mut lost = loaded.snapshot.extras.lost.clone();
-            if let Some(from) = rebased {
-                lost.retain(|(first, _)| *first < from);
+            // What is left of the record are its dead letters, which leave like an entity's.
+            let mut snapshot = std::mem::take(&mut loaded.snapshot);
+            if let Some(from) = pipeline.renumbered_since(loaded.generation) {
+                snapshot.rebase(from);
             }
-            let lost = NamedLost::restore(lost);
-            let mut loaded = loaded;
-            loaded.snapshot = seriatim_sequencer::Snapshot::default();
+            let (fates, lost) = (snapshot.extras.fates.into_iter().collect(), NamedLost::restore(snapshot.extras.lost));
             let token = self.actors.insert(Actor::load(key, pipeline.clone(), loaded, 0));
             if let Some(own) = self.own.get_mut(pipeline.index) {
                 *own = Some(Own { token, fates, lost });

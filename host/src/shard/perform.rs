@@ -120,9 +120,8 @@ impl Shard {
             }
         }
         if let Some(dead) = &change.dead {
-            let (sequence, stream_sequence) =
-                dead.event.as_ref().map_or((0, dead.lost.map_or(0, |lost| lost.first)), |e| (e.place.sequence, e.stream_sequence));
-            let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence };
+            let sequence = dead.event.as_ref().map_or(0, |event| event.place.sequence);
+            let at = EventAt { pipeline: &key.pipeline, entity: &key.entity, sequence, stream_sequence: dead.stream_sequence() };
             events::dead_lettered(at, dead.reason.name(), &dead.error);
         }
     }

@@ -14,7 +14,7 @@ use crate::telemetry::events::{self, EventAt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use seriatim_sequencer::{Effect, Input, Now, mutant};
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,7 +45,7 @@ pub(super) struct Shard {
     pub(super) taken: Vec<u64>,
     /// By pipeline: entities that wait from a message that is still to be read (again), by the one before it. What retention takes until then never
     /// comes, and the entity has to learn that nothing is left. At most one for each entity in memory.
-    behind: Vec<BTreeMap<u64, Vec<usize>>>,
+    behind: Vec<BTreeSet<(u64, usize)>>,
     /// The pipelines' own records live in the first shard.
     pub(super) own: Vec<Option<super::own::Own>>,
     /// Warm instances of `isolation = "shared"`, and of the run that goes on.
@@ -83,7 +83,7 @@ impl Shard {
             sleeping: Sleeping::new(pipelines),
             stream_now: parts.at_start.iter().map(|(time, _)| *time).collect(),
             taken: parts.at_start.iter().map(|(_, taken)| *taken).collect(),
-            behind: vec![BTreeMap::new(); pipelines],
+            behind: vec![BTreeSet::new(); pipelines],
             own,
             warm,
             run_of: None,
@@ -277,12 +277,14 @@ impl Shard {
     /// Tells those that were behind the reader that all they wait for has been read.
     fn caught_up(&mut self, pipeline: usize) {
         let taken = self.taken.get(pipeline).copied().unwrap_or_default();
-        while let Some(first) = self.behind.get_mut(pipeline).and_then(BTreeMap::first_entry).filter(|first| *first.key() <= taken) {
-            for token in first.remove() {
-                if let Some(actor) = self.actors.get_mut(token).filter(|actor| actor.pipeline.index == pipeline) {
-                    actor.sequencer.read_through(taken);
-                    self.drive(token, Input::Tick);
-                }
+        while let Some(behind) = self.behind.get_mut(pipeline)
+            && behind.first().is_some_and(|(before, _)| *before <= taken)
+            && let Some((_, token)) = behind.pop_first()
+        {
+            // Another entity may have its place by now: a tick harms nobody.
+            if let Some(actor) = self.actors.get_mut(token).filter(|actor| actor.pipeline.index == pipeline) {
+                actor.sequencer.read_through(taken);
+                self.drive(token, Input::Tick);
             }
         }
     }
@@ -338,7 +340,7 @@ impl Shard {
         if from > taken.saturating_add(1)
             && let Some(behind) = self.behind.get_mut(pipeline)
         {
-            behind.entry(from - 1).or_default().push(token);
+            behind.insert((from - 1, token));
         }
         self.by_key.insert(key, token);
         self.show(token);

@@ -15,6 +15,33 @@ use time::format_description::well_known::Rfc3339;
 
 /// Longest entity name, bytes.
 pub const ENTITY_BYTES_MAX: usize = 256;
+
+/// Why a text that somebody gave as an entity's name cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEntity {
+    /// No text.
+    #[error("it is empty; an entity has 1 to {ENTITY_BYTES_MAX} bytes")]
+    Empty,
+    /// So many bytes.
+    #[error("it has {0} bytes; an entity has 1 to {ENTITY_BYTES_MAX}")]
+    TooLong(usize),
+    /// Line breaks and their like.
+    #[error("it has control characters; no entity has")]
+    ControlCharacters,
+}
+
+/// Whether an event could have this entity (design §5.1).
+///
+/// # Errors
+/// It could not, and why.
+pub fn check_entity(text: &str) -> Result<(), NotAnEntity> {
+    match text.len() {
+        0 => Err(NotAnEntity::Empty),
+        length if length > ENTITY_BYTES_MAX => Err(NotAnEntity::TooLong(length)),
+        _ if text.contains(char::is_control) => Err(NotAnEntity::ControlCharacters),
+        _ => Ok(()),
+    }
+}
 /// How much of an offending value a reason quotes, characters.
 const QUOTE_MAX: usize = 64;
 const MSGPACK_DEPTH_MAX: usize = 128;

@@ -2,7 +2,7 @@
 //! otherwise a page is a bounded scan. What became of them is not known here.
 
 use super::catchup_reader::entity_filters;
-use super::decode::{Decoder, ENTITY_BYTES_MAX};
+use super::decode::{Decoder, check_entity};
 use crate::event::{Event, Message};
 use crate::nats::api::ApiError;
 use crate::nats::connect::Connection;
@@ -71,7 +71,7 @@ pub enum HistoryError {
         /// The name asked for.
         entity: String,
         /// Why.
-        why: &'static str,
+        why: String,
     },
     /// The stream is another one, gone, or refused.
     #[error("{0}")]
@@ -153,16 +153,11 @@ fn of_entity(decoder: &Decoder, entity: &str, message: Message) -> Option<Found>
 
 /// What the broker filters by; none = no subject of the pipeline can hold the entity.
 fn subjects_of(source: &HistorySource, entity: &str) -> Result<Vec<String>, HistoryError> {
-    let refused = |why| Err(HistoryError::NoEntity { pipeline: Arc::clone(&source.pipeline), entity: entity.to_owned(), why });
-    if entity.is_empty() || entity.len() > ENTITY_BYTES_MAX {
-        return refused("a name has 1 to 256 bytes");
-    }
-    if entity.contains(char::is_control) {
-        return refused("a name has no control characters");
-    }
+    let refused = |why| HistoryError::NoEntity { pipeline: Arc::clone(&source.pipeline), entity: entity.to_owned(), why };
+    check_entity(entity).map_err(|error| refused(error.to_string()))?;
     let Some(token) = source.token else { return Ok(source.subjects.clone()) };
     if entity.contains(['.', ' ']) {
-        return refused("its entities are tokens of subjects, which have neither dots nor spaces");
+        return Err(refused("its entities are tokens of subjects, which have neither dots nor spaces".to_owned()));
     }
     if entity == "*" || entity == ">" {
         // As a token of a filter it would mean any entity: everything is read, and each message looked at.

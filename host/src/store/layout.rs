@@ -3,7 +3,7 @@
 use super::Error;
 use super::keys::{self, Part, Prefix};
 use super::record::{Dated, Fault, RingSlot, VERSION, Value};
-use super::types::{Change, Loaded};
+use super::types::{Change, Loaded, renumbered};
 use bytes::Bytes;
 use seriatim_sequencer::{Extras, Snapshot, Waiting, mutant};
 use std::collections::BTreeMap;
@@ -152,8 +152,7 @@ impl Parts {
         let generations = if dated.is_empty() { Vec::new() } else { generations() };
         for (older, mut part) in dated {
             // The newer generation is not listed: none of the old stream sequences means anything.
-            let since = generations.iter().filter(|(number, _)| *number > older && *number <= generation);
-            part.rebase(since.map(|(_, from)| *from).min().unwrap_or(0));
+            part.rebase(renumbered(&generations, older, generation).unwrap_or(0));
             snapshot.slots.append(&mut part.slots);
             if part.extras != Extras::default() {
                 snapshot.extras = part.extras;

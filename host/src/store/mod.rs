@@ -27,7 +27,9 @@ pub use error::Error;
 pub use keyed::{Disk, DiskFault, Each, Keyed};
 pub use layout::{Space, Write};
 pub use poison::Poison;
-pub use types::{Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity};
+pub use types::{
+    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, renumbered,
+};
 
 use crate::event::EntityKey;
 use seriatim_sequencer::Waiting;

@@ -162,6 +162,13 @@ pub struct Mark {
     pub sent_after: u64,
 }
 
+/// From which stream sequence on numbers mean other messages in generation `to` than in generation `from`: where the lowest stream that was accepted in
+/// between goes on. `None`: they mean the same. `generations` as in [`PipelineRecord::generations`].
+#[must_use]
+pub fn renumbered(generations: &[(u64, u64)], from: u64, to: u64) -> Option<u64> {
+    generations.iter().filter(|(number, _)| *number > from && *number <= to).map(|(_, begin)| *begin).min()
+}
+
 /// What the store knows of a pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineRecord {

@@ -29,12 +29,22 @@ fn rebase_makes_everything_from_the_accepted_place_on_undecided() {
         since: 1,
     };
     let slot = |count, done_below| Slot { count, done_below, position: Place { epoch: 0, sequence: count }, ..Slot::default() };
-    let extras = Extras { done_below: 55, floor_through: 70, fates: vec![40, 50, 60], ..Extras::default() };
+    let floors = vec![(Place { epoch: 0, sequence: 3 }, 80)];
+    let extras = Extras {
+        done_below: 55,
+        floor_through: 70,
+        fates: vec![40, 50, 60],
+        lost: vec![(30, 32), (45, 60), (65, 70)],
+        floors,
+        ..Extras::default()
+    };
     let mut snapshot = Snapshot { slots: vec![slot(1, 30), slot(2, 58)], extras, waiting: Some(waiting) };
     snapshot.rebase(50);
     assert_eq!(snapshot.slots.iter().map(|slot| slot.done_below).collect::<Vec<_>>(), [30, 50]);
     assert_eq!((snapshot.extras.done_below, snapshot.extras.floor_through), (50, 49));
     assert_eq!(snapshot.extras.fates, [40]);
+    assert_eq!(snapshot.extras.lost, [(30, 32), (45, 49)], "what is lost of the new stream has not been named");
+    assert_eq!(snapshot.extras.floors[0].1, 49);
     let waiting = snapshot.waiting.unwrap();
     assert_eq!((waiting.from, waiting.attempts, waiting.alarm), (50, Attempts::default(), Some(Alarm::Host(5))));
     assert_eq!(snapshot.slots[1].position.sequence, 2, "what was finished stays finished");

@@ -102,7 +102,7 @@ async fn many_are_changed_by_name_or_by_what_they_have_in_common() {
         (r#"{"all": false}"#, "nothing says which"),
         (r#"{"entities": []}"#, "names nobody"),
         (r#"{"entities": [], "all": true}"#, "names nobody"),
-        (r#"{"entities": ["a", ""]}"#, "entities, number 2: it is empty"),
+        (r#"{"entities": ["a", ""]}"#, "entities, number 2: \"\": it is empty; an entity has 1 to 256 bytes"),
         (r#"{"reason": ""}"#, "reason is empty"),
         (r#"{"older_than_seconds": -1, "all": true}"#, "-1"),
     ] {

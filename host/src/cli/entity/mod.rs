@@ -9,7 +9,7 @@ mod tests;
 use super::door::{self, AnyHostArgs, Failure, HostArgs, PipelineArg, Said};
 use super::output;
 use crate::control::{Control, EntityName, EntityState, Sort};
-use crate::source::decode::ENTITY_BYTES_MAX;
+use crate::source::decode::check_entity;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -221,12 +221,7 @@ impl From<SortWord> for Sort {
 
 /// What an entity may be called.
 pub(super) fn entity(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err(format!("it is empty; an entity has 1 to {ENTITY_BYTES_MAX} bytes")),
-        length if length > ENTITY_BYTES_MAX => Err(format!("it has {length} bytes; an entity has 1 to {ENTITY_BYTES_MAX}")),
-        _ if text.contains(char::is_control) => Err("it has control characters; no entity has".to_owned()),
-        _ => Ok(text.to_owned()),
-    }
+    check_entity(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Runs one of the commands.
