@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 /// Runs every check; an error names those that failed.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
-    let strict = args.strict || std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    let strict = args.strict || process::is_ci();
     let tools = tools::ensure(repo)?;
     let mut failed = Vec::new();
     let mut note = |name: &'static str, result: Result<()>| {

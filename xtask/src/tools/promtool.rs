@@ -25,7 +25,10 @@ pub(crate) fn ensure(repo: &Repo) -> Result<PathBuf> {
         bail!("this is no Debian: install Prometheus, which brings promtool");
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    process::step(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(&folder))
+    let download = || process::step(Command::new("apt-get").args(["-q", "download", PACKAGE]).current_dir(&folder));
+    // A new machine has no package lists, an old one lists that name versions which are gone. Only root may fetch them.
+    download()
+        .or_else(|_| process::step(Command::new("apt-get").args(["-q", "update"])).and_then(|()| download()))
         .with_context(|| format!("apt-get install {PACKAGE} brings it"))?;
     let files = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let package =
