@@ -16,6 +16,7 @@ pub mod nats;
 pub mod passes;
 pub mod pipeline;
 pub mod producer;
+pub mod progress;
 pub mod publish;
 pub mod router;
 pub mod runtime;

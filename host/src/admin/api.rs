@@ -9,7 +9,7 @@ use super::extract::{ApiQuery, NoQuery};
 use super::listener::Bounded;
 use super::tls::Secured;
 use super::tokens::{TokenFileError, Tokens};
-use super::{ProblemDetails, dead_letters, entities, many, operate, pipelines, tls};
+use super::{ProblemDetails, dead_letters, entities, many, operate, page, pipelines, tls};
 use crate::config::AdminConfig;
 use crate::control::{Answer, Control, EntityState, Fault, Sort};
 use axum::extract::{DefaultBodyLimit, State};
@@ -267,6 +267,7 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
 fn router(shared: Shared, guard: Guard) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .merge(page::router())
         .fallback(|| async {
             ProblemDetails::new(StatusCode::NOT_FOUND, "Not found").detail("no such resource; /api/v1/openapi.json lists what there is")
         })

@@ -1,7 +1,7 @@
 //! The HTTP side of the host, one file per resource. The only place that knows axum. Asks the rest of the host through small traits and decides
 //! nothing: [`health`] on `[telemetry] listen`, [`api`] on `[admin] listen`.
 //!
-//! The API: `api.rs` serves it; `pipelines.rs`, `entities.rs`, `operate.rs`, `many.rs` and `dead_letters.rs` are its resources; `extract.rs` reads what
+//! The API: `api.rs` serves it; `pipelines.rs`, `entities.rs`, `operate.rs`, `many.rs` and `dead_letters.rs` are its resources, `page/` what a person sees of them; `extract.rs` reads what
 //! comes in; `access.rs` and `tokens.rs` say who may ask; `audit.rs` writes down who changed what; `tls.rs` encrypts.
 
 mod access;
@@ -14,6 +14,7 @@ pub mod health;
 mod listener;
 mod many;
 mod operate;
+mod page;
 mod pipelines;
 mod tls;
 mod tokens;

@@ -3,6 +3,7 @@
 use crate::app;
 use crate::config::Config;
 use crate::nats::connect::{ConnectError, ConnectOptions, connect_once};
+use crate::progress::View;
 use crate::publish::field::Field;
 use crate::publish::mapping::Mapping;
 use crate::publish::plan::Shape;
@@ -10,7 +11,7 @@ use crate::publish::rows::{Format, Type};
 use crate::publish::shuffle::Disorder;
 use crate::publish::template::Template;
 use crate::publish::track::WINDOW_MAX;
-use crate::publish::{self, Ending, Options, Source, View};
+use crate::publish::{self, Ending, Options, Source};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

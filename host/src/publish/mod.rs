@@ -26,4 +26,4 @@ pub mod track;
 pub use error::Error;
 pub use options::{Options, Source};
 pub use run::{check, run};
-pub use summary::{Ending, Summary, View};
+pub use summary::{Ending, Summary};

@@ -7,11 +7,12 @@ use super::options::Options;
 use super::pace::Pace;
 use super::plan::{Item, Plan, PlanError};
 use super::rows::Progress;
-use super::summary::{Ending, Summary, View};
+use super::summary::{Ending, Summary};
 use super::track::{Reached, Track};
 use crate::nats::connect::Connection;
 use crate::nats::identity::StreamFacts;
 use crate::producer::{self, Pending, Producer, Receipt, message_id};
+use crate::progress::View;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -280,7 +281,7 @@ impl<'a> Session<'a> {
     }
 
     async fn ticked(&mut self) -> Result<(), Error> {
-        self.view.show(&self.summary, self.shown_bytes);
+        self.summary.show(self.view, self.shown_bytes);
         if self.saved_at.elapsed() >= SAVE_EVERY && self.work.track.has_moved() {
             self.save(self.work.track.reached(), false).await?;
         }

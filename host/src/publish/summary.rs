@@ -1,13 +1,10 @@
-//! What a run says: a bar or lines while it works, one line at the end.
+//! What a run says: how far it is while it works, one line at the end.
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use crate::progress::View;
+use indicatif::HumanCount;
 use serde::Serialize;
 use std::fmt;
-use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
-
-/// Between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +67,13 @@ impl Summary {
         self.published() + self.already_there > 0
     }
 
+    /// Shows how far it is: so many bytes of the input.
+    pub(super) fn show(&self, view: &mut View, bytes: u64) {
+        #[allow(clippy::cast_precision_loss)]
+        let rate = self.published() as f64 / view.elapsed().as_secs_f64().max(0.001);
+        view.show(bytes, &format!("{} events, {rate:.0} events/s", HumanCount(self.events)));
+    }
+
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn ended(mut self, ending: Ending, began: Instant) -> Self {
         self.ending = ending;
@@ -86,71 +90,5 @@ impl fmt::Display for Summary {
             "{} events published, {} duplicates added, {} already there, {} bad rows, {:.1} s, {:.0} events/s",
             self.events, self.duplicates, self.already_there, self.bad_rows, self.seconds, self.events_per_second
         )
-    }
-}
-
-/// Shows how far a run is, on standard error.
-pub struct View {
-    bar: ProgressBar,
-    terminal: bool,
-    began: Instant,
-    line: Instant,
-    length: Option<u64>,
-}
-
-impl View {
-    /// Nothing is shown yet.
-    #[must_use]
-    pub fn new() -> Self {
-        let now = Instant::now();
-        Self { bar: ProgressBar::hidden(), terminal: std::io::stderr().is_terminal(), began: now, line: now, length: None }
-    }
-
-    /// The work begins, on an input of so many bytes.
-    pub(super) fn begin(&mut self, length: Option<u64>) {
-        self.length = length;
-        if !self.terminal {
-            return;
-        }
-        let (bar, form) = match length {
-            Some(length) => (ProgressBar::new(length), "{bar:30} {percent}% {msg} ({elapsed}, about {eta} left)"),
-            None => (ProgressBar::new_spinner(), "{spinner} {msg} ({elapsed})"),
-        };
-        self.bar = bar;
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            self.bar.set_style(style);
-        }
-    }
-
-    /// So far it is; to be called now and then.
-    pub(super) fn show(&mut self, summary: &Summary, bytes: u64) {
-        #[allow(clippy::cast_precision_loss)]
-        let rate = summary.published() as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-        let text = format!("{} events, {rate:.0} events/s", HumanCount(summary.events));
-        if self.terminal {
-            self.bar.set_position(bytes);
-            self.bar.set_message(text);
-        } else if self.line.elapsed() >= LINE_EVERY {
-            self.line = Instant::now();
-            let share =
-                self.length.filter(|length| *length > 0).map(|length| format!(" ({} % of the input)", bytes.min(length) * 100 / length));
-            eprintln!("{text}{} after {}", share.unwrap_or_default(), HumanDuration(self.began.elapsed()));
-        }
-    }
-
-    /// The work has ended.
-    pub(super) fn end(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    /// A line of text beside the bar.
-    pub(super) fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
-    }
-}
-
-impl Default for View {
-    fn default() -> Self {
-        Self::new()
     }
 }

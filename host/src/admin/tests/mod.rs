@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod fuzz;
+mod page;
 mod reads;
 mod routes;
 

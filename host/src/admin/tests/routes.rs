@@ -85,7 +85,7 @@ fn the_document_describes_errors_bodies_and_the_token() {
 async fn what_is_no_route_is_a_problem() {
     let (api, _) = open(&["a"]).await;
     for path in
-        ["/", "/api", "/api/v1/", "/api/v2/pipelines", "/api/v1/pipelines/flights/entities:forget", "/%2e%2e/x", "/api/v1/pipelines/"]
+        ["/page", "/api", "/api/v1/", "/api/v2/pipelines", "/api/v1/pipelines/flights/entities:forget", "/%2e%2e/x", "/api/v1/pipelines/"]
     {
         for method in ["GET", "POST"] {
             api.ask(method, path, &[], "").await.is_problem(404, &["/api/v1/openapi.json"]);
