@@ -244,7 +244,7 @@ fn missing(shown: &Shown, policy: &Policy) -> String {
         }
     };
     let then = match policy.gap_then {
-        GapThen::Skip => "goes on without it",
+        GapThen::Skip => "goes on without what is missing",
         GapThen::DeadLetter => "dead-letters what came early",
         GapThen::Park => "parks",
         GapThen::Stop => "stops the pipeline",
@@ -255,7 +255,7 @@ fn missing(shown: &Shown, policy: &Policy) -> String {
     });
     let ends = match (waiting, shown.status.gives_up.or(stream_alarm)) {
         (Some(waiting), _) if waiting.parked() => {
-            "; it did not come in time and the entity is parked: it goes on when the event comes, or skip gives it up".to_owned()
+            "; that did not come in time and the entity is parked: it goes on when what is missing comes, or skip gives it up".to_owned()
         }
         (_, Some(at)) => format!("; gives up at {} of stream time and then {then}", clock(at, shown.now.stream)),
         (_, None) => String::new(),

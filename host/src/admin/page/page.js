@@ -176,13 +176,14 @@ async function entity([pipeline, name]) {
   const at = head ? ` at ${placed(head)}` : "";
   const word = (label, text, act) => make("button", { onclick: change(text, act) }, label);
   const waiting = report.waiting;
+  const gapSkip = waiting?.reason === "gap" ? `Give up the events that ${name} misses, from ${placed(head)} on, and go on? Should they come, they are late.` : undefined;
   const parts = [
     make("h2", {}, `${name} `, make("span", { class: "hint" }, "of ", link(hash("p", pipeline), pipeline))),
     make("p", { class: `sentence ${report.state}` }, report.sentence),
     make("p", { class: "bar" },
       word("Park", `Park ${name}? Nothing of it is delivered until somebody resumes it.`, () => post(`${path}/park`)),
       head && word(`Resume${at}`, `Try ${name} again${at}?`, () => post(`${path}/resume`, head)),
-      head && word(`Skip${at}`, `Give up what ${name} is at (${placed(head)}) and go on? The event becomes a dead letter.`, () => post(`${path}/skip`, head)),
+      head && word(`Skip${at}`, gapSkip ?? `Give up what ${name} is at (${placed(head)}) and go on? The event becomes a dead letter.`, () => post(`${path}/skip`, head)),
       link(hash("p", pipeline, name, "history"), "history"),
       link(hash("p", pipeline, name, "state"), "state"),
       link(`#/dead-letters${query({ pipeline, entity: name })}`, "dead letters")),

@@ -84,7 +84,7 @@ fn a_gap_says_what_is_missing_what_is_held_and_what_comes_next() {
     assert!(
         entity
             .sentence()
-            .ends_with("it did not come in time and the entity is parked: it goes on when the event comes, or skip gives it up")
+            .ends_with("that did not come in time and the entity is parked: it goes on when what is missing comes, or skip gives it up")
     );
     assert_eq!(entity.report().state, EntityState::Parked);
 }
@@ -95,7 +95,7 @@ fn one_held_and_one_missing_read_as_one() {
     entity.comes(2);
     let told = entity.sentence();
     assert!(told.starts_with("N711MQ waits for event 1: 2 came early and is held since 12:03:10; gives up at"), "{told}");
-    assert!(told.ends_with("and then goes on without it"), "{told}");
+    assert!(told.ends_with("and then goes on without what is missing"), "{told}");
 }
 
 #[test]
