@@ -1,5 +1,6 @@
 //! What every part of a running pipeline shares: its identity, policy and handlers, and the switches that stop it. Built once by `app`.
 
+use crate::breaker::Breaker;
 use crate::runtime::Handler;
 use crate::store::renumbered;
 use crate::telemetry::lifecycle::Queue;
@@ -39,6 +40,8 @@ pub struct Pipeline {
     pub own_outbox_max: usize,
     /// Its switches.
     pub control: Control,
+    /// Whether its handlers are called.
+    pub breaker: Breaker,
     /// Where lifecycle events go.
     pub lifecycle: Queue,
 }

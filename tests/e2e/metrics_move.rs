@@ -31,6 +31,7 @@ async fn every_documented_metric_moves() {
     let flights = world.config.flights();
     (flights.failure_then, flights.retry, flights.gap_wait) = ("park", vec!["50ms"], "2s");
     flights.handlers = vec![misbehave("1s")];
+    flights.breaker = "{ percent = 50, events = 4, entities = 2, delay = \"100ms\" }";
     let handler = [("pipeline", "flights"), ("handler", flights.handlers[0].name)];
     // Little is read ahead, so that a backlog is seen as one.
     world.config.run.push(("prefetch-messages", "2".to_owned()));
@@ -90,6 +91,13 @@ async fn every_documented_metric_moves() {
     seen.at("seriatim_retention_left_ratio", &[("pipeline", "flights")], |left| left < 0.11).await;
     world.publish_one(Input::event("busy", 9)).await;
     seen.at("seriatim_retention_near_entities", &[("pipeline", "flights")], |near| near == 1.0).await;
+
+    let broken = |entity| command(entity, 1, &json!({ "do": "trap" }));
+    world.publish(&[broken("broken1"), broken("broken2")]).await;
+    seen.at("seriatim_breaker_open", &handler, |open| open == 1.0).await;
+    // Each probe that fails is their last attempt, after which others have their turn.
+    world.publish_one(Input::event("busy", 10)).await;
+    seen.at("seriatim_breaker_open", &handler, |open| open == 0.0).await;
 
     world.broker.kill();
     world.broker.again().await;

@@ -9,6 +9,7 @@ mod broker_killed;
 mod changed_meaning;
 mod chaos_smoke;
 mod check_command;
+mod circuit_breaker;
 mod dead_letters_with_nats_headers;
 mod decided_once;
 mod deploy_files;

@@ -52,6 +52,8 @@ pub struct Pipeline {
     pub retry: Vec<&'static str>,
     /// `failure.then`.
     pub failure_then: &'static str,
+    /// `failure.breaker`, a TOML value.
+    pub breaker: &'static str,
     /// Called in this order.
     pub handlers: Vec<Handler>,
 }
@@ -133,6 +135,7 @@ impl Pipeline {
             ids: 64,
             retry: vec!["50ms", "100ms"],
             failure_then: "dead-letter",
+            breaker: "{}",
             handlers: vec![Handler::echo()],
         }
     }
@@ -151,7 +154,7 @@ impl Pipeline {
              id = \"header:Seriatim-Id\"\nkind = \"header:Seriatim-Type\"\ntime = \"header:Seriatim-Time\"\n{}\n\
              [pipelines.{name}.order]\nby = \"sequence\"\nfirst-sequence = {}\n\
              gap = {{ wait = \"{}\", held-max = {}, jump-max = 1000000, then = \"{}\" }}\nlate = \"{}\"\ndedup = {{ ids = {} }}\n\n\
-             [pipelines.{name}.failure]\nretry = {}\nthen = \"{}\"\n",
+             [pipelines.{name}.failure]\nretry = {}\nthen = \"{}\"\nbreaker = {}\n",
             self.stream,
             list(&self.subjects),
             self.start,
@@ -165,6 +168,7 @@ impl Pipeline {
             self.ids,
             list(&self.retry),
             self.failure_then,
+            self.breaker,
         );
         for handler in &self.handlers {
             text.push_str(&handler.toml(name));

@@ -16,6 +16,7 @@ use crate::reading::LiveReader;
 use crate::settings::{Late, Settings, Then};
 use crate::trace::Trace;
 use seriatim::app::decide::{self, Accepts, Decision};
+use seriatim::breaker::Breaker;
 use seriatim::directory::Directory;
 use seriatim::inbox::Inbox;
 use seriatim::nats::bucket::Entry;
@@ -94,6 +95,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         outbox_max: settings.outbox_max,
         own_outbox_max: settings.own_outbox_max,
         control: Control::default(),
+        breaker: Breaker::off(),
         lifecycle: Queue::default(),
     });
     let streams = Streams::default();

@@ -25,6 +25,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Whether it shows that the component is broken, whatever event it is given: what opens a circuit breaker. What a handler says itself, and the
+    /// host's own faults, do not.
+    #[must_use]
+    pub fn is_fault(self) -> bool {
+        matches!(self, Self::Trap | Self::Timeout | Self::Memory)
+    }
+
     /// The name in metric labels, logs and dead letters.
     #[must_use]
     pub fn name(self) -> &'static str {

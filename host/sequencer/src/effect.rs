@@ -9,7 +9,7 @@ use alloc::string::String;
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)] // Boxing the change would allocate in every in-order step.
 pub enum Effect<T> {
-    /// Call the handlers. Answer with `Applied`, `Failed` or `Undelivered`, once.
+    /// Call the handlers. Answer with `Applied`, `Failed`, `Undelivered` or `Barred`, once.
     Deliver {
         /// The event.
         ticket: T,
@@ -208,4 +208,6 @@ pub enum Redriven {
     Failed(DeadReason),
     /// Another redrive of the entity is under way.
     Busy,
+    /// A handler of the pipeline fails so often that none is called.
+    Barred,
 }

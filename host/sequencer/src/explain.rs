@@ -52,6 +52,8 @@ pub enum Head {
     Missing(Place),
     /// Its outputs cannot be published.
     Blocked,
+    /// The handlers are not called, because one of them fails so often.
+    Barred(Place),
     /// It is parked.
     Parked(WaitReason),
     /// Its pipeline stopped at it.
@@ -69,6 +71,7 @@ impl<T: Clone> Sequencer<T> {
             (Some(current), _) if current.running => Head::Running(current.arrival.place),
             (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
             _ if self.blocked => Head::Blocked,
+            _ if self.barred => Head::Barred(self.head_place()),
             (Some(current), _) => Head::Retrying { place: current.arrival.place, attempts: current.attempt },
             (None, _) if !self.held.is_empty() || self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
                 Head::Missing(self.next_place())
@@ -115,6 +118,7 @@ impl Status {
                 None => format!("waits for event {}", place.sequence),
             },
             Head::Blocked => String::from("waits until its outputs can be published"),
+            Head::Barred(place) => format!("waits to handle event {} until its handlers are called again", place.sequence),
             Head::Parked(reason) => format!("is parked ({})", reason.name()),
             Head::Stopped => String::from("stopped its pipeline"),
         }

@@ -13,6 +13,11 @@ pub enum Input<T> {
     Failed(Failure),
     /// The delivery could not be made for a reason of the host (pool exhausted, stopping): no attempt is counted.
     Undelivered,
+    /// The delivery was not made because a handler of the pipeline fails so often that none is called: no attempt is counted, and the entity waits
+    /// (`breaker`) until it is released.
+    Barred,
+    /// The handlers are called again, at least for this entity. Answered to nothing: harmless when it was not barred.
+    Released,
     /// The oldest commit in flight is durable.
     Committed,
     /// Time moved; alarms may ring.

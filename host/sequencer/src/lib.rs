@@ -12,9 +12,10 @@
 //! 3. Perform the effects in the order in which they stand. `Commit` and `Close` go through *one* first-in-first-out queue into the store: a
 //!    close is durable only when every commit before it is. That alone makes "a message closes only when its entity's earlier changes are
 //!    durable" true.
-//! 4. Answer each `Deliver` once (`Applied`, `Failed` or `Undelivered`), each `Commit` once and in order (`Committed`), each `CatchUp` with
+//! 4. Answer each `Deliver` once (`Applied`, `Failed`, `Undelivered` or `Barred`), each `Commit` once and in order (`Committed`), each `CatchUp` with
 //!    `PassStarted`, any number of `PassArrived`, then `PassEnded` or `PassFailed`.
 //! 5. After each step ask [`Sequencer::next_wakeup`]; step with `Tick` when one of its times has come.
+//! 6. While [`Sequencer::barred`] it asks for no time: step with `Released` when the handlers may be called.
 //!
 //! Nothing that was not committed survives a crash; [`Sequencer::restore`] from what was, plus reading the stream again from the watermark,
 //! always leads to the same results. The property tests cut at every effect boundary to prove it.
@@ -42,6 +43,7 @@ macro_rules! mutant {
 }
 
 mod arrival;
+mod barred;
 mod dedup;
 mod effect;
 mod explain;

@@ -167,6 +167,13 @@ impl<T: Clone> Sequencer<T> {
         true
     }
 
+    /// The handlers are not called now: nothing was tried, nothing is changed.
+    pub(crate) fn redrive_barred(&mut self, out: &mut Vec<Effect<T>>) -> bool {
+        let Some(redriving) = self.redriving.take_if(|redriving| redriving.running) else { return false };
+        out.push(Effect::Redriven { dead: redriving.dead, answer: Redriven::Barred });
+        true
+    }
+
     /// Whether a redriven event is with the handlers.
     #[must_use]
     pub fn redrive_running(&self) -> bool {

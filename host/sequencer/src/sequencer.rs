@@ -71,6 +71,8 @@ pub struct Sequencer<T> {
     pub(crate) blocked: bool,
     pub(crate) stopped: bool,
     pub(crate) unreadable: bool,
+    /// The handlers are not called: nothing is delivered until it is released.
+    pub(crate) barred: bool,
     /// The place an operator wants skipped.
     pub(crate) skip: Option<Place>,
     /// The highest place that was applied, or may have been.
@@ -154,6 +156,8 @@ impl<T: Clone> Sequencer<T> {
             blocked: false,
             stopped: false,
             unreadable: false,
+            // Whoever knows that the handlers are called releases it; a restored one is no reason to call them.
+            barred: snapshot.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Breaker),
             skip: None,
             applied_through,
             redriven: Letters::restore(extras.redriven, extras.redriven_forgotten),
@@ -195,6 +199,8 @@ impl<T: Clone> Sequencer<T> {
                     redriving.running = false;
                 }
             }
+            Input::Barred => self.bar(now, out),
+            Input::Released => self.barred = false,
             Input::Committed => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 if mutant!(ArrivalsAfterCatchUpCommit) && self.waiting.is_none() && self.in_flight == 0 {
@@ -231,7 +237,7 @@ impl<T: Clone> Sequencer<T> {
                 return;
             }
             let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
-            if parked {
+            if parked || self.barred {
                 return;
             }
             if let Some(current) = self.current.take() {
@@ -615,6 +621,7 @@ impl<T: Clone> Sequencer<T> {
             || self.stopped
             || self.unreadable
             || self.blocked
+            || self.barred
             || self.in_flight >= self.policy.commits_max
             || self.pass.is_some()
         {

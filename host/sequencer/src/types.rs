@@ -138,6 +138,8 @@ pub enum WaitReason {
     Record,
     /// No room for another given-up range above the position.
     RangesFull,
+    /// A handler of its pipeline fails so often that none is called.
+    Breaker,
 }
 
 impl WaitReason {
@@ -155,6 +157,7 @@ impl WaitReason {
             Self::Operator => "operator",
             Self::Record => "record",
             Self::RangesFull => "ranges-full",
+            Self::Breaker => "breaker",
         }
     }
 }

@@ -327,6 +327,8 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn operator(&mut self, now: Now, word: Operator, out: &mut Vec<Effect<T>>) {
         let head = self.head_place();
         self.supersede(out);
+        // Whether the handlers may be called is found out by calling: `Barred` bars it again.
+        self.barred = false;
         let answer = match word {
             Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
             Operator::Park => {

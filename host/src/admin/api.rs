@@ -243,6 +243,7 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(openapi))
         .routes(routes!(pipelines::list))
+        .routes(routes!(pipelines::close_breaker))
         .routes(routes!(entities::list))
         .routes(routes!(many::park))
         .routes(routes!(many::resume))

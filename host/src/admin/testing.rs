@@ -2,9 +2,9 @@
 //! what it was asked.
 
 use crate::control::{
-    Answer, Behind, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Done,
-    EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery, HistoryRow,
-    OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
+    Answer, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow,
+    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery,
+    HistoryRow, OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,6 +24,8 @@ struct Inner {
     entities: BTreeMap<String, Standing>,
     letters: BTreeMap<u64, DeadLetterRow>,
     redriven: BTreeSet<u64>,
+    /// The circuit breaker is open, because of the handler `rotation`.
+    open: bool,
     asked: Vec<String>,
 }
 
@@ -72,6 +74,12 @@ impl Memory {
             subject: Some(format!("flights.E{number}")),
         };
         self.lock().letters = (1..=count).map(|number| (number, row(number))).collect();
+        self
+    }
+
+    /// The same with an open circuit breaker.
+    pub(crate) fn breaker_open(self: Arc<Self>) -> Arc<Self> {
+        self.lock().open = true;
         self
     }
 
@@ -148,6 +156,10 @@ fn answer<'a, T: Send + 'a>(result: Result<T, Fault>) -> Answer<'a, T> {
 
 impl Control for Memory {
     fn pipelines(&self) -> Answer<'_, Vec<PipelineRow>> {
+        let (parked, open) = {
+            let inner = self.lock();
+            (inner.entities.len() as u64, inner.open)
+        };
         let row = |name: &&'static str| PipelineRow {
             name: (*name).to_owned(),
             stream: "FLIGHTS".to_owned(),
@@ -157,8 +169,14 @@ impl Control for Memory {
             lag: None,
             live: 0,
             waiting: 0,
-            parked: self.lock().entities.len() as u64,
+            parked,
             stopped: None,
+            breaker: open.then(|| BreakerRow {
+                handler: "rotation".to_owned(),
+                since: 1_357_000_000_000,
+                next_probe: 1_357_000_010_000,
+                error: "it\u{1b}[31m fell".to_owned(),
+            }),
             handlers: vec![HandlerRow { name: "rotation".to_owned(), digest: "ab".to_owned() }],
         };
         answer(Ok(self.pipelines.iter().map(row).collect()))
@@ -276,6 +294,19 @@ impl Control for Memory {
             done.entities.push(BulkEntry { entity, error: met.err().map(|fault| fault.to_string()) });
         }
         answer(Ok(done))
+    }
+
+    fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        answer(self.known(&pipeline).and_then(|()| {
+            if handler != "rotation" {
+                return Err(match handler.as_str() {
+                    "other" => Fault::Conflict { detail: "it is open because of rotation".to_owned(), head: None },
+                    _ => Fault::Unknown(format!("no handler {handler:?}")),
+                });
+            }
+            self.lock().asked.push(format!("close breaker of {handler}"));
+            Ok(Done { changed: std::mem::take(&mut self.lock().open) })
+        }))
     }
 
     fn forget(&self, name: EntityName) -> Answer<'_, Done> {

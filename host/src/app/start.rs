@@ -2,6 +2,7 @@
 
 use super::decide::{self, Accepts, Decision};
 use super::{Error, Flags, Refused};
+use crate::breaker::{About, Breaker};
 use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
 use crate::nats::api::ApiError;
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
@@ -120,12 +121,19 @@ pub(super) async fn pipelines(
         if changed {
             batch.records.push((name.clone(), record.clone()));
         }
+        let handlers = handlers.get_mut(index).map(std::mem::take).unwrap_or_default();
+        let about = About {
+            pipeline: name.clone(),
+            generation: record.generation,
+            handlers: handlers.iter().map(|handler| handler.name().clone()).collect(),
+            lifecycle: lifecycle.clone(),
+        };
         let shared = Pipeline {
             index,
             name,
             stream: pipeline.stream.value.clone(),
             policy: Arc::new(pipeline.policy(&config.run)),
-            handlers: handlers.get_mut(index).map(std::mem::take).unwrap_or_default(),
+            handlers,
             generation: record.generation,
             generations: record.generations.clone(),
             gone: record.gone.clone(),
@@ -135,6 +143,7 @@ pub(super) async fn pipelines(
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,
             control: Control::default(),
+            breaker: Breaker::new(pipeline.failure.breaker.settings(), about),
             lifecycle: lifecycle.clone(),
         };
         ready.push(Ready { pipeline: Arc::new(shared), record, claim });
@@ -159,6 +168,7 @@ pub(super) async fn pipelines(
             outbox_max: config.run.outbox_max,
             own_outbox_max: config.run.pipeline_outbox_max,
             control: Control::default(),
+            breaker: Breaker::off(),
             lifecycle: lifecycle.clone(),
         };
         ready.push(Ready { pipeline: Arc::new(shared), record, claim });

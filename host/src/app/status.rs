@@ -82,6 +82,12 @@ impl HealthSource for Status {
                         pipeline.name
                     ));
                 }
+                if let Some((handler, open)) = pipeline.breaker.open() {
+                    reasons.push(format!(
+                        "pipeline {} waits: its handler {handler} fails so often that none is called: {}",
+                        pipeline.name, open.error
+                    ));
+                }
             }
         }
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }

@@ -1,5 +1,6 @@
 //! The command line (design §5.4): one file per command. Exit codes: 0 done, 1 failed, 2 usage, 78 bad config.
 
+mod breaker;
 mod check;
 mod dead_letters;
 mod door;
@@ -56,6 +57,9 @@ enum Command {
     /// Says why an entity does not move, and parks, resumes, skips or forgets entities.
     #[command(subcommand)]
     Entity(Box<entity::Command>),
+    /// Lists circuit breakers that are open, and closes one.
+    #[command(subcommand)]
+    Breaker(Box<breaker::Command>),
     /// Looks at dead letters, gives them again, exports or deletes them.
     #[command(subcommand)]
     DeadLetters(Box<dead_letters::Command>),
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
             Command::Health(args) => health::main(&cli.config, &args),
             Command::Publish(args) => publish::main(&cli.config, config_named, *args).await,
             Command::Entity(command) => entity::main(&cli.config, *command).await,
+            Command::Breaker(command) => breaker::main(&cli.config, *command).await,
             Command::DeadLetters(command) => dead_letters::main(&cli.config, *command).await,
         }
     });

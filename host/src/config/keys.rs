@@ -168,6 +168,12 @@ pub const KEYS: &[KeyDoc] = &[
     key("pipelines.*.failure.retry", Kind::Durations(100, MILLI, 7 * DAY), r#"["100ms", "1s", "10s"]"#, "Delays between the attempts of an event; their number is the number of retries. `[]`: none."),
     key("pipelines.*.failure.then", Kind::Word { now: &["dead-letter", "park", "stop"], later: &[] }, r#""dead-letter""#, "What happens when the attempts are exhausted; see [Failures](#failures)."),
 
+    key("pipelines.*.failure.breaker.percent", Kind::Integer(0, 100), "50", "Share of the last `events` calls of a handler from which on traps, time-outs and `memory` failures open the circuit breaker; see [The circuit breaker](#the-circuit-breaker). `0`: never."),
+    key("pipelines.*.failure.breaker.events", Kind::Integer(1, 10_000), "100", "Calls of each handler that are looked at, retries included."),
+    key("pipelines.*.failure.breaker.entities", Kind::Integer(1, 10_000), "3", "Entities, at least, that the failures have to come from; not more than `events`."),
+    key("pipelines.*.failure.breaker.delay", Kind::Duration(10 * MILLI, DAY), r#""10s""#, "From opening to the first probe."),
+    key("pipelines.*.failure.breaker.delay-max", Kind::Duration(10 * MILLI, DAY), r#""5m""#, "Each probe that fails doubles the delay up to this; not less than `delay`."),
+
     must("pipelines.*.handlers[].name", Kind::Name, "Name of the handler within the pipeline. It owns its state: a new name starts empty."),
     must("pipelines.*.handlers[].component", Kind::File, "The WebAssembly component, or core module made for our world."),
     key("pipelines.*.handlers[].config", Kind::Texts, "{}", "Values that the handler can ask for by name; texts only."),

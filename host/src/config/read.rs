@@ -4,12 +4,13 @@
 use super::document::Section;
 use super::keys::size_text;
 use super::parse::{
-    address, checked_text, duration_or, durations, integer, integer_or, patterns, servers, size, source, start, text, texts, to_usize,
+    address, checked_text, duration, duration_or, durations, integer, integer_or, patterns, servers, size, source, start, text, texts,
+    to_usize,
 };
 use super::problem::{At, Place};
 use super::types::{
-    AdminConfig, AdminTls, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation, NatsAuth,
-    NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, StoreConfig, TelemetryConfig,
+    AdminConfig, AdminTls, BreakerConfig, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation,
+    NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, StoreConfig, TelemetryConfig,
 };
 use super::values;
 use crate::source::sources::Source;
@@ -277,7 +278,33 @@ fn order(section: &Section<'_, '_>) -> Option<OrderConfig> {
 fn failure(section: &Section<'_, '_>) -> Option<FailureConfig> {
     let retry = section.read("retry", durations);
     let then = section.word("then", &[("dead-letter", FailureThen::DeadLetter), ("park", FailureThen::Park), ("stop", FailureThen::Stop)]);
-    Some(FailureConfig { retry: retry?.value, then: then? })
+    let breaker = breaker(&section.section("breaker"));
+    Some(FailureConfig { retry: retry?.value, then: then?, breaker: breaker? })
+}
+
+fn breaker(section: &Section<'_, '_>) -> Option<BreakerConfig> {
+    let percent = section.read("percent", integer);
+    let events = section.count("events");
+    let entities = section.read("entities", integer);
+    let delay = section.duration("delay");
+    let delay_max = section.read("delay-max", duration);
+    if let (Some(entities), Some(events)) = (&entities, events)
+        && to_usize(entities.value) > events
+    {
+        section.problem(entities, format!("more than events, which is {events}: it could never open"));
+    }
+    if let (Some(delay_max), Some(delay)) = (&delay_max, delay)
+        && delay_max.value < delay
+    {
+        section.problem(delay_max, format!("less than delay, which is {}", humantime::format_duration(delay)));
+    }
+    Some(BreakerConfig {
+        percent: percent?.value,
+        events: events?,
+        entities: to_usize(entities?.value),
+        delay: delay?,
+        delay_max: delay_max?.value,
+    })
 }
 
 fn handlers(section: &Section<'_, '_>, folder: &Path) -> Option<Vec<HandlerConfig>> {

@@ -2,6 +2,7 @@
 
 use super::document::Document;
 use super::*;
+use crate::breaker::decide::Settings;
 use crate::source::sources::Source;
 use seriatim_sequencer::{FailureThen, First, GapThen, Late, Policy};
 use std::collections::BTreeSet;
@@ -248,6 +249,10 @@ fn values_that_are_refused() {
         (with("order.wait = \"1s\"", "", ""), "unknown key here; wait belongs to [pipelines.NAME.order.gap]"),
         (with("failure.retry = [\"1s\", 2]", "", ""), "a duration needs its unit"),
         (with("failure.retry = \"1s\"", "", ""), "expected at most 100 durations"),
+        (with("failure.breaker = { percent = 101 }", "", ""), "out of bounds; allowed: a whole number, 0 to 100"),
+        (with("failure.breaker = { events = 2 }", "", ""), "more than events, which is 2: it could never open"),
+        (with("failure.breaker = { delay = \"10m\" }", "", ""), "less than delay, which is 10m"),
+        (with("failure.breaker = false", "", ""), "expected a table"),
         (with("failure.retry = [\"0s\"]", "", ""), "out of bounds; allowed: \"1ms\" to \"7d\""),
         (LEAST.replace("flights.>", "flights..a"), "not a subject: a token between dots is empty"),
         (LEAST.replace("[\"flights.>\"]", "[]"), "is empty; at least one is needed"),
@@ -331,6 +336,16 @@ fn what_is_written_is_what_is_taken() {
     assert_eq!(config.dead_letters.max_age, Some(Duration::from_secs(30 * 24 * 3600)));
     assert_eq!(config.run.shards, 3);
     assert_eq!(config.store.path.value, Path::new("/var/s"));
+}
+
+#[test]
+fn a_breaker_is_on_unless_it_is_turned_off() {
+    let settings = |text: &str| parse(text).expect("right").pipelines[0].failure.breaker.settings();
+    let on = Settings { percent: 50, events: 100, entities: 3, delay: 10_000, delay_max: 300_000 };
+    assert_eq!(settings(LEAST), on);
+    assert_eq!(settings(&with("failure.breaker = { percent = 0 }", "", "")), Settings { percent: 0, ..on });
+    let text = with("failure.breaker = { percent = 1, events = 7, entities = 7, delay = \"1s\", delay-max = \"1s\" }", "", "");
+    assert_eq!(settings(&text), Settings { percent: 1, events: 7, entities: 7, delay: 1_000, delay_max: 1_000 });
 }
 
 #[test]

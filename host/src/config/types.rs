@@ -2,6 +2,7 @@
 //! [`KEYS`](super::KEYS). Nothing is read or decided here.
 
 use super::problem::At;
+use crate::breaker::decide::Settings;
 use crate::source::sources::{EventSources, Source};
 use seriatim_sequencer::{FailureThen, First, GapThen, Late, Policy};
 use std::collections::BTreeMap;
@@ -271,6 +272,31 @@ pub struct FailureConfig {
     pub retry: Vec<Duration>,
     /// What exhaustion means.
     pub then: FailureThen,
+    /// When the handlers are not called any more.
+    pub breaker: BreakerConfig,
+}
+
+/// When a handler fails so often that none of its pipeline is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// Share of the last calls, in percent; 0 = never.
+    pub percent: u64,
+    /// Calls that are looked at.
+    pub events: usize,
+    /// Entities, at least, that the failures have to come from.
+    pub entities: usize,
+    /// From opening to the first probe.
+    pub delay: Duration,
+    /// Longest delay between probes; at least `delay`.
+    pub delay_max: Duration,
+}
+
+impl BreakerConfig {
+    /// What the breaker of the pipeline is told.
+    pub fn settings(&self) -> Settings {
+        let Self { percent, events, entities, delay, delay_max } = *self;
+        Settings { percent, events, entities, delay: millis(delay), delay_max: millis(delay_max) }
+    }
 }
 
 /// What instances are shared by.

@@ -7,9 +7,9 @@ pub(super) mod values;
 
 use super::report::{self, Around};
 use super::{
-    Answer, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName, EntityPage,
-    EntityQuery, EntityReport, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery, Letters, PipelineRow, PurgeDone, Redrive,
-    RedriveDone, StateReport, Word, fate,
+    Answer, BreakerRow, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName,
+    EntityPage, EntityQuery, EntityReport, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery, Letters, PipelineRow, PurgeDone,
+    Redrive, RedriveDone, StateReport, Word, fate,
 };
 use crate::directory::Directory;
 use crate::event::EntityKey;
@@ -245,6 +245,12 @@ impl Live {
                 waiting,
                 parked,
                 stopped: pipeline.control.stopped(),
+                breaker: pipeline.breaker.open().map(|(handler, open)| BreakerRow {
+                    handler: handler.to_string(),
+                    since: open.since,
+                    next_probe: open.until,
+                    error: open.error,
+                }),
                 handlers: handlers(pipeline),
             }
         };
@@ -299,6 +305,20 @@ impl Control for Live {
 
     fn operate_many(&self, pipeline: String, word: Word, filter: BulkFilter, dry_run: bool) -> Answer<'_, BulkDone> {
         Box::pin(self.say_to_many(pipeline, word, filter, dry_run))
+    }
+
+    fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        Box::pin(async move {
+            let shared = self.pipeline(&pipeline)?;
+            match shared.breaker.close(host_millis(), &handler) {
+                Ok(changed) => Ok(Done { changed }),
+                Err(None) => Err(Fault::Unknown(format!("pipeline {pipeline} has no handler {handler:?}"))),
+                Err(Some(other)) => {
+                    let detail = format!("the circuit breaker of {pipeline} is open because of its handler {other}, not of {handler}");
+                    Err(Fault::Conflict { detail, head: None })
+                }
+            }
+        })
     }
 
     fn forget(&self, name: EntityName) -> Answer<'_, Done> {

@@ -15,10 +15,10 @@ pub use live::{Live, LiveParts};
 pub use stopped::Stopped;
 
 pub use types::{
-    Alarm, Behind, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision, Done,
-    EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, Given, HandlerRow, Held, HistoryPage, HistoryQuery,
-    HistoryRow, LastError, OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport, WaitReport,
-    Word,
+    Alarm, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision,
+    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, Given, HandlerRow, Held, HistoryPage,
+    HistoryQuery, HistoryRow, LastError, OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport,
+    WaitReport, Word,
 };
 
 use std::future::Future;
@@ -43,6 +43,8 @@ pub trait Control: Send + Sync {
     fn operate(&self, name: EntityName, word: Word) -> Answer<'_, Done>;
     /// The same for many. With `dry_run` nothing is done and the answer names whom it would meet.
     fn operate_many(&self, pipeline: String, word: Word, filter: BulkFilter, dry_run: bool) -> Answer<'_, BulkDone>;
+    /// Closes the pipeline's circuit breaker, which is open because of this handler: the handlers are called again.
+    fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done>;
     /// Erases state and ids of an entity.
     fn forget(&self, name: EntityName) -> Answer<'_, Done>;
     /// Dead letters, oldest first.

@@ -158,6 +158,7 @@ fn sentence(entity: &str, shown: &Shown, around: Around<'_>) -> String {
             format!("cannot publish what it has put out ({} in its outbox) and waits for the stream; then {head}", shown.outbox)
         }
         Head::Missing(_) => missing(shown, around.policy),
+        Head::Barred(_) => barred(shown, &head),
         Head::Parked(reason) => parked(reason, shown, &head),
         Head::Retrying { .. } | Head::Idle => idle(shown, &head),
     };
@@ -189,10 +190,29 @@ fn parked(reason: WaitReason, shown: &Shown, head: &str) -> String {
         WaitReason::RangesFull => {
             format!("is parked{since} at {head}: too many separate ranges of its events were given up; skip gives up what is missing")
         }
-        WaitReason::Gap | WaitReason::Retry | WaitReason::Overflow | WaitReason::Resuming | WaitReason::OutputUnavailable => {
+        WaitReason::Gap
+        | WaitReason::Retry
+        | WaitReason::Overflow
+        | WaitReason::Resuming
+        | WaitReason::OutputUnavailable
+        | WaitReason::Breaker => {
             format!("is parked{since} at {head} ({})", reason.name())
         }
     }
+}
+
+/// It waits because the handlers are not called, or is about to go on since they are again.
+fn barred(shown: &Shown, head: &str) -> String {
+    let waiting = shown.status.waiting.as_ref();
+    let tried = match waiting.map_or(0, |waiting| waiting.attempts.count) {
+        0 => String::new(),
+        attempts => format!(" (tried {attempts} times before)"),
+    };
+    format!(
+        "waits{} to handle {head}{tried}: a handler of its pipeline fails so often that none is called (circuit breaker); it goes on when a probe succeeds or an operator closes it{}",
+        since(waiting, shown),
+        failed(shown)
+    )
 }
 
 fn idle(shown: &Shown, head: &str) -> String {

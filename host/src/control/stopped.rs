@@ -106,6 +106,7 @@ impl Stopped {
                 waiting,
                 parked,
                 stopped: Some("the host does not run".to_owned()),
+                breaker: None,
                 handlers: Vec::new(),
             }
         };
@@ -167,6 +168,10 @@ impl Control for Stopped {
 
     fn operate_many(&self, _: String, _: Word, _: BulkFilter, _: bool) -> Answer<'_, BulkDone> {
         refused("nothing can be parked, resumed or skipped")
+    }
+
+    fn close_breaker(&self, _: String, _: String) -> Answer<'_, Done> {
+        refused("a host that does not run has no circuit breaker: it starts with all of them closed")
     }
 
     fn forget(&self, _: EntityName) -> Answer<'_, Done> {

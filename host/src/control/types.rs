@@ -66,8 +66,24 @@ pub struct PipelineRow {
     pub parked: u64,
     /// Why it stopped, if it did.
     pub stopped: Option<String>,
+    /// Its circuit breaker, while it is open.
+    #[serde(default)]
+    pub breaker: Option<BreakerRow>,
     /// Its handlers.
     pub handlers: Vec<HandlerRow>,
+}
+
+/// An open circuit breaker: none of the pipeline's handlers is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BreakerRow {
+    /// The handler that fails.
+    pub handler: String,
+    /// Since when.
+    pub since: u64,
+    /// From when on the next entity may be let through as a probe.
+    pub next_probe: u64,
+    /// What the handler failed with last.
+    pub error: String,
 }
 
 /// One handler.

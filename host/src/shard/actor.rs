@@ -11,7 +11,7 @@ use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
-use seriatim_sequencer::{Alarm, Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
+use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -60,6 +60,10 @@ pub(super) struct Actor {
     pub(super) blocked: bool,
     /// Host time at which the outbox wants to be looked at again.
     pub(super) send_at: Option<u64>,
+    /// The call under way is a probe of the circuit breaker.
+    pub(super) probe: bool,
+    /// Registered among those that wait because no handler is called.
+    pub(super) barred: Option<u64>,
     /// Registered in the shard's timers.
     pub(super) timer: Option<u64>,
     pub(super) stream_timer: Option<u64>,
@@ -148,6 +152,8 @@ impl Actor {
             owes: false,
             blocked: false,
             send_at: None,
+            probe: false,
+            barred: None,
             timer: None,
             stream_timer: None,
             held_bytes: 0,
@@ -333,11 +339,6 @@ pub(super) fn entry(built: Built, number: u64, reason: DeadReason, streams: &Str
     let Built { subject, message_id, headers, payload, .. } = built;
     let mark = streams.mark_for(&subject);
     OutboxEntry { number, subject, headers, payload, message_id, mark, dead: true, cause: reason.name().to_owned() }
-}
-
-/// When a waiting entity goes on by itself.
-pub(super) fn alarm(waiting: Option<&Waiting>) -> Option<Alarm> {
-    waiting.and_then(|waiting| waiting.alarm)
 }
 
 /// What the sequencer is told of an event.

@@ -1,8 +1,8 @@
 //! Shards: each owns the actors of its entities and runs them in one single-threaded loop, without locks on the data path (design §3.9).
 //!
 //! `run.rs` is the loop, `actor.rs` what it owns per entity, `perform.rs` the one match over the core's effects, `call.rs` one event through the handlers,
-//! `own.rs` the pipeline's own record, `ask.rs` what operators ask, `news.rs` what is told of an entity. Everything enters through a [`Handle`]; answers
-//! come back through a [`Completion`] inbox.
+//! `release.rs` those that wait because no handler is called, `own.rs` the pipeline's own record, `ask.rs` what operators ask, `news.rs` what is told of an
+//! entity. Everything enters through a [`Handle`]; answers come back through a [`Completion`] inbox.
 
 mod actor;
 mod ask;
@@ -11,6 +11,7 @@ mod decisions;
 mod news;
 mod own;
 mod perform;
+mod release;
 mod run;
 #[cfg(feature = "simulation")]
 mod stepped;

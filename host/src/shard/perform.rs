@@ -3,9 +3,10 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::actor::Ticket;
-use super::call::{Done, Job};
+use super::call::{Done, Failed, Job};
 use super::decisions::LastFailure;
 use super::run::Shard;
+use crate::breaker::decide::Go;
 use crate::passes::{Ask, Request};
 use crate::runtime::{FailureKind, Isolation};
 use crate::sink::outbox::{Broker, Next};
@@ -35,8 +36,8 @@ pub(super) struct Delivery {
 }
 
 impl Shard {
-    /// Performs one effect. A call that ended at once is returned.
-    pub(super) fn perform(&mut self, token: usize, effect: Effect<Ticket>) -> Option<Done> {
+    /// Performs one effect. What follows from it at once is returned.
+    pub(super) fn perform(&mut self, token: usize, effect: Effect<Ticket>) -> Option<Input<Ticket>> {
         let actor = self.actors.get_mut(token)?;
         actor.decisions.note(self.host_now, &effect);
         let pipeline = actor.pipeline.clone();
@@ -154,10 +155,15 @@ impl Shard {
     }
 
     /// Starts a call and polls it once: most end here, within the tick. The others are set aside.
-    fn deliver(&mut self, delivery: Delivery) -> Option<Done> {
+    fn deliver(&mut self, delivery: Delivery) -> Option<Input<Ticket>> {
         let Delivery { token, ticket: Ticket { event, read_at, .. }, attempt, late } = delivery;
         let actor = self.actors.get_mut(token)?;
         let pipeline = actor.pipeline.clone();
+        match pipeline.breaker.ask(self.host_now) {
+            Go::Call => {}
+            Go::Probe => actor.probe = true,
+            Go::Wait => return Some(Input::Barred),
+        }
         let mut states = std::mem::take(&mut actor.states);
         states.resize_with(pipeline.handlers.len(), Default::default);
         if attempt == 1 {
@@ -166,7 +172,7 @@ impl Shard {
         let instances = self.instances(token, &pipeline);
         let mut future = self.parts.calls.call(Job { token, pipeline, event, attempt, late, states, instances });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(done) => Some(done),
+            Poll::Ready(done) => self.outcome(done),
             Poll::Pending => {
                 // The instances went with it: the next call starts a run of its own.
                 self.run_of = None;
@@ -183,8 +189,9 @@ impl Shard {
             if stopped {
                 continue;
             }
-            if let Some(done) = self.deliver(delivery) {
-                self.call_ended(done);
+            let token = delivery.token;
+            if let Some(input) = self.deliver(delivery) {
+                self.drive(token, input);
             }
         }
     }
@@ -203,6 +210,13 @@ impl Shard {
                 }
             }
         }
+        let probe = std::mem::take(&mut actor.probe);
+        let (good, fault) = match &result {
+            Ok(_) => (actor.pipeline.handlers.len(), None),
+            Err(Failed { handler, failure }) if failure.kind.is_fault() => (*handler, Some(failure.message.as_str())),
+            Err(Failed { handler, .. }) => (handler.saturating_add(1), None),
+        };
+        actor.pipeline.breaker.ended(self.host_now, &actor.key.entity, probe, good, fault);
         match result {
             Ok(effects) => {
                 actor.scratch = effects;

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Mail taken before the loop looks at completions again.
 const MAIL_AT_ONCE: usize = 8;
 /// Alarms of entities out of memory that are rung in one round.
-const ALARMS_AT_ONCE: usize = 64;
+pub(super) const ALARMS_AT_ONCE: usize = 64;
 /// Calls of one entity before an instance is thrown away even within a run.
 const INSTANCE_CALLS_MAX: u64 = 1_000_000;
 /// The loop looks at its timers at least this often.
@@ -39,6 +39,10 @@ pub(super) struct Shard {
     /// By pipeline.
     pub(super) stream_timers: Vec<Timers>,
     pub(super) sleeping: Sleeping,
+    /// By pipeline: entities in memory that wait because no handler is called, by the time since which they do.
+    pub(super) barred: Vec<Timers>,
+    /// By pipeline: when the next of them may be let go on as a probe.
+    pub(super) probe_at: Vec<u64>,
     /// Stream time by pipeline, behind everything this shard has taken.
     pub(super) stream_now: Vec<u64>,
     /// Highest message handed on, by pipeline.
@@ -81,6 +85,8 @@ impl Shard {
             timers: Timers::default(),
             stream_timers,
             sleeping: Sleeping::new(pipelines),
+            barred: std::iter::repeat_with(Timers::default).take(pipelines).collect(),
+            probe_at: vec![0; pipelines],
             stream_now: parts.at_start.iter().map(|(time, _)| *time).collect(),
             taken: parts.at_start.iter().map(|(_, taken)| *taken).collect(),
             behind: vec![BTreeSet::new(); pipelines],
@@ -187,8 +193,8 @@ impl Shard {
 
     /// When a timer or an alarm rings next, on host time.
     pub(super) fn next_wakeup(&self) -> Option<u64> {
-        let alarm = if self.stopping { None } else { self.sleeping.next_host() };
-        self.timers.next().into_iter().chain(alarm).min()
+        let (alarm, release) = if self.stopping { (None, None) } else { (self.sleeping.next_host(), self.next_release()) };
+        self.timers.next().into_iter().chain(alarm).chain(release).min()
     }
 
     fn until_next(&self) -> Duration {
@@ -217,9 +223,7 @@ impl Shard {
                         self.parts
                             .directory
                             .show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None });
-                        if let Some(alarm) = waiting.alarm {
-                            self.sleeping.insert(pipeline, key.clone(), alarm);
-                        }
+                        self.sleeping.insert(pipeline, key.clone(), &waiting);
                     }
                     if outbox {
                         self.wake(&key, pipeline);
@@ -344,6 +348,10 @@ impl Shard {
         }
         self.by_key.insert(key, token);
         self.show(token);
+        if self.actors.get(token).is_some_and(|actor| actor.sequencer.barred()) {
+            // Whatever it was loaded for: it is no longer among those to be woken, so it must be among those to be released.
+            self.settle(token);
+        }
         self.send(token);
         let gone = self.actors.get_mut(token).and_then(|actor| actor.gone.take());
         if let Some((first, last)) = gone {
@@ -363,8 +371,8 @@ impl Shard {
             let mut effects = std::mem::take(&mut self.effects);
             actor.sequencer.step(now, input, &mut effects);
             for effect in effects.drain(..) {
-                if let Some(done) = self.perform(token, effect) {
-                    next = self.outcome(done);
+                if let Some(input) = self.perform(token, effect) {
+                    next = Some(input);
                 }
             }
             self.effects = effects;
@@ -380,6 +388,10 @@ impl Shard {
         self.timers.set(&mut actor.timer, host, token);
         if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
             timers.set(&mut actor.stream_timer, wakeup.stream, token);
+        }
+        if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
+            let since = actor.barred.unwrap_or(self.host_now);
+            barred.set(&mut actor.barred, actor.sequencer.barred().then_some(since), token);
         }
         let (held, bytes) = actor.sequencer.held();
         if held != actor.held_events {
@@ -445,6 +457,7 @@ impl Shard {
                 self.drive(token, Input::Tick);
             }
         }
+        self.release();
         for _ in 0..ALARMS_AT_ONCE {
             let due = self.sleeping.due_host(self.host_now).map(|key| (key, None));
             let due = due.or_else(|| {
@@ -538,8 +551,11 @@ impl Shard {
             timers.set(&mut actor.stream_timer, None, token);
         }
         self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes);
-        if let Some(alarm) = super::actor::alarm(actor.sequencer.waiting()) {
-            self.sleeping.insert(actor.pipeline.index, actor.key.clone(), alarm);
+        if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
+            barred.set(&mut actor.barred, None, token);
+        }
+        if let Some(waiting) = actor.sequencer.waiting() {
+            self.sleeping.insert(actor.pipeline.index, actor.key.clone(), waiting);
         }
         self.by_key.remove(&actor.key);
         match actor.sequencer.waiting().copied() {

@@ -1,7 +1,7 @@
 //! When actors want to be looked at again: in memory by token, out of memory (waiting with an alarm) by name. Pure.
 
 use crate::event::EntityKey;
-use seriatim_sequencer::Alarm;
+use seriatim_sequencer::{Alarm, WaitReason, Waiting};
 use std::collections::{BTreeSet, HashMap};
 
 /// One clock's wishes.
@@ -44,46 +44,57 @@ impl Timers {
 /// Alarms of entities that are not in memory.
 #[derive(Debug, Default)]
 pub(super) struct Sleeping {
-    alarms: HashMap<EntityKey, Alarm>,
+    alarms: HashMap<EntityKey, Wakes>,
     host: BTreeSet<(u64, EntityKey)>,
     /// By pipeline index.
     stream: Vec<BTreeSet<(u64, EntityKey)>>,
+    /// By pipeline index: those that wait because no handler is called, by the time since which they wait.
+    barred: Vec<BTreeSet<(u64, EntityKey)>>,
+}
+
+/// What wakes an entity.
+#[derive(Clone, Copy, Debug)]
+enum Wakes {
+    Host(u64),
+    Stream(u64),
+    Release(u64),
 }
 
 impl Sleeping {
     pub(super) fn new(pipelines: usize) -> Self {
-        Self { stream: vec![BTreeSet::new(); pipelines], ..Self::default() }
+        Self { stream: vec![BTreeSet::new(); pipelines], barred: vec![BTreeSet::new(); pipelines], ..Self::default() }
     }
 
-    /// The entity left memory, or was found at the start.
-    pub(super) fn insert(&mut self, pipeline: usize, key: EntityKey, alarm: Alarm) {
+    /// The entity left memory, or was found at the start. A parked one is not woken.
+    pub(super) fn insert(&mut self, pipeline: usize, key: EntityKey, waiting: &Waiting) {
         self.remove(pipeline, &key);
-        match alarm {
-            Alarm::Host(at) => {
-                self.host.insert((at, key.clone()));
-            }
-            Alarm::Stream(at) => {
-                if let Some(stream) = self.stream.get_mut(pipeline) {
-                    stream.insert((at, key.clone()));
-                }
-            }
+        let wakes = match (waiting.reason, waiting.alarm) {
+            (_, None) => return,
+            (WaitReason::Breaker, Some(_)) => Wakes::Release(waiting.since),
+            (_, Some(Alarm::Host(at))) => Wakes::Host(at),
+            (_, Some(Alarm::Stream(at))) => Wakes::Stream(at),
+        };
+        if let Some((at, line)) = self.line(pipeline, wakes) {
+            line.insert((at, key.clone()));
         }
-        self.alarms.insert(key, alarm);
+        self.alarms.insert(key, wakes);
     }
 
     /// The entity is in memory again.
     pub(super) fn remove(&mut self, pipeline: usize, key: &EntityKey) {
-        match self.alarms.remove(key) {
-            Some(Alarm::Host(at)) => {
-                self.host.remove(&(at, key.clone()));
-            }
-            Some(Alarm::Stream(at)) => {
-                if let Some(stream) = self.stream.get_mut(pipeline) {
-                    stream.remove(&(at, key.clone()));
-                }
-            }
-            None => {}
+        if let Some(wakes) = self.alarms.remove(key)
+            && let Some((at, line)) = self.line(pipeline, wakes)
+        {
+            line.remove(&(at, key.clone()));
         }
+    }
+
+    fn line(&mut self, pipeline: usize, wakes: Wakes) -> Option<(u64, &mut BTreeSet<(u64, EntityKey)>)> {
+        Some(match wakes {
+            Wakes::Host(at) => (at, &mut self.host),
+            Wakes::Stream(at) => (at, self.stream.get_mut(pipeline)?),
+            Wakes::Release(since) => (since, self.barred.get_mut(pipeline)?),
+        })
     }
 
     /// The next entity whose alarm has rung on host time. It stays until it is loaded.
@@ -94,6 +105,11 @@ impl Sleeping {
     /// The next entity of a pipeline whose alarm has rung on stream time.
     pub(super) fn due_stream(&self, pipeline: usize, now: u64) -> Option<EntityKey> {
         self.stream.get(pipeline)?.first().filter(|(at, _)| *at <= now).map(|(_, key)| key.clone())
+    }
+
+    /// The entity of a pipeline that has waited longest of those that wait because no handler is called.
+    pub(super) fn barred(&self, pipeline: usize) -> Option<&EntityKey> {
+        self.barred.get(pipeline)?.first().map(|(_, key)| key)
     }
 
     /// When the next one rings on host time.

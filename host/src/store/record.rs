@@ -171,7 +171,8 @@ impl Value for Dated<Extras> {
     }
 }
 
-/// generation, from, reason, (attempts' stream sequence, count), alarm, since
+/// generation, from, reason, (attempts' stream sequence, count), alarm, since. Version 2 is the same, for the reason `breaker`, which older versions do
+/// not know: they refuse it by name.
 type WaitingV1 = (u64, u64, WaitReason, (u64, u32), Option<Alarm>, u64);
 
 impl Value for Dated<Waiting> {
@@ -181,11 +182,12 @@ impl Value for Dated<Waiting> {
         let waiting = &self.value;
         let attempts = (waiting.attempts.stream_sequence, waiting.attempts.count);
         let wire: WaitingV1 = (self.generation, waiting.from, waiting.reason, attempts, waiting.alarm, waiting.since);
-        write(&wire)
+        write_as(if waiting.reason == WaitReason::Breaker { 2 } else { VERSION }, &wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (generation, from, reason, (stream_sequence, count), alarm, since): WaitingV1 = read(Self::WHAT, bytes)?;
+        let version = if bytes.first() == Some(&VERSION) { VERSION } else { 2 };
+        let (generation, from, reason, (stream_sequence, count), alarm, since): WaitingV1 = read_as(Self::WHAT, version, bytes)?;
         Ok(Self { generation, value: Waiting { from, reason, attempts: Attempts { stream_sequence, count }, alarm, since } })
     }
 }

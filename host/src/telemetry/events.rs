@@ -173,6 +173,7 @@ pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a
     for handler in handlers {
         counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
         counter(names::RETRIES, pipeline, ("handler", handler)).increment(0);
+        gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(0.0);
     }
     for metric in
         [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES, names::RETENTION_NEAR]
@@ -295,6 +296,29 @@ pub fn parked(at: EventAt<'_>, reason: &str, error: &str) {
 /// A pipeline stopped reading and calling.
 pub fn pipeline_stopped(pipeline: &str, reason: &str) {
     tracing::error!(pipeline, reason, "the pipeline stopped");
+}
+
+/// A handler fails so often that none of its pipeline is called; after `delay` one entity probes whether it is well again.
+pub fn breaker_opened(pipeline: &str, handler: &str, error: &str, delay: u64) {
+    gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(1.0);
+    tracing::error!(
+        pipeline,
+        handler,
+        error,
+        next_probe_ms = delay,
+        "the circuit breaker opened: the handler fails so often that the pipeline's entities wait; it is probed with one of them"
+    );
+}
+
+/// A probe failed too: the next one is made after `delay`.
+pub fn breaker_probed(pipeline: &str, handler: &str, error: &str, delay: u64) {
+    tracing::warn!(pipeline, handler, error, next_probe_ms = delay, "the circuit breaker stays open: the probe failed");
+}
+
+/// The handlers of the pipeline are called again.
+pub fn breaker_closed(pipeline: &str, handler: &str) {
+    gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(0.0);
+    tracing::info!(pipeline, handler, "the circuit breaker closed: the pipeline's handlers are called again");
 }
 
 /// Retention deleted messages before they were read: these stream sequences, both included.

@@ -55,6 +55,9 @@ pub const RETENTION_LEFT: &str = "seriatim_retention_left_ratio";
 /// Lifecycle events, by what became of them.
 pub const LIFECYCLE_EVENTS: &str = "seriatim_lifecycle_events_total";
 
+/// Whether a circuit breaker is open, by the handler that fails.
+pub const BREAKER_OPEN: &str = "seriatim_breaker_open";
+
 /// How a metric counts.
 #[derive(Clone, Copy, Debug)]
 pub enum MetricKind {
@@ -122,6 +125,7 @@ pub const METRICS: &[MetricDoc] = &[
     gauge(OLDEST_WAITING, PIPELINE, "How long the entity that waits longest has waited; 0 when none waits."),
     histogram(HANDLER_DURATION, HANDLER, CALLS, "Time of each handler call."),
     counter(HANDLER_FAILURES, &["pipeline", "handler", "kind"], "Failed calls: `retry`, `rejected`, `trap`, `timeout`, `memory`, `output-refused`, `too-large`, and `host` for this host's own faults, which count as no attempt."),
+    gauge(BREAKER_OPEN, HANDLER, "1 while the pipeline's handlers are not called because this one fails so often (`failure.breaker`), else 0."),
     counter(RETRIES, HANDLER, "Attempts after the first, by the handler that had failed."),
     counter(DEAD_LETTERS, &["pipeline", "reason"], "Dead letters by reason."),
     histogram(COMMIT_DURATION, &[], COMMITS, "Time of each group commit, fsync included."),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// The version of every value but of extras that tell what was named as lost.
+/// The version of every value but of some that tell more.
 const VERSION: u8 = 1;
 
 /// A place in an entity's order: epoch, then sequence.
@@ -234,7 +234,11 @@ pub(super) fn extras(bytes: &[u8]) -> Result<Extras> {
 }
 
 pub(super) fn waiting(bytes: &[u8]) -> Result<Waiting> {
-    let (generation, from, reason, (stream_sequence, count), alarm, since) = read(bytes)?;
+    // Version 2 is the same with a reason that version 1 did not know.
+    let (generation, from, reason, (stream_sequence, count), alarm, since) = match bytes.split_first() {
+        Some((2, rest)) => parsed(rest)?,
+        _ => read(bytes)?,
+    };
     Ok(Waiting { generation, from, reason, attempts: Attempts { stream_sequence, count }, alarm, since })
 }
 

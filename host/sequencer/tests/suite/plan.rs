@@ -39,6 +39,8 @@ pub(crate) struct Faults {
     pub(crate) redrive: u64,
     pub(crate) retention: u64,
     pub(crate) undelivered: u64,
+    /// One in so many deliveries finds the handlers not called, while they are not called always.
+    pub(crate) bars: u64,
     pub(crate) time: u64,
     /// Weight of making one store item durable, of 10.
     pub(crate) store_speed: u64,
@@ -228,6 +230,7 @@ fn draw_faults(dice: &mut Dice, mode: Mode) -> Faults {
         redrive: 0,
         retention: 0,
         undelivered: rare(&[0, 0, 5]),
+        bars: 0,
         time: rare(&[2, 5, 20]),
         store_speed: rare(&[1, 3, 10]),
         handler_speed: rare(&[1, 3, 10]),

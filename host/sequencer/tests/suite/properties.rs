@@ -29,8 +29,8 @@ const REGRESSIONS: &[(Mode, u64)] = &[
 /// Rounds with faults per run; then everything heals.
 const ROUNDS: u64 = 250;
 
-/// Runs one seed to its end and judges it. Returns the steps it took.
-fn run(plan: Plan, rounds: u64, log: bool, crash_at: Option<u64>) -> (u64, u64) {
+/// Runs one seed to its end and judges it.
+fn run(plan: Plan, rounds: u64, log: bool, crash_at: Option<u64>) -> World {
     let mut world = World::new(plan);
     world.crash_at = crash_at;
     if log {
@@ -55,7 +55,7 @@ fn run(plan: Plan, rounds: u64, log: bool, crash_at: Option<u64>) -> (u64, u64) 
         }
         std::panic::resume_unwind(cause);
     }
-    (world.steps, world.boundaries)
+    world
 }
 
 /// Faults stop. Everything must be decided, or wait with a reason that only an operator ends.
@@ -155,12 +155,20 @@ fn check(world: &World, skipped: bool) {
 }
 
 fn sweep(mode: Mode, seeds: std::ops::Range<u64>, rounds: u64) -> u64 {
-    let mut steps = 0;
-    for seed in seeds {
-        let plan = Plan::draw(seed, mode);
+    sweep_plans(mode, seeds.map(|seed| Plan::draw(seed, mode)), rounds).0
+}
+
+/// Steps, and deliveries that found the handlers not called.
+fn sweep_plans(mode: Mode, plans: impl Iterator<Item = Plan>, rounds: u64) -> (u64, u64) {
+    let (mut steps, mut barred) = (0, 0);
+    for plan in plans {
+        let seed = plan.seed;
         let one = catch_unwind(AssertUnwindSafe(|| run(plan.clone(), rounds, false, None)));
         match one {
-            Ok((taken, _)) => steps += taken,
+            Ok(world) => {
+                steps += world.steps;
+                barred += world.barred;
+            }
             Err(cause) => {
                 println!("seed {seed} of {mode:?} failed; again, with its log:");
                 drop(catch_unwind(AssertUnwindSafe(|| run(plan, rounds, true, None))));
@@ -169,7 +177,7 @@ fn sweep(mode: Mode, seeds: std::ops::Range<u64>, rounds: u64) -> u64 {
             }
         }
     }
-    steps
+    (steps, barred)
 }
 
 /// The three together make more than a million steps.
@@ -189,6 +197,23 @@ fn in_time() {
 #[test]
 fn chaos() {
     assert!(sweep(Mode::Chaos, 0..SEEDS, ROUNDS) > STEPS_MIN);
+}
+
+/// The same promises where the handlers are not called for a while, again and again.
+#[test]
+fn barred() {
+    let barred: u64 = [Mode::Exact, Mode::InTime, Mode::Chaos]
+        .into_iter()
+        .map(|mode| {
+            let plans = (0..SEEDS / 4).map(|seed| {
+                let mut plan = Plan::draw(seed, mode);
+                plan.faults.bars = 2 + seed % 4;
+                plan
+            });
+            sweep_plans(mode, plans, ROUNDS).1
+        })
+        .sum();
+    assert!(barred > 2_000, "{barred}");
 }
 
 /// Redrives happen in chaos, between everything else.
@@ -218,7 +243,7 @@ fn crash_at_every_boundary() {
         for mode in [Mode::Exact, Mode::InTime, Mode::Chaos] {
             let mut plan = Plan::draw(seed, mode);
             plan.faults.crash = 0;
-            let (_, boundaries) = run(plan.clone(), 120, false, None);
+            let boundaries = run(plan.clone(), 120, false, None).boundaries;
             for at in 1..=boundaries {
                 let one = catch_unwind(AssertUnwindSafe(|| run(plan.clone(), 120, false, Some(at))));
                 if let Err(cause) = one {

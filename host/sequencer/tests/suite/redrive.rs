@@ -136,6 +136,16 @@ fn failing_again_changes_nothing_and_may_be_repeated() {
 }
 
 #[test]
+fn while_the_handlers_are_not_called_a_redrive_is_refused_and_the_entity_does_not_wait() {
+    let mut scene = scene(|_| {});
+    dies(&mut scene, 1);
+    assert_eq!(scene.redrive(70, 1, false), "deliver 1");
+    assert_eq!(scene.step(Input::Barred), "not redriven, barred");
+    assert_eq!(scene.redrive(70, 1, false), "deliver 1");
+    assert_eq!(scene.ok(), "commit applied 1 from 70; redriven");
+}
+
+#[test]
 fn what_the_entity_has_not_come_to_is_refused() {
     let mut scene = scene(|policy| policy.jump_max = 10);
     applies(&mut scene, 1);

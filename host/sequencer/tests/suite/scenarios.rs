@@ -543,6 +543,68 @@ fn an_undelivered_event_counts_no_attempt() {
     assert_eq!(scene.step(Input::Undelivered), "deliver 1");
 }
 
+// Handlers that are not called (the circuit breaker).
+
+#[test]
+fn a_barred_event_waits_without_an_attempt_until_it_is_released() {
+    let mut scene = scene(|_| {}).slow_handlers();
+    scene.comes(1);
+    scene.comes(2);
+    assert_eq!(scene.step(Input::Barred), "commit waits for breaker from #1 until host 0; close #1; close #2");
+    assert_eq!(scene.comes(3), "close #3");
+    // Its alarm has rung all the time: nothing is stepped for it, and nothing is committed again.
+    assert_eq!((scene.sequencer.next_wakeup(), scene.after(60_000)), (Wakeup::default(), String::new()));
+    assert_eq!(scene.step(Input::Released), "deliver 1");
+    assert_eq!(scene.step(Input::Barred), "");
+    assert_eq!(scene.step(Input::Released), "deliver 1");
+    assert_eq!(scene.ok(), "commit applied 1 waits for resuming from #2 until host 60000; deliver 2");
+    assert_eq!(scene.ok(), "commit applied 2; deliver 3");
+    assert_eq!(scene.ok(), "commit applied 3 free");
+}
+
+#[test]
+fn attempts_made_before_it_was_barred_are_kept_through_a_crash() {
+    let mut scene = scene(|_| {}).slow_handlers();
+    scene.comes(1);
+    scene.fails(DeadReason::Trap);
+    assert_eq!(scene.after_host(100), "deliver 1 attempt 2");
+    assert_eq!(scene.step(Input::Barred), "commit waits for breaker from #1 until host 100");
+    scene.restart(1);
+    assert!(scene.sequencer.barred());
+    assert_eq!((scene.step(Input::Tick), scene.comes(2)), (String::new(), "close #2".into()));
+    assert_eq!(scene.step(Input::Released), "read #1 to #2");
+    assert_eq!(scene.reads(1, 2), "deliver 1 attempt 2");
+    assert_eq!(scene.fails(DeadReason::Trap), "commit waits for retry from #1 until host 1100");
+    assert_eq!(scene.after_host(1_000), "deliver 1 attempt 3");
+    assert_eq!(scene.fails(DeadReason::Trap), "commit dead 1 trap waits for resuming from #2 until host 1100; deliver 2");
+}
+
+#[test]
+fn an_operator_parks_resumes_and_skips_what_is_barred() {
+    let mut scene = scene(|_| {}).slow_handlers();
+    scene.comes(1);
+    scene.comes(2);
+    scene.step(Input::Barred);
+    assert_eq!(scene.park(), "commit waits for operator from #1 parked; done");
+    assert_eq!(scene.step(Input::Released), "");
+    assert_eq!(scene.resume(1), "commit waits for resuming from #1 until host 0; done; deliver 1");
+    assert_eq!(scene.step(Input::Barred), "commit waits for breaker from #1 until host 0");
+    assert_eq!(scene.skip(1), "commit waits for resuming from #1 until host 0; commit dead 1 skipped; done; deliver 2");
+    scene.step(Input::Barred);
+    assert_eq!(scene.sequencer.status(Default::default()).sentence(), "waits to handle event 2 until its handlers are called again");
+}
+
+#[test]
+fn what_was_parked_or_given_up_before_it_was_barred_does_not_wait_for_the_handlers() {
+    let mut scene = scene(|_| {}).slow_handlers();
+    scene.comes(1);
+    scene.park();
+    assert_eq!((scene.step(Input::Barred), scene.sequencer.barred()), (String::new(), false));
+    assert_eq!(scene.resume(1), "commit waits for resuming from #1 until host 0; done; deliver 1");
+    assert_eq!(scene.skip(1), "");
+    assert_eq!(scene.step(Input::Barred), "commit dead 1 skipped free; done");
+}
+
 // Operator and outputs.
 
 #[test]

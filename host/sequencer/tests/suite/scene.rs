@@ -215,6 +215,7 @@ impl Scene {
                 Redriven::Forgotten => String::from("forgotten"),
                 Redriven::Parked(reason) => format!("not redriven, parked {}", reason.name()),
                 Redriven::Failed(reason) => format!("failed again {}", reason.name()),
+                Redriven::Barred => String::from("not redriven, barred"),
                 Redriven::Busy => String::from("busy"),
             },
             Effect::Answer(Answer::Superseded) => String::from("superseded"),

@@ -179,7 +179,11 @@ fn no_input_in_any_state_panics() {
                 0..=5 => Input::Arrived(arrival),
                 6 | 7 => Input::Applied,
                 8 => Input::Failed(Failure { reason: dice.pick(&[DeadReason::Trap, DeadReason::Rejected]), error: String::new() }),
-                9 => Input::Undelivered,
+                9 => match dice.range(0, 3) {
+                    0 | 1 => Input::Undelivered,
+                    2 => Input::Barred,
+                    _ => Input::Released,
+                },
                 10 => Input::Committed,
                 11 => Input::Tick,
                 12 => Input::PassStarted { gone_below: dice.pick(&odd) },

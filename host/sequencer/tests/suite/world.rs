@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     /// Of their own, so that redrives leave everything else as it was drawn.
     redrives: Dice,
+    /// The same for handlers that are not called.
+    bars: Dice,
     policy: Arc<Policy>,
     pub(crate) host: u64,
     stream_time: u64,
@@ -60,6 +62,8 @@ pub(crate) struct World {
     asked: Option<u64>,
     /// Redrives that were applied.
     pub(crate) redrive_answers: u64,
+    /// Deliveries that found the handlers not called.
+    pub(crate) barred: u64,
     pub(crate) disorders: Vec<Disorder>,
     pub(crate) deliveries: Vec<(u64, u32, bool)>,
     fails_seen: BTreeMap<u64, u32>,
@@ -71,6 +75,7 @@ impl World {
         Self {
             dice: Dice::new(plan.seed ^ 0xABCD),
             redrives: Dice::new(plan.seed ^ 0x5EED),
+            bars: Dice::new(plan.seed ^ 0xBA55),
             policy: Arc::new(plan.policy.clone()),
             plan,
             host: 1_000,
@@ -97,6 +102,7 @@ impl World {
             answers: Vec::new(),
             asked: None,
             redrive_answers: 0,
+            barred: 0,
             disorders: Vec::new(),
             deliveries: Vec::new(),
             fails_seen: BTreeMap::new(),
@@ -305,6 +311,11 @@ impl World {
             self.step(Input::Undelivered);
             return true;
         }
+        if self.bars.once_in(self.plan.faults.bars) {
+            self.barred += 1;
+            self.step(Input::Barred);
+            return true;
+        }
         let script = *message(&self.plan, ticket);
         let failure = if attempt <= script.fails { Some(script.fail_with) } else { script.reject.then_some(DeadReason::Rejected) };
         match failure {
@@ -382,6 +393,10 @@ impl World {
                 return false;
             }
             self.step(Input::Tick);
+        }
+        let barred = self.sequencer.as_ref().is_some_and(Sequencer::barred);
+        if barred && (self.plan.faults.bars == 0 || self.bars.once_in(3)) {
+            self.step(Input::Released);
         }
         for _ in 0..8 {
             let Some(sequencer) = &self.sequencer else { return true };
@@ -580,7 +595,7 @@ impl World {
 
     /// Faults stop: everything works at once, time advances. Returns false when it does not come to rest.
     pub(crate) fn settle(&mut self) -> bool {
-        self.plan.faults.undelivered = 0;
+        (self.plan.faults.undelivered, self.plan.faults.bars) = (0, 0);
         if self.blocked {
             self.outputs(Input::OutputsFree);
         }

@@ -187,6 +187,25 @@ async fn a_change_goes_on_when_nobody_waits_for_it_and_too_many_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_circuit_breaker_is_shown_and_closed_by_the_name_of_its_handler() {
+    let memory = Memory::with(&[]).breaker_open();
+    let api = start(memory.clone(), Settings::default()).await;
+    let breaker = api.get("/api/v1/pipelines").await.json()["pipelines"][0]["breaker"].clone();
+    assert_eq!((&breaker["handler"], &breaker["next_probe"]), (&json!("rotation"), &json!(1_357_000_010_000_u64)));
+    let close = "/api/v1/pipelines/flights/breaker:close";
+    api.post(close, r#"{"handler": "other"}"#).await.is_problem(409, &["because of rotation"]);
+    api.post(close, r#"{"handler": "none"}"#).await.is_problem(404, &["no handler"]);
+    api.post(close, "").await.is_problem(400, &["handler"]);
+    api.post(close, r#"{"handler": ""}"#).await.is_problem(400, &["1 to 32 bytes"]);
+    api.post("/api/v1/pipelines/none/breaker:close", r#"{"handler": "rotation"}"#).await.is_problem(404, &["none"]);
+    for changed in [true, false] {
+        let got = api.post(close, r#"{"handler": "rotation"}"#).await;
+        assert_eq!((got.status, got.json()), (200, json!({ "changed": changed })));
+    }
+    assert_eq!(api.get("/api/v1/pipelines").await.json()["pipelines"][0]["breaker"], json!(null));
+}
+
 fn first_line(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -226,10 +245,11 @@ async fn each_change_is_a_line_of_the_audit_log() {
     api.post(&format!("{ENTITIES}:park"), r#"{"entities": ["b", "x"]}"#).await;
     api.post(&format!("{ENTITIES}:park"), r#"{"entities": ["b"], "dry_run": true}"#).await;
     api.get("/api/v1/pipelines").await;
+    api.post("/api/v1/pipelines/flights/breaker:close", r#"{"handler": "rotation"}"#).await;
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let lines: Vec<_> = lines.iter().filter(|line| line["target"] == "seriatim::audit").collect();
-    assert_eq!(lines.len(), 5, "{text}");
+    assert_eq!(lines.len(), 6, "{text}");
     let told: Vec<_> = lines
         .iter()
         .map(|line| (line["action"].as_str().unwrap(), line["entity"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
@@ -242,4 +262,5 @@ async fn each_change_is_a_line_of_the_audit_log() {
     assert!(told[4].1 == "x" && told[4].2.starts_with("refused: "), "{text}");
     assert_eq!((&lines[0]["who"], &lines[0]["verified"], &lines[0]["sequence"]), (&json!("annsmith"), &json!(false), &json!(41)));
     assert_eq!(lines[2]["who"], "unknown");
+    assert_eq!((told[5].0, told[5].2, &lines[5]["detail"]), ("close breaker", "it was so already", &json!("handler \"rotation\"")));
 }

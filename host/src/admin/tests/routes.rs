@@ -39,6 +39,7 @@ async fn every_route_is_in_the_document_and_the_other_way_round() {
     let wanted = [
         "get /api/v1/openapi.json".to_owned(),
         "get /api/v1/pipelines".to_owned(),
+        "post /api/v1/pipelines/{p}/breaker:close".to_owned(),
         format!("get {e}"),
         format!("post {e}:park"),
         format!("post {e}:resume"),

@@ -260,6 +260,10 @@ impl Control for Remote {
         self.post(format!("{}:{}", entities_path(&pipeline), word_path(&word).0), Value::Object(body))
     }
 
+    fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        self.post(format!("/api/v1/pipelines/{}/breaker:close", encoded(&pipeline)), json!({ "handler": handler }))
+    }
+
     fn forget(&self, name: EntityName) -> Answer<'_, Done> {
         self.send(Method::DELETE, entity_path(&name), None)
     }

@@ -77,6 +77,13 @@ fn told(key: &EntityKey, dead: u64, answer: Redriven, error: Option<String>) -> 
             let error = error.unwrap_or_default();
             conflict(format!("the handlers failed again ({}): {error}; nothing was changed", reason.name()), None)
         }
+        Redriven::Barred => conflict(
+            format!(
+                "a handler of pipeline {} fails so often that none is called (circuit breaker); redrive it when it has closed",
+                key.pipeline
+            ),
+            None,
+        ),
         Redriven::Busy => conflict(format!("another dead letter of {entity} is being redriven"), None),
     }
 }

@@ -1,6 +1,7 @@
 //! Live on real shards, with the embedded store and its committer; handlers and broker are played.
 
 use super::*;
+use crate::breaker::Breaker;
 use crate::control::{ExportPage, HistoryPart, Place, RedriveSource, Sort};
 use crate::event::{Event, Header, Message};
 use crate::inbox::Inbox;
@@ -155,6 +156,7 @@ impl Stage {
             outbox_max: 100,
             own_outbox_max: 100,
             control: pipeline::Control::default(),
+            breaker: Breaker::off(),
             lifecycle: Queue::default(),
         });
         let completions = Arc::new(Completions::default());

@@ -139,3 +139,19 @@ fn another_day_is_named() {
     assert!(clock(AT, AT + 86_400_000).starts_with("2026-"));
     assert!(clock(u64::MAX, 0).starts_with("9999-"));
 }
+
+#[test]
+fn what_waits_for_the_circuit_breaker_says_so() {
+    let mut entity = Entity::new(|_| {});
+    entity.comes(1);
+    entity.step(Input::Failed(Failure { reason: DeadReason::Trap, error: "it fell".to_owned() }));
+    entity.after(5_000);
+    entity.step(Input::Barred);
+    let report = entity.report();
+    assert_eq!(
+        report.sentence,
+        "N711MQ waits since 12:03:10 to handle event 1 (tried 1 times before): a handler of its pipeline fails so often that none is called \
+         (circuit breaker); it goes on when a probe succeeds or an operator closes it"
+    );
+    assert_eq!((report.state, report.waiting.unwrap().reason), (EntityState::Waiting, "breaker".to_owned()));
+}

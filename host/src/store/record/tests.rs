@@ -114,6 +114,8 @@ fn is_listed(reason: WaitReason) -> bool {
         | W::Operator
         | W::Record
         | W::RangesFull => true,
+        // Version 2.
+        W::Breaker => return true,
         W::Failed(D::Malformed | D::Gap | D::Late | D::Conflict | D::Rejected | D::RetriesExhausted | D::Trap | D::Timeout | D::Memory) => {
             true
         }
@@ -202,6 +204,22 @@ fn version_2_tells_what_was_named_as_lost() {
 }
 
 #[test]
+fn version_2_of_waiting_tells_that_the_handlers_were_not_called() {
+    let told = Dated { generation: 1, value: Waiting { reason: WaitReason::Breaker, ..waiting().value } };
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-v2.hex"));
+    assert_eq!(
+        frozen["waiting-breaker"],
+        told.encode(),
+        "what is written has changed ({}): that needs a new version",
+        hex::encode(told.encode())
+    );
+    assert!(is_listed(told.value.reason));
+    assert_eq!(Dated::decode(&frozen["waiting-breaker"]), Ok(told));
+    let newer = [&[9], &frozen["waiting-breaker"][1..]].concat();
+    assert!(Dated::<Waiting>::decode(&newer).unwrap_err().contains("reads up to version 2"));
+}
+
+#[test]
 fn version_3_tells_what_was_redriven_and_what_was_applied_last() {
     let mut told = extras();
     told.value.lost = vec![(20, 31)];
@@ -234,7 +252,7 @@ fn places() -> impl Strategy<Value = Place> {
 }
 
 fn reasons() -> impl Strategy<Value = WaitReason> {
-    prop::sample::select(REASONS.to_vec())
+    prop::sample::select([&REASONS[..], &[WaitReason::Breaker]].concat())
 }
 
 fn alarms() -> impl Strategy<Value = Option<Alarm>> {
