@@ -1,6 +1,7 @@
 //! One incarnation of the host: its tasks and threads as steps that the world takes in any order, between which it may be killed. The tasks' own
 //! decisions are the host's; what stands here is who waits for whom, as `app/run.rs` wires it.
 
+use crate::asking::Asking;
 use crate::broker::{Broker, SOURCE};
 use crate::gapless::Gapless;
 use crate::link::{Around, Link};
@@ -37,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) shards: Vec<Stepped>,
     pub(crate) completions: Vec<Arc<Completions>>,
     pub(crate) mail: Mailboxes,
+    pub(crate) asking: Asking,
     pub(crate) reader: LiveReader,
     pub(crate) waking: Waking,
     pub(crate) passes: Passes,
@@ -228,6 +230,17 @@ impl Host {
         }
     }
 
+    pub(crate) fn is_asked(&self, shard: usize) -> bool {
+        self.parts.asking.waits(shard) && self.parts.shards[shard].takes_questions()
+    }
+
+    pub(crate) fn take_question(&mut self, shard: usize, wall: u64) {
+        if let Some(question) = self.parts.asking.take(shard) {
+            self.parts.shards[shard].ask(wall, question);
+            self.dirty[shard] = true;
+        }
+    }
+
     /// Calls set aside, over all shards.
     pub(crate) fn calls(&self) -> usize {
         self.parts.aside.load(Ordering::Relaxed)
@@ -391,6 +404,7 @@ impl Host {
             ("the reader", reader.drained() || stopped),
             ("the router", self.opened.is_empty() && self.split.is_empty() && self.routed.is_empty()),
             ("mail", self.parts.mail.all_empty()),
+            ("operators' questions", self.parts.asking.idle()),
             ("catch-ups", self.parts.passes.idle()),
             ("the publisher", self.parts.publishing.idle()),
             ("the searcher", self.parts.searching.idle()),

@@ -1,6 +1,7 @@
 //! A start of the host, as `app/start.rs` and `app/run.rs` do it: store, streams, identity, record, wiring. Whether the pipeline may go on, and from
 //! where, the host's `decide` says.
 
+use crate::asking::{Asking, Shelf};
 use crate::broker::{DEAD, SOURCE};
 use crate::disk::ModelDisk;
 use crate::gapless::Gapless;
@@ -16,6 +17,7 @@ use crate::reading::LiveReader;
 use crate::settings::{Late, Settings, Then};
 use crate::trace::Trace;
 use seriatim::app::decide::{self, Accepts, Decision};
+use seriatim::control::LiveParts;
 use seriatim::directory::Directory;
 use seriatim::inbox::Inbox;
 use seriatim::nats::bucket::Entry;
@@ -139,6 +141,17 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
     };
     let shards = (0..settings.shards).map(shard).collect();
     let decoder = Arc::new(Decoder::new(PIPELINE.into(), STREAM.into(), sources(settings)));
+    let (handles, questions) = (0..settings.shards).map(|_| shard::Handle::unconnected()).unzip();
+    let shelf = Arc::new(Shelf::default());
+    let live = LiveParts {
+        pipelines: vec![pipeline.clone()],
+        shards: handles,
+        directory: directory.clone(),
+        progress: vec![progress.clone()],
+        store: store.clone(),
+        decoders: vec![Some(decoder.clone())],
+        letters: shelf.clone(),
+    };
     let known = known(&record);
     let heartbeat = heartbeat_for(Duration::from_millis(settings.gap_wait));
     let start_at = record.progress.watermark + 1;
@@ -156,6 +169,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         shards,
         completions,
         mail: Mailboxes::new(settings.shards),
+        asking: Asking::new(live, shelf, questions),
         reader,
         waking: Waking::new(settings.owing_page),
         passes,

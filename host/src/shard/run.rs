@@ -115,7 +115,7 @@ impl Shard {
             let sleep = self.until_next();
             let inbox = self.parts.completions.clone();
             let committer = self.parts.committer.clone();
-            let full = !self.entries.is_empty();
+            let full = self.is_full();
             tokio::select! {
                 biased;
                 () = inbox.0.notified() => {}
@@ -167,6 +167,11 @@ impl Shard {
             && self.changes_in_flight < self.parts.bounds.changes_max
             && self.entries.is_empty()
             && !self.closed
+    }
+
+    /// The committer has no room for what this shard has already: nothing is asked of it now.
+    pub(super) fn is_full(&self) -> bool {
+        !self.entries.is_empty()
     }
 
     pub(super) fn idle(&self) -> bool {

@@ -110,6 +110,7 @@ fn justified(facts: &Facts<'_>, store: &PipelineView, entity: &Entity<'_>, waiti
             });
             if like_that && tried.count >= rules.attempts { Ok(()) } else { refused }
         }
+        Reason::Operator if entity.may_be_parked() => Ok(()),
         Reason::RangesFull if rules.hole == Hole::DeadLetter => Ok(()),
         Reason::OutputUndeliverable if entity.view.is_some_and(|view| !view.outbox.is_empty()) => Ok(()),
         _ => Err("nothing here may park it".to_owned()),
