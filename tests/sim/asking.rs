@@ -3,8 +3,8 @@
 
 use futures_util::FutureExt as _;
 use seriatim::control::{
-    Answer, Control as _, DeadLetterPage, DeadLetterQuery, DeadLetterReport, EntityName, ExportPage, Fault, HistoryPart, HistoryQuery, Letters,
-    Live, LiveParts, PurgeDone, Redrive, RedriveSource, Word,
+    Answer, Control as _, DeadLetterPage, DeadLetterQuery, DeadLetterReport, EntityName, ExportPage, Fault, HistoryPart, HistoryQuery,
+    Letters, Live, LiveParts, PurgeDone, Redrive, RedriveSource, Word,
 };
 use seriatim::event::Message;
 use seriatim::shard::Question;

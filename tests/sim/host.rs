@@ -205,6 +205,11 @@ impl Host {
         }
     }
 
+    /// The admin API listens once everybody who owes something was told so; mail may still wait for the shards.
+    pub(crate) fn listens(&self) -> bool {
+        self.parts.waking.done && !self.stops()
+    }
+
     // Shards.
 
     pub(crate) fn wants_round(&self, shard: usize, wall: u64) -> bool {

@@ -4,6 +4,7 @@
 use crate::asking::Asked;
 use crate::broker::{DEAD, OUTPUTS};
 use crate::dice::Dice;
+use crate::host::Host;
 use crate::note;
 use crate::start::PIPELINE;
 use crate::stream::Stored;
@@ -19,6 +20,8 @@ use seriatim_tests::checker::store::{EntityView, PipelineView, Reason, Spot};
 
 /// Draws of their own: another number than any that the rest of a run begins with.
 const SALT: u64 = 0x0BE5_A70B_5A1D_0000;
+/// Dead letters that are redriven in the end, at most.
+const LAST_REDRIVES: usize = 20;
 /// No event has this sequence.
 const NEVER_CAME: u64 = 60_000_000;
 
@@ -35,8 +38,8 @@ struct Habits {
     kills: u64,
     /// In the end everybody who was parked is resumed; else they stay.
     resumes_all: bool,
-    /// In the end every redrive is asked for again.
-    repeats: bool,
+    /// In the end every dead letter is redriven, and then every redrive is asked for again.
+    redrives_all: bool,
 }
 
 /// See the module.
@@ -48,8 +51,8 @@ pub(crate) struct Operators {
     left: u64,
     open: Vec<Open>,
     pub(crate) said: Vec<Said>,
-    /// The last round of redrives was asked for.
-    repeated: bool,
+    /// Rounds of redrives that were asked for in the end.
+    rounds: usize,
 }
 
 /// A word that was not answered yet.
@@ -75,11 +78,11 @@ impl Operators {
                 twice: dice.pick(&[0, 3, 8]),
                 kills: dice.pick(&[0, 0, 4]),
                 resumes_all: dice.once_in(2),
-                repeats: dice.once_in(2),
+                redrives_all: dice.once_in(2),
             }
         });
         let left = dice.pick(&[3, 10, 30]);
-        Self { dice, habits, left, open: Vec::new(), said: Vec::new(), repeated: false }
+        Self { dice, habits, left, open: Vec::new(), said: Vec::new(), rounds: 0 }
     }
 
     /// For the trace.
@@ -126,7 +129,8 @@ impl World {
     pub(crate) fn operate(&mut self) {
         let operators = &mut self.operators;
         let Some(habits) = operators.habits.clone() else { return };
-        if operators.left == 0 || self.host.is_none() || !operators.dice.once_in(habits.rate) {
+        let listens = self.host.as_ref().is_some_and(Host::listens);
+        if operators.left == 0 || !listens || !operators.dice.once_in(habits.rate) {
             return;
         }
         operators.left -= 1;
@@ -182,11 +186,16 @@ impl World {
             return None;
         }
         let letter = dice.pick(from);
+        self.redrive_of(letter)
+    }
+
+    fn redrive_of(&mut self, letter: u64) -> Option<Said> {
+        let dice = &mut self.operators.dice;
         let stored = self.broker.stream(DEAD).get(letter)?;
         let entity = header(stored, "Seriatim-Dead-Entity").unwrap_or("nobody").to_owned();
         // What failed would fail again: most are given with another payload.
         let text = String::from_utf8_lossy(&stored.payload);
-        let edited = text.rsplit_once(' ').filter(|_| dice.once_in(2));
+        let edited = text.rsplit_once(' ').filter(|_| !dice.once_in(4));
         let payload = edited.map(|(front, _)| format!("{front} edited{} accept", dice.range(0, 1)).into_bytes());
         Some(Said { entity, word: Word::Redrive { letter, out_of_order: dice.once_in(2), payload }, answer: Answer::Open })
     }
@@ -313,12 +322,23 @@ impl World {
         let mut last: Vec<Said> = Vec::new();
         if habits.resumes_all {
             last.extend(parked.map(|entity| Said { entity, word: Word::Resume(Head::Any), answer: Answer::Open }));
-        } else if parked.count() > 0 && !self.operators.repeated {
+        } else if parked.count() > 0 && self.operators.rounds == 0 {
             self.stats.add("runs that end with entities parked by an operator");
         }
-        if last.is_empty() && !std::mem::replace(&mut self.operators.repeated, true) && habits.repeats {
-            let again = self.operators.said.iter().filter(|said| matches!(said.word, Word::Redrive { .. }));
-            last.extend(again.map(|said| Said { answer: Answer::Open, ..said.clone() }));
+        if last.is_empty() && habits.redrives_all {
+            self.operators.rounds += 1;
+            match self.operators.rounds {
+                1 => {
+                    let letters = self.broker.stream(DEAD).messages().map(|stored| stored.sequence);
+                    let letters: Vec<u64> = letters.take(LAST_REDRIVES).collect();
+                    last.extend(letters.into_iter().filter_map(|letter| self.redrive_of(letter)));
+                }
+                2 => {
+                    let again = self.operators.said.iter().filter(|said| matches!(said.word, Word::Redrive { .. }));
+                    last.extend(again.map(|said| Said { answer: Answer::Open, ..said.clone() }));
+                }
+                _ => {}
+            }
         }
         let rests = last.is_empty();
         // One after the other: the host asks back when it is busy with another redrive of the same entity.

@@ -104,6 +104,8 @@ mutants! {
     StreamTimeOfHighest = "stream-time-of-highest",
     /// The record does not say which dead letters were redriven.
     RedriveNotRemembered = "redrive-not-remembered",
+    /// An operator's word is answered before it is durable.
+    WordAnsweredBeforeCommit = "word-answered-before-commit",
 }
 
 impl Mutant {

@@ -219,11 +219,13 @@ impl Shard {
                     }
                     if let Some(waiting) = waiting {
                         self.tell_waiting(pipeline, &key, &waiting);
-                        self.parts
-                            .directory
-                            .show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None });
-                        if let Some(alarm) = waiting.alarm {
-                            self.sleeping.insert(pipeline, key.clone(), alarm);
+                        // Somebody may have asked for it before: one in memory knows its alarm, and would never take this one off.
+                        if !self.by_key.contains_key(&key) {
+                            let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None };
+                            self.parts.directory.show(&key, view);
+                            if let Some(alarm) = waiting.alarm {
+                                self.sleeping.insert(pipeline, key.clone(), alarm);
+                            }
                         }
                     }
                     if outbox {

@@ -81,7 +81,14 @@ impl<'a> Facts<'a> {
             let number = meant.stream_sequence;
             let replaced = numbers[&number].last() != Some(&at);
             let gone = replaced || number > run.source.last_sequence;
-            Message { meant, applied: None, redriven: Vec::new(), letters: Vec::new(), gone, held: !gone && number >= run.source.first_sequence }
+            Message {
+                meant,
+                applied: None,
+                redriven: Vec::new(),
+                letters: Vec::new(),
+                gone,
+                held: !gone && number >= run.source.first_sequence,
+            }
         });
         let messages = messages.collect();
         let mut facts = Self {
@@ -237,8 +244,9 @@ impl<'a> Facts<'a> {
         let message = &self.messages[about];
         let mut words = self.redrives.get(&letter).into_iter().flatten();
         let same = match output.piece.header("Seriatim-Redriven-Edited") {
-            Some(_) => words
-                .any(|said| matches!(&said.word, Word::Redrive { payload: Some(payload), .. } if payload.as_slice() == output.piece.payload)),
+            Some(_) => words.any(
+                |said| matches!(&said.word, Word::Redrive { payload: Some(payload), .. } if payload.as_slice() == output.piece.payload),
+            ),
             None => message.meant.payload == output.piece.payload,
         };
         same && message.meant.entity == output.entity && message.place() == output.place

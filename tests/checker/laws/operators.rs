@@ -94,7 +94,8 @@ fn heads(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
             && said.answer.confirmed()
         {
             let history = facts.history(entity, place);
-            let text = format!("entity {:?}: {:?} was answered {:?}, but nothing is to do there{history}", entity.name, said.word, said.answer);
+            let text =
+                format!("entity {:?}: {:?} was answered {:?}, but nothing is to do there{history}", entity.name, said.word, said.answer);
             report.broken(G2, "word-names-the-head", text);
         }
     }
@@ -151,14 +152,19 @@ fn redrives(facts: &Facts<'_>, report: &mut Report) {
         }
         let asked = facts.redrives.get(letter).is_some_and(|words| words.iter().any(|said| said.may_be_done()));
         if !asked {
-            report.broken(G3, "redriven-as-said", format!("dead letter {letter} was redriven as {ids:?}, which nobody asked for, or was refused"));
+            report.broken(
+                G3,
+                "redriven-as-said",
+                format!("dead letter {letter} was redriven as {ids:?}, which nobody asked for, or was refused"),
+            );
         }
     }
     for (letter, words) in &facts.redrives {
         if !outputs.contains_key(letter)
             && let Some(said) = words.iter().find(|said| said.answer.confirmed())
         {
-            let text = format!("dead letter {letter} of {:?}: its redrive was answered {:?}, but it has no output", said.entity, said.answer);
+            let text =
+                format!("dead letter {letter} of {:?}: its redrive was answered {:?}, but it has no output", said.entity, said.answer);
             report.broken(G3, "redriven-as-said", text);
         }
     }

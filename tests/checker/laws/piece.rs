@@ -108,9 +108,16 @@ impl<'a> Output<'a> {
         }
         let named = pipeline == rules.pipeline && handler == rules.handler && number == sequence.to_string();
         match (decoded(who), generation.parse(), epoch.parse()) {
-            (Some(who), Ok(generation), Ok(epoch)) if who == entity && named => {
-                Ok(Self { piece, entity, place: (epoch, sequence), count, generation, redriven: redriven.flatten(), cause: None, late: false })
-            }
+            (Some(who), Ok(generation), Ok(epoch)) if who == entity && named => Ok(Self {
+                piece,
+                entity,
+                place: (epoch, sequence),
+                count,
+                generation,
+                redriven: redriven.flatten(),
+                cause: None,
+                late: false,
+            }),
             _ => Err(format!("Nats-Msg-Id {:?} does not name pipeline, generation, epoch, entity, sequence and handler", piece.id)),
         }
     }

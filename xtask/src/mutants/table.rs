@@ -55,6 +55,7 @@ pub(super) fn about(mutant: Mutant) -> About {
         Mutant::HeldPastBound => ("G7", Sequencer, &[]),
         Mutant::StreamTimeOfHighest => ("G2", Host, &[]),
         Mutant::RedriveNotRemembered => ("G3", Sequencer, &[]),
+        Mutant::WordAnsweredBeforeCommit => ("G8", Host, &[]),
     };
     About { breaks, home, e2e }
 }
