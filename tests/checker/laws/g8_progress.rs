@@ -41,7 +41,9 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
         );
     }
     for (name, view) in &store.entities {
-        let refused = view.waiting.as_ref().is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable);
+        // An operator's word may stand in the place of the reason for which an output was refused.
+        let parked = facts.entities.get(name.as_str()).is_some_and(Entity::stands_still);
+        let refused = parked || view.waiting.as_ref().is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable);
         if let Some(entry) = view.outbox.first().filter(|_| !refused) {
             let (left, id) = (view.outbox.len(), &entry.message_id);
             report.broken(G8, "outbox-empty", format!("entity {name:?} has {left} entries in its outbox, {id} first"));
