@@ -17,6 +17,7 @@ pub(crate) enum Act {
     Route,
     Round(usize),
     Mail(usize),
+    Question(usize),
     Poll(usize),
     Commit,
     Ask,
@@ -96,6 +97,9 @@ impl World {
             if host.can_take(shard) {
                 acts.push((Act::Mail(shard), speeds.shard));
             }
+            if host.is_asked(shard) {
+                acts.push((Act::Question(shard), speeds.shard));
+            }
             if host.calls() > 0 {
                 acts.push((Act::Poll(shard), speeds.shard));
             }
@@ -172,6 +176,7 @@ impl World {
             Act::Route => host.route(&mut self.trace),
             Act::Round(shard) => host.round(shard, wall),
             Act::Mail(shard) => host.take_mail(shard, wall),
+            Act::Question(shard) => host.take_question(shard, wall),
             Act::Poll(shard) => {
                 let left = host.poll_calls(shard, wall);
                 note!(self.trace, "shard {shard}: {left} calls set aside");

@@ -1,6 +1,7 @@
 //! One incarnation of the host: its tasks and threads as steps that the world takes in any order, between which it may be killed. The tasks' own
 //! decisions are the host's; what stands here is who waits for whom, as `app/run.rs` wires it.
 
+use crate::asking::Asking;
 use crate::broker::{Broker, SOURCE};
 use crate::gapless::Gapless;
 use crate::link::{Around, Link};
@@ -37,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) shards: Vec<Stepped>,
     pub(crate) completions: Vec<Arc<Completions>>,
     pub(crate) mail: Mailboxes,
+    pub(crate) asking: Asking,
     pub(crate) reader: LiveReader,
     pub(crate) waking: Waking,
     pub(crate) passes: Passes,
@@ -203,6 +205,11 @@ impl Host {
         }
     }
 
+    /// The admin API listens once everybody who owes something was told so; mail may still wait for the shards.
+    pub(crate) fn listens(&self) -> bool {
+        self.parts.waking.done && !self.stops()
+    }
+
     // Shards.
 
     pub(crate) fn wants_round(&self, shard: usize, wall: u64) -> bool {
@@ -224,6 +231,17 @@ impl Host {
     pub(crate) fn take_mail(&mut self, shard: usize, wall: u64) {
         if let Some(mail) = self.parts.mail.take(shard) {
             self.parts.shards[shard].take(wall, mail);
+            self.dirty[shard] = true;
+        }
+    }
+
+    pub(crate) fn is_asked(&self, shard: usize) -> bool {
+        self.parts.asking.waits(shard) && self.parts.shards[shard].takes_questions()
+    }
+
+    pub(crate) fn take_question(&mut self, shard: usize, wall: u64) {
+        if let Some(question) = self.parts.asking.take(shard) {
+            self.parts.shards[shard].ask(wall, question);
             self.dirty[shard] = true;
         }
     }
@@ -391,6 +409,7 @@ impl Host {
             ("the reader", reader.drained() || stopped),
             ("the router", self.opened.is_empty() && self.split.is_empty() && self.routed.is_empty()),
             ("mail", self.parts.mail.all_empty()),
+            ("operators' questions", self.parts.asking.idle()),
             ("catch-ups", self.parts.passes.idle()),
             ("the publisher", self.parts.publishing.idle()),
             ("the searcher", self.parts.searching.idle()),

@@ -3,7 +3,8 @@
 //!
 //! `world.rs` is the scheduler, `acts.rs` what can happen, `strikes.rs` the faults, `host.rs` one incarnation of the host and `start.rs` its start; `stream.rs`, `broker.rs` and
 //! `disk.rs` are the models; `gapless.rs`, `range.rs`, `reading.rs`, `passes.rs` and `publishing.rs` stand in for the host's connections;
-//! `settings.rs`, `faults.rs` and `plan.rs` draw a run; `verdict.rs` hands it to the checker.
+//! `settings.rs`, `faults.rs` and `plan.rs` draw a run; `operators.rs` says words to the host while it runs, through `asking.rs`; `verdict.rs` hands
+//! what is left to the checker.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +14,7 @@
 )]
 
 mod acts;
+mod asking;
 mod broker;
 mod dice;
 mod disk;
@@ -24,6 +26,7 @@ mod host;
 mod link;
 mod mail;
 mod minimum;
+mod operators;
 mod passes;
 mod plan;
 mod publishing;
@@ -61,6 +64,9 @@ struct Args {
     /// One seed
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Without operators: what a seed meant before there were any
+    #[arg(long)]
+    no_operators: bool,
     /// Print everything that happens
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -102,7 +108,7 @@ fn run(args: &Args) -> Result<()> {
     // A panic is a violation and told with its seed; its own lines would stand between those of other seeds.
     std::panic::set_hook(Box::new(|_| {}));
     if let Some(seed) = args.seed {
-        return one(seed, args.trace);
+        return one(seed, args.trace, !args.no_operators);
     }
     let (from, to) = args.seeds.context("--seeds or --seed")?;
     let begin = Instant::now();
@@ -116,7 +122,7 @@ fn run(args: &Args) -> Result<()> {
     if figures.failed > 0 {
         bail!("{} of {} seeds broke a promise; repeat one with: cargo xtask sim --seed N --trace", figures.failed, figures.seeds);
     }
-    let missed = minimum::missed(figures.seeds, &figures.stats, &figures.counts);
+    let missed = minimum::missed(figures.seeds, &figures.stats, &figures.counts, !args.no_operators);
     ensure!(missed.is_empty(), "the seeds did not exercise what they claim:\n  {}", missed.join("\n  "));
     if let Some(file) = &args.record {
         let mut told = told;
@@ -129,8 +135,8 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// Explains one seed.
-fn one(seed: u64, told: bool) -> Result<()> {
-    let outcome = run::seed(seed, told);
+fn one(seed: u64, told: bool, operators: bool) -> Result<()> {
+    let outcome = run::seed(seed, told, operators);
     for line in &outcome.lines {
         println!("{line}");
     }
@@ -155,7 +161,7 @@ fn all(from: u64, to: u64, args: &Args) -> Figures {
                     if seed >= to {
                         break;
                     }
-                    let outcome = run::seed(seed, false);
+                    let outcome = run::seed(seed, false, !args.no_operators);
                     if !outcome.broken.is_empty() {
                         println!("seed {seed}: {}", outcome.broken.join("\n"));
                         println!("  repeat: cargo xtask sim --seed {seed} --trace");

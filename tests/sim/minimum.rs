@@ -35,17 +35,33 @@ const FIGURES: [(&str, u64); 24] = [
     ("messages lost before they were read", 20),
 ];
 
+/// The same of operators.
+const WORDS: [(&str, u64); 11] = [
+    ("words done: park", 200),
+    ("words done: resume", 300),
+    ("words done: skip", 80),
+    ("words done: redrive in order", 10),
+    ("words done: redrive that may be out of order", 50),
+    ("words: redrives repeated", 100),
+    ("words refused: another head", 300),
+    ("words during a catch-up", 300),
+    ("words durable and without an answer", 40),
+    ("redrives refused because others were applied since", 20),
+    ("runs that end with entities parked by an operator", 40),
+];
+
 /// How often each kind of fault strikes at least.
 const FAULTS: u64 = 20;
 
-/// What was not reached.
-pub(crate) fn missed(seeds: u64, stats: &Stats, counts: &Counts) -> Vec<String> {
+/// What was not reached; of operators only where there were to be some.
+pub(crate) fn missed(seeds: u64, stats: &Stats, counts: &Counts, operators: bool) -> Vec<String> {
     if seeds < FROM_SEEDS {
         return Vec::new();
     }
     let scaled = |least: u64| least * (seeds / FROM_SEEDS);
     let mut found: Vec<(String, u64, u64)> = Vec::new();
-    found.extend(FIGURES.iter().map(|(name, least)| ((*name).to_owned(), stats.figure(name), *least)));
+    let words: &[(&str, u64)] = if operators { &WORDS } else { &[] };
+    found.extend(FIGURES.iter().chain(words).map(|(name, least)| ((*name).to_owned(), stats.figure(name), *least)));
     found.extend(Fault::ALL.iter().map(|kind| (format!("fault {}", kind.name()), stats.of_fault(*kind), FAULTS)));
     let dead = |reason: &str| counts.dead.get(reason).copied().unwrap_or_default();
     for reason in ["malformed", "gap", "late", "conflict", "rejected", "retries-exhausted", "trap", "timeout", "output-refused", "lost"] {

@@ -20,9 +20,9 @@ pub(crate) struct Outcome {
     pub(crate) counts: Counts,
 }
 
-/// Runs one seed. A panic of the host or of the simulation is a violation like any other.
-pub(crate) fn seed(seed: u64, told: bool) -> Outcome {
-    let mut world = World::new(seed, told);
+/// Runs one seed; without operators it is the run that it was before there were any. A panic of the host or of the simulation is a violation like any other.
+pub(crate) fn seed(seed: u64, told: bool, operators: bool) -> Outcome {
+    let mut world = World::new(seed, told, operators);
     let judged = catch_unwind(AssertUnwindSafe(|| {
         let rested = world.run();
         if !rested {

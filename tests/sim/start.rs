@@ -1,6 +1,7 @@
 //! A start of the host, as `app/start.rs` and `app/run.rs` do it: store, streams, identity, record, wiring. Whether the pipeline may go on, and from
 //! where, the host's `decide` says.
 
+use crate::asking::{Asking, Shelf};
 use crate::broker::{DEAD, SOURCE};
 use crate::disk::ModelDisk;
 use crate::gapless::Gapless;
@@ -17,6 +18,7 @@ use crate::settings::{Late, Settings, Then};
 use crate::trace::Trace;
 use seriatim::app::decide::{self, Accepts, Decision};
 use seriatim::breaker::Breaker;
+use seriatim::control::LiveParts;
 use seriatim::directory::Directory;
 use seriatim::inbox::Inbox;
 use seriatim::nats::bucket::Entry;
@@ -141,6 +143,17 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
     };
     let shards = (0..settings.shards).map(shard).collect();
     let decoder = Arc::new(Decoder::new(PIPELINE.into(), STREAM.into(), sources(settings)));
+    let (handles, questions) = (0..settings.shards).map(|_| shard::Handle::unconnected()).unzip();
+    let shelf = Arc::new(Shelf::default());
+    let live = LiveParts {
+        pipelines: vec![pipeline.clone()],
+        shards: handles,
+        directory: directory.clone(),
+        progress: vec![progress.clone()],
+        store: store.clone(),
+        decoders: vec![Some(decoder.clone())],
+        letters: shelf.clone(),
+    };
     let known = known(&record);
     let heartbeat = heartbeat_for(Duration::from_millis(settings.gap_wait));
     let start_at = record.progress.watermark + 1;
@@ -158,6 +171,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         shards,
         completions,
         mail: Mailboxes::new(settings.shards),
+        asking: Asking::new(live, shelf, questions),
         reader,
         waking: Waking::new(settings.owing_page),
         passes,

@@ -297,6 +297,10 @@ impl World {
                     self.stats.fault(Fault::KillAfterCommit);
                     note!(self.trace, "fault: kill right behind the fsync");
                     host.parts.poison.set("killed");
+                } else if !self.settling && self.operators.kills() {
+                    self.stats.add("kills while a word was not answered");
+                    note!(self.trace, "fault: kill right behind the fsync, while an operator waits for an answer");
+                    host.parts.poison.set("killed");
                 }
             }
             Ok(_) => {}

@@ -117,6 +117,7 @@ pub(crate) fn judge(world: &mut World, settled: bool) -> Report {
         outputs: kept(world.broker.stream(OUTPUTS)),
         dead: kept(world.broker.stream(DEAD)),
         store: Some(store),
+        said: world.operators.said.clone(),
         settled,
     };
     let Settings { ranges_max, outbox_max, commits_max, .. } = world.settings;
@@ -170,7 +171,7 @@ impl World {
         let last = self.sent.iter().filter(|meant| self.broker.stream(SOURCE).get(meant.stream_sequence).is_some());
         let read = last.map(|meant| meant.stream_sequence).max().unwrap_or(0) <= pipeline.watermark;
         let alarms = pipeline.entities.values().any(|entity| entity.waiting.as_ref().is_some_and(|waiting| waiting.alarm.is_some()));
-        read && !alarms
+        read && !alarms && self.operators_rest()
     }
 
     /// Why a world that should be at rest is not.

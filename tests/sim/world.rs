@@ -9,6 +9,7 @@ use crate::faults::{Fault, Faults};
 use crate::host::Host;
 use crate::link::{Around, Link};
 use crate::note;
+use crate::operators::Operators;
 use crate::plan::{self, FOREIGN, Item, Kind, SUBJECTS};
 use crate::publishing::Packet;
 use crate::settings::Settings;
@@ -77,6 +78,7 @@ pub(crate) struct World {
     /// The source stream gave numbers again: what the log says of one is the later message.
     pub(crate) renumbered: bool,
     pub(crate) speeds: Speeds,
+    pub(crate) operators: Operators,
     /// What was seen at once to be wrong.
     pub(crate) wrong: Vec<String>,
     pub(crate) steps: u64,
@@ -103,7 +105,7 @@ pub(crate) struct Speeds {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, told: bool) -> Self {
+    pub(crate) fn new(seed: u64, told: bool, operators: bool) -> Self {
         let mut dice = Dice::new(seed);
         let settings = Settings::draw(&mut dice.split());
         let faults = Faults::draw(&mut dice.split(), !settings.in_time);
@@ -126,6 +128,10 @@ impl World {
         note!(trace, "{speeds:?}");
         for (kind, rate) in faults.kinds() {
             note!(trace, "fault {} once in {rate}", kind.name());
+        }
+        let operators = Operators::draw(seed, operators);
+        if let Some(described) = operators.described() {
+            note!(trace, "operators: {described}");
         }
         let stream = |name, subjects: &[&str], message_max| {
             let subjects = subjects.iter().map(|subject| (*subject).to_owned()).collect();
@@ -165,6 +171,7 @@ impl World {
             lost: false,
             renumbered: false,
             speeds,
+            operators,
             wrong: Vec::new(),
             steps: 0,
             settling: false,
@@ -190,6 +197,7 @@ impl World {
             }
             self.step();
             self.strike();
+            self.operate();
         }
         self.heal();
         note!(self.trace, "faults stop at {} after {} steps", self.time, self.steps);
@@ -223,6 +231,7 @@ impl World {
             _ => self.skip_to_next_timer(),
         }
         self.acts = acts;
+        self.hear();
         if let Some(host) = &self.host
             && let Some(reason) = host.parts.poison.poisoned()
         {
@@ -295,6 +304,7 @@ impl World {
     /// The host is gone, however it went.
     pub(crate) fn down(&mut self, how: &'static str) {
         let Some(mut host) = self.host.take() else { return };
+        self.unheard();
         let until = self.broker.now + self.stray_life();
         self.strays.extend(host.parts.publishing.stray(until, &mut self.dice));
         note!(self.trace, "host: down ({how})");

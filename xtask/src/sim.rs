@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Print everything that happens in it
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Without operators: what a seed meant before there were any
+    #[arg(long)]
+    no_operators: bool,
     /// Stop at the first seed that breaks a promise
     #[arg(long)]
     until_failure: bool,
@@ -56,7 +59,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     option(&mut sim, "--json", args.json.as_ref());
     option(&mut sim, "--record", args.record.then(|| repo.path(EVIDENCE)));
     option(&mut sim, "--commit", repo.commit());
-    for (flag, given) in [("--trace", args.trace), ("--until-failure", args.until_failure)] {
+    for (flag, given) in [("--trace", args.trace), ("--no-operators", args.no_operators), ("--until-failure", args.until_failure)] {
         if given {
             sim.arg(flag);
         }

@@ -102,6 +102,10 @@ mutants! {
     HeldPastBound = "held-past-bound",
     /// Stream time is stored as of the highest message read, not as of the watermark.
     StreamTimeOfHighest = "stream-time-of-highest",
+    /// The record does not say which dead letters were redriven.
+    RedriveNotRemembered = "redrive-not-remembered",
+    /// An operator's word is answered before it is durable.
+    WordAnsweredBeforeCommit = "word-answered-before-commit",
 }
 
 impl Mutant {

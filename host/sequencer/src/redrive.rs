@@ -137,7 +137,9 @@ impl<T: Clone> Sequencer<T> {
         }
         let last = self.past.iter().find(|last| last.epoch == place.epoch).map_or(place.sequence, |last| last.sequence);
         let lower = last.saturating_sub(place.sequence).saturating_sub(missing(behind, last));
-        lower.saturating_add(through.sequence.max(1))
+        let between = self.past.iter().filter(|last| place.epoch < last.epoch && last.epoch < through.epoch);
+        let whole = |last: &Place| last.sequence.saturating_sub(missing(Place { epoch: last.epoch, sequence: 0 }, last.sequence));
+        between.map(whole).fold(lower, u64::saturating_add).saturating_add(through.sequence.max(1))
     }
 
     /// The handlers accepted it: remembered in the commit that applies it.

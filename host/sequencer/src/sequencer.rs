@@ -567,7 +567,7 @@ impl<T: Clone> Sequencer<T> {
             fates: self.fates.iter().copied().collect(),
             lost: self.lost.ranges().to_vec(),
             unapplied: (self.applied_through < self.position()).then_some(Unapplied { through: self.applied_through, count: self.count }),
-            redriven: self.redriven.known().to_vec(),
+            redriven: if mutant!(RedriveNotRemembered) { Vec::new() } else { self.redriven.known().to_vec() },
             redriven_forgotten: self.redriven.forgotten(),
         }))
     }

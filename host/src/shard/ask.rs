@@ -5,7 +5,7 @@ use super::actor::{Actor, Ticket, arrival};
 use super::decisions::{Decided, LastFailure};
 use super::run::Shard;
 use crate::event::{EntityKey, Event};
-use seriatim_sequencer::{Answer, Input, Now, Operator, Place, Range, Redriven, Status, WaitReason};
+use seriatim_sequencer::{Answer, Input, Now, Operator, Place, Range, Redriven, Status, WaitReason, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -141,7 +141,8 @@ impl Open {
     }
 
     fn answer(&mut self, commits: usize, reply: Reply) {
-        if commits == 0 && self.ready.is_empty() { reply.send() } else { self.ready.push_back((commits, reply)) }
+        let now = (commits == 0 && self.ready.is_empty()) || mutant!(WordAnsweredBeforeCommit);
+        if now { reply.send() } else { self.ready.push_back((commits, reply)) }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -209,6 +209,15 @@ pub struct Handle {
 pub struct Gone;
 
 impl Handle {
+    /// A handle without a shard's thread, for simulations: whoever holds the other end takes the questions to a [`Stepped`]. It takes no mail.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn unconnected() -> (Self, mpsc::Receiver<Question>) {
+        let (mail, _) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        (Self { mail, asks }, asked)
+    }
+
     /// Hands mail on; waits while the shard is busy (back-pressure reaches the broker this way).
     ///
     /// # Errors

@@ -121,7 +121,7 @@ impl Shard {
             let sleep = self.until_next();
             let inbox = self.parts.completions.clone();
             let committer = self.parts.committer.clone();
-            let full = !self.entries.is_empty();
+            let full = self.is_full();
             tokio::select! {
                 biased;
                 () = inbox.0.notified() => {}
@@ -175,6 +175,11 @@ impl Shard {
             && !self.closed
     }
 
+    /// The committer has no room for what this shard has already: nothing is asked of it now.
+    pub(super) fn is_full(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     pub(super) fn idle(&self) -> bool {
         self.calls.is_empty()
             && self.deferred.is_empty()
@@ -220,10 +225,12 @@ impl Shard {
                     }
                     if let Some(waiting) = waiting {
                         self.tell_waiting(pipeline, &key, &waiting);
-                        self.parts
-                            .directory
-                            .show(&key, View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None });
-                        self.sleeping.insert(pipeline, key.clone(), &waiting);
+                        // Somebody may have asked for it before: one in memory knows its alarm, and would never take this one off.
+                        if !self.by_key.contains_key(&key) {
+                            let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None };
+                            self.parts.directory.show(&key, view);
+                            self.sleeping.insert(pipeline, key.clone(), &waiting);
+                        }
                     }
                     if outbox {
                         self.wake(&key, pipeline);

@@ -33,6 +33,12 @@ impl Stepped {
         self.shard.has_room()
     }
 
+    /// Whether it would take a question now.
+    #[must_use]
+    pub fn takes_questions(&self) -> bool {
+        !self.shard.is_full()
+    }
+
     /// Takes one mail.
     pub fn take(&mut self, host_now: u64, mail: Mail) {
         self.shard.host_now = host_now;

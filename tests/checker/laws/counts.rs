@@ -10,6 +10,7 @@ pub(super) fn of(facts: &Facts<'_>, ends: &[End]) -> Counts {
         messages: facts.messages.len() as u64,
         entities: facts.entities.values().filter(|entity| !entity.events.is_empty()).count() as u64,
         applied: count(End::Applied),
+        redriven: facts.outputs.iter().filter(|output| output.redriven.is_some()).count() as u64,
         delivered_late: facts.outputs.iter().filter(|output| output.late).count() as u64,
         duplicates: count(End::Duplicate),
         dropped_late: count(End::DroppedLate),

@@ -79,7 +79,7 @@ impl<'f, 'a> Place<'f, 'a> {
             let open = message.letters.is_empty() && plain(facts, Some(entity), **at).is_some();
             // A copy of what stood in memory is one, even if that turned out to be in conflict with what was applied before its turn came.
             let conflict = message.letters.iter().any(|letter| facts.letters[*letter].reason == "conflict");
-            open || message.applied.is_some() || facts.died_as_event(**at) || knows(**at) || conflict
+            open || message.applied.is_some() || !message.redriven.is_empty() || facts.died_as_event(**at) || knows(**at) || conflict
         };
         let mut standing: Vec<&[u8]> = group.iter().filter(stands).map(|at| facts.messages[*at].meant.payload.as_slice()).collect();
         standing.sort_unstable();

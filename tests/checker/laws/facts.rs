@@ -1,9 +1,9 @@
 //! What happened, put together from the streams and the store: each message with its output and its dead letters, each entity with its
 //! messages in order. Nothing is judged here.
 
-use super::piece::{Letter, Output, Piece};
+use super::piece::{At, Letter, Output, Piece};
 use super::ranges::Ranges;
-use super::{Meant, MeantAs, Run};
+use super::{Meant, MeantAs, Run, Said, Word};
 use crate::checker::store::{EntityView, PipelineView, Spot};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,6 +12,8 @@ pub(super) struct Message<'a> {
     pub(super) meant: &'a Meant,
     /// Its output.
     pub(super) applied: Option<usize>,
+    /// Its outputs by redrives of its dead letters.
+    pub(super) redriven: Vec<usize>,
     /// Its dead letters: one at most, if all is well.
     pub(super) letters: Vec<usize>,
     /// The source stream holds it no more because it was restored to an older state.
@@ -45,6 +47,8 @@ pub(super) struct Entity<'a> {
     /// Stream sequences named as lost for this entity.
     pub(super) lost: Ranges,
     pub(super) view: Option<&'a EntityView>,
+    /// What operators said to it, in order; redrives of its dead letters aside.
+    pub(super) said: Vec<&'a Said>,
 }
 
 /// Everything that happened.
@@ -60,6 +64,8 @@ pub(super) struct Facts<'a> {
     /// Outputs and dead letters that are not of the documented form.
     pub(super) strange_outputs: Vec<String>,
     pub(super) strange_letters: Vec<String>,
+    /// Redrives that operators asked for, by dead letter.
+    pub(super) redrives: BTreeMap<u64, Vec<&'a Said>>,
     /// Messages by stream sequence.
     numbers: HashMap<u64, Vec<usize>>,
 }
@@ -75,7 +81,14 @@ impl<'a> Facts<'a> {
             let number = meant.stream_sequence;
             let replaced = numbers[&number].last() != Some(&at);
             let gone = replaced || number > run.source.last_sequence;
-            Message { meant, applied: None, letters: Vec::new(), gone, held: !gone && number >= run.source.first_sequence }
+            Message {
+                meant,
+                applied: None,
+                redriven: Vec::new(),
+                letters: Vec::new(),
+                gone,
+                held: !gone && number >= run.source.first_sequence,
+            }
         });
         let messages = messages.collect();
         let mut facts = Self {
@@ -88,9 +101,11 @@ impl<'a> Facts<'a> {
             lost: Ranges::default(),
             strange_outputs: Vec::new(),
             strange_letters: Vec::new(),
+            redrives: BTreeMap::new(),
             numbers,
         };
         facts.gather_entities();
+        facts.gather_words();
         facts.gather_letters();
         facts.gather_outputs();
         facts.gather_ids();
@@ -117,6 +132,15 @@ impl<'a> Facts<'a> {
         let names = self.store.into_iter().flat_map(|store| store.entities.keys()).filter(|name| !name.is_empty());
         for name in names {
             self.entity(name);
+        }
+    }
+
+    fn gather_words(&mut self) {
+        for said in &self.run.said {
+            match said.word {
+                Word::Redrive { letter, .. } => self.redrives.entry(letter).or_default().push(said),
+                _ => self.entity(&said.entity).said.push(said),
+            }
         }
     }
 
@@ -173,13 +197,23 @@ impl<'a> Facts<'a> {
         let mut pieces: Vec<_> = self.run.outputs.iter().map(Piece::kept).collect();
         let there: HashSet<&str> = pieces.iter().map(|piece| piece.id).collect();
         pieces.extend(self.committed(false).into_iter().filter(|piece| !there.contains(piece.id)));
+        let of_letter = |letter: &Letter<'_>| match letter.piece.at {
+            At::Stream(number) => letter.about.map(|about| (number, about)),
+            At::Outbox(_) => None,
+        };
+        let letters: HashMap<u64, usize> = self.letters.iter().filter_map(of_letter).collect();
         for piece in pieces {
             match Output::of(piece, &self.run.rules) {
                 Ok(mut output) => {
-                    output.cause = self.cause(&output);
                     let at = self.outputs.len();
-                    if let Some(cause) = output.cause {
-                        self.messages[cause].applied.get_or_insert(at);
+                    output.cause = match output.redriven {
+                        Some(letter) => letters.get(&letter).copied().filter(|about| self.may_be_redriven(*about, &output, letter)),
+                        None => self.cause(&output),
+                    };
+                    match (output.cause, output.redriven) {
+                        (Some(cause), Some(_)) => self.messages[cause].redriven.push(at),
+                        (Some(cause), None) => drop(self.messages[cause].applied.get_or_insert(at)),
+                        (None, _) => {}
                     }
                     self.entity(output.entity).outputs.push(at);
                     self.outputs.push(output);
@@ -203,6 +237,19 @@ impl<'a> Facts<'a> {
         };
         let same = |at: &&usize| self.messages[**at].meant.payload == output.piece.payload;
         self.at_place(self.entities.get(output.entity)?, output.place).iter().filter(same).max_by_key(fits).copied()
+    }
+
+    /// An output of a redrive is of its dead letter's message, with its payload or one that an operator gave.
+    fn may_be_redriven(&self, about: usize, output: &Output<'_>, letter: u64) -> bool {
+        let message = &self.messages[about];
+        let mut words = self.redrives.get(&letter).into_iter().flatten();
+        let same = match output.piece.header("Seriatim-Redriven-Edited") {
+            Some(_) => words.any(
+                |said| matches!(&said.word, Word::Redrive { payload: Some(payload), .. } if payload.as_slice() == output.piece.payload),
+            ),
+            None => message.meant.payload == output.piece.payload,
+        };
+        same && message.meant.entity == output.entity && message.place() == output.place
     }
 
     fn gather_ids(&mut self) {
@@ -240,6 +287,7 @@ impl<'a> Facts<'a> {
     pub(super) fn took_its_place(&self, entity: &Entity<'_>, at: usize) -> bool {
         let message = &self.messages[at];
         message.applied.is_some()
+            || !message.redriven.is_empty()
             || self.died_as_event(at)
             || (message.letters.is_empty() && entity.known.contains(message.meant.id.as_str()))
     }
@@ -260,7 +308,8 @@ impl<'a> Facts<'a> {
         let number = self.messages[at].number();
         let Some(store) = self.store else {
             let rules = &self.run.rules;
-            return !self.run.settled || rules.hole == super::Hole::Park || rules.failing == super::Failing::Park;
+            let parked = entity.is_some_and(Entity::may_be_parked);
+            return parked || !self.run.settled || rules.hole == super::Hole::Park || rules.failing == super::Failing::Park;
         };
         let waiting = entity.and_then(|entity| entity.view).and_then(|view| view.waiting.as_ref());
         number > store.watermark || waiting.is_some_and(|waiting| waiting.from <= number)

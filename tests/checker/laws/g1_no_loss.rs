@@ -194,6 +194,8 @@ fn justified(
         }
         // It ended, and then the floor no longer told so.
         "late" if below_floor(entity, place) && (message.applied.is_some() || message.letters.len() > 1) => Ok(()),
+        // A redrive took its place out of what was given up.
+        "late" if group.iter().any(|other| !facts.messages[*other].redriven.is_empty()) => Ok(()),
         "late" => {
             refuse(facts.may_be_late(entity, place), "its place had not been given up")?;
             let others = group.iter().any(|other| *other != about && facts.took_its_place(entity, *other));
@@ -201,13 +203,14 @@ fn justified(
             let outside = below_floor(entity, place)
                 || place.1 < rules.first.unwrap_or(1)
                 || entity.view.and_then(|view| view.position).is_some_and(|at| place.0 < at.0);
-            refuse(!rules.in_time || others || outside, "everything came in time")
+            refuse(!rules.in_time || others || outside || entity.skipped(None), "everything came in time")
         }
         "gap" => {
             refuse(rules.hole == Hole::DeadLetter, "no gap may end like that")?;
             // Numbers that were given again say nothing of who came first.
             refuse(behind() || rules.generations > 0, "everything below it had come before it")
         }
+        "skipped" => refuse(entity.skipped(Some(place)), "no operator skipped it"),
         "rejected" => refuse(meant.handled == Handled::Rejects, "the handler does not reject it"),
         reason @ ("retries-exhausted" | "trap" | "timeout" | "memory" | "output-refused" | "too-large") => {
             refuse(rules.failing == Failing::DeadLetter, "what fails parks")?;

@@ -5,13 +5,23 @@ use super::report::Guarantee::G2;
 use super::{Hole, LateRule, Report};
 use crate::checker::store::{EntityView, Spot};
 
-/// Marks the outputs that a policy let be delivered out of order; everything else out of order is broken.
+/// Marks the outputs that a policy let be delivered out of order; everything else out of order is broken, but what an operator redrove so.
 pub(super) fn order(facts: &mut Facts<'_>, report: &mut Report) {
     let mut late = Vec::new();
     for entity in facts.entities.values() {
         let mut highest: Option<Spot> = None;
         for at in &entity.outputs {
             let place = facts.outputs[*at].place;
+            if let Some(letter) = facts.outputs[*at].redriven {
+                let out_of_order = facts.redriven_out_of_order(letter);
+                if !out_of_order && highest.is_some_and(|before| place <= before) {
+                    let history = facts.history(entity, place);
+                    let text = format!("entity {:?}: {place:?} was redriven in order and follows {highest:?}{history}", entity.name);
+                    report.broken(G2, "order", text);
+                }
+                highest = if out_of_order { highest } else { highest.max(Some(place)) };
+                continue;
+            }
             match highest {
                 Some(before) if place <= before => match delivered_late(facts, entity, place) {
                     Ok(()) => late.push(*at),
@@ -36,7 +46,7 @@ fn delivered_late(facts: &Facts<'_>, entity: &Entity<'_>, place: Spot) -> Result
     if rules.late != LateRule::Deliver {
         return Err("and late events are not delivered".to_owned());
     }
-    if rules.in_time || (rules.hole != Hole::Skip && rules.first.is_some()) {
+    if !entity.skipped(None) && (rules.in_time || (rules.hole != Hole::Skip && rules.first.is_some())) {
         return Err("and its place cannot have been given up".to_owned());
     }
     let number = |at: &usize| facts.messages[*at].number();
@@ -56,7 +66,9 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
         let Some(view) = entity.view else { continue };
         for at in &entity.outputs {
             let place = facts.outputs[*at].place;
-            if view.gave_up(place) {
+            // What was dead-lettered early and redriven stays in its range until the position gets there.
+            let ahead = facts.outputs[*at].redriven.is_some() && view.position.is_none_or(|position| place > position);
+            if view.gave_up(place) && !ahead {
                 let text =
                     format!("entity {:?}: {place:?} was applied and is named as given up{}", entity.name, facts.history(entity, place));
                 report.broken(G2, "given-up-not-applied", text);

@@ -38,10 +38,10 @@ fn about(facts: &Facts<'_>, entity: &str, place: Spot) -> String {
     facts.entities.get(entity).map(|entity| facts.history(entity, place)).unwrap_or_default()
 }
 
-/// No place was applied twice, whatever the ids.
+/// No place was applied twice, whatever the ids; redrives aside.
 fn places(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
     let mut seen = HashMap::new();
-    for at in &entity.outputs {
+    for at in entity.outputs.iter().filter(|at| facts.outputs[**at].redriven.is_none()) {
         let output = &facts.outputs[*at];
         if let Some(earlier) = seen.insert(output.place, output.piece.id)
             && earlier != output.piece.id
@@ -103,6 +103,9 @@ enum Must {
 /// Everything came in time, so the places that are applied are known.
 fn exact(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
     let rules = &facts.run.rules;
+    if entity.skipped(None) {
+        return;
+    }
     let overtaken = overtaken(facts, entity);
     let (mut must, mut last) = (Must::Apply, None::<Spot>);
     for (place, group) in facts.places(entity) {
@@ -132,7 +135,7 @@ fn exact(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
             if ambiguous || overtaken.contains(&place.0) { Must::May } else { here }
         };
         let applied = group.iter().any(|at| facts.messages[*at].applied.is_some());
-        let undone = !facts.run.settled && group.iter().any(|at| facts.is_undone(Some(entity), *at));
+        let undone = (!facts.run.settled || entity.stands_still()) && group.iter().any(|at| facts.is_undone(Some(entity), *at));
         let wrong = match outcome {
             Must::Apply => !applied && !undone,
             Must::Not => applied,

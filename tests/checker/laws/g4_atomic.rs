@@ -29,6 +29,9 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
 fn accepted(facts: &Facts<'_>, report: &mut Report) {
     for entity in facts.entities.values() {
         for at in &entity.outputs {
+            if facts.outputs[*at].piece.header("Seriatim-Redriven-Edited").is_some() {
+                continue;
+            }
             let Some(cause) = facts.outputs[*at].cause.map(|cause| &facts.messages[cause]) else { continue };
             let handled = cause.meant.handled;
             if handled == Handled::Rejects || fails_for_good(handled, facts.run.rules.attempts) {
@@ -48,7 +51,8 @@ fn outputs(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
     let position = entity.view.and_then(|view| view.position);
     for at in &entity.outputs {
         let output = &facts.outputs[*at];
-        if position.is_none_or(|position| output.place > position) {
+        let early = output.redriven.is_some() && entity.view.is_some_and(|view| view.gave_up(output.place));
+        if !early && position.is_none_or(|position| output.place > position) {
             let (name, place, history) = (entity.name, output.place, facts.history(entity, output.place));
             report.broken(
                 G4,

@@ -52,7 +52,7 @@ fn all_applied(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
 fn undisturbed(facts: &Facts<'_>, entity: &Entity<'_>) -> bool {
     let rules = &facts.run.rules;
     let waiting = entity.view.and_then(|view| view.waiting.as_ref());
-    if waiting.is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable) {
+    if waiting.is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable) || entity.skipped(None) || entity.stands_still() {
         return false;
     }
     let plain = entity.events.iter().map(|at| &facts.messages[*at]).all(|message| {

@@ -41,7 +41,9 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
         );
     }
     for (name, view) in &store.entities {
-        let refused = view.waiting.as_ref().is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable);
+        // An operator's word may stand in the place of the reason for which an output was refused.
+        let parked = facts.entities.get(name.as_str()).is_some_and(Entity::stands_still);
+        let refused = parked || view.waiting.as_ref().is_some_and(|waiting| waiting.reason == Reason::OutputUndeliverable);
         if let Some(entry) = view.outbox.first().filter(|_| !refused) {
             let (left, id) = (view.outbox.len(), &entry.message_id);
             report.broken(G8, "outbox-empty", format!("entity {name:?} has {left} entries in its outbox, {id} first"));
@@ -110,6 +112,7 @@ fn justified(facts: &Facts<'_>, store: &PipelineView, entity: &Entity<'_>, waiti
             });
             if like_that && tried.count >= rules.attempts { Ok(()) } else { refused }
         }
+        Reason::Operator if entity.may_be_parked() => Ok(()),
         Reason::RangesFull if rules.hole == Hole::DeadLetter => Ok(()),
         Reason::OutputUndeliverable if entity.view.is_some_and(|view| !view.outbox.is_empty()) => Ok(()),
         _ => Err("nothing here may park it".to_owned()),

@@ -52,6 +52,10 @@ fn form(facts: &Facts<'_>, output: &Output<'_>, report: &mut Report) {
     if component.len() != 64 || !component.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         wrong(format!("Seriatim-Component is {component:?}, not a SHA-256"));
     }
+    let edited = piece.header("Seriatim-Redriven-Edited");
+    if edited.is_some_and(|edited| edited != "true" || output.redriven.is_none()) {
+        wrong(format!("Seriatim-Redriven-Edited is {edited:?}"));
+    }
     let Some(meant) = output.cause.map(|cause| facts.messages[cause].meant) else { return };
     let id = piece.header("Seriatim-Causation-Id");
     let right = match meant.id.as_str() {

@@ -15,10 +15,12 @@ mod g6_single_writer;
 mod g7_bounds;
 mod g8_progress;
 mod g9_replay;
+mod operators;
 mod piece;
 mod ranges;
 mod report;
 mod run;
+mod said;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -28,9 +30,10 @@ use facts::Facts;
 pub use g7_bounds::Bounds;
 pub use report::{Broken, Counts, Guarantee, Report};
 pub use run::{Failing, Handled, Hole, LateRule, Meant, MeantAs, Rules, Run, SourceView};
+pub use said::{Answer, Head, Said, Word};
 
 /// Every check, with the guarantee that it belongs to.
-pub const CHECKS: [(Guarantee, &str); 40] = [
+pub const CHECKS: [(Guarantee, &str); 45] = [
     (Guarantee::G1, "one-end"),
     (Guarantee::G1, "nothing-forgotten"),
     (Guarantee::G1, "dead-letter-once"),
@@ -42,11 +45,14 @@ pub const CHECKS: [(Guarantee, &str); 40] = [
     (Guarantee::G2, "order"),
     (Guarantee::G2, "missing-is-named"),
     (Guarantee::G2, "given-up-not-applied"),
+    (Guarantee::G2, "word-names-the-head"),
     (Guarantee::G3, "output-once"),
     (Guarantee::G3, "place-once"),
     (Guarantee::G3, "count"),
     (Guarantee::G3, "state"),
     (Guarantee::G3, "exact"),
+    (Guarantee::G3, "redriven-once"),
+    (Guarantee::G3, "redriven-as-said"),
     (Guarantee::G4, "output-of-accepted"),
     (Guarantee::G4, "output-after-commit"),
     (Guarantee::G4, "slot-has-its-end"),
@@ -66,6 +72,8 @@ pub const CHECKS: [(Guarantee, &str); 40] = [
     (Guarantee::G8, "outbox-empty"),
     (Guarantee::G8, "nobody-waits"),
     (Guarantee::G8, "parked-justified"),
+    (Guarantee::G8, "parked-stands-still"),
+    (Guarantee::G8, "skipped-goes-on"),
     (Guarantee::G8, "owing-lists-all"),
     (Guarantee::G8, "owing-lists-only"),
     (Guarantee::G9, "output-form"),
@@ -94,6 +102,7 @@ pub fn check_with(run: &Run, bounds: &Bounds) -> Report {
     g7_bounds::check(&facts, bounds, &mut report);
     g8_progress::check(&facts, &mut report);
     g9_replay::check(&facts, &mut report);
+    operators::check(&facts, &mut report);
     report.broken.sort_by_key(|broken| broken.guarantee);
     report.counts = counts::of(&facts, &ends);
     report

@@ -75,6 +75,8 @@ pub(super) struct Output<'a> {
     pub(super) place: (u64, u64),
     pub(super) count: u64,
     pub(super) generation: u64,
+    /// The dead letter that its event was redriven from.
+    pub(super) redriven: Option<u64>,
     /// The message that it is the output of, by its number in the generator's log.
     pub(super) cause: Option<usize>,
     /// It was delivered out of order.
@@ -82,7 +84,8 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// `<pipeline>:<generation>:<epoch>:<entity, percent-encoded>:<sequence>:<handler>:<index>`, and the headers that say the same.
+    /// `<pipeline>:<generation>:<epoch>:<entity, percent-encoded>:<sequence>:<handler>:<index>`, of a redriven event `:r<dead letter>` behind it, and the
+    /// headers that say the same.
     pub(super) fn of(piece: Piece<'a>, rules: &Rules) -> Result<Self, String> {
         let entity = piece.header("Seriatim-Entity").ok_or("no Seriatim-Entity")?;
         let sequence = piece.number("Seriatim-Cause-Sequence")?;
@@ -90,15 +93,31 @@ impl<'a> Output<'a> {
         if piece.id.is_empty() {
             return Err("no Nats-Msg-Id".to_owned());
         }
-        let parts: Vec<_> = piece.id.split(':').collect();
+        let mut parts: Vec<_> = piece.id.split(':').collect();
+        let redriven = match parts.as_slice() {
+            [_, _, _, _, _, _, _, again] => Some(again.strip_prefix('r').and_then(|letter| letter.parse::<u64>().ok())),
+            _ => None,
+        };
+        parts.truncate(7);
         let &[pipeline, generation, epoch, who, number, handler, "0"] = parts.as_slice() else {
             return Err(format!("Nats-Msg-Id is {:?}, not seven parts with the index 0", piece.id));
         };
+        let told = piece.header("Seriatim-Redriven").map(|letter| letter.parse().ok());
+        if told != redriven || redriven == Some(None) {
+            return Err(format!("Nats-Msg-Id is {:?}, Seriatim-Redriven {:?}", piece.id, piece.header("Seriatim-Redriven")));
+        }
         let named = pipeline == rules.pipeline && handler == rules.handler && number == sequence.to_string();
         match (decoded(who), generation.parse(), epoch.parse()) {
-            (Some(who), Ok(generation), Ok(epoch)) if who == entity && named => {
-                Ok(Self { piece, entity, place: (epoch, sequence), count, generation, cause: None, late: false })
-            }
+            (Some(who), Ok(generation), Ok(epoch)) if who == entity && named => Ok(Self {
+                piece,
+                entity,
+                place: (epoch, sequence),
+                count,
+                generation,
+                redriven: redriven.flatten(),
+                cause: None,
+                late: false,
+            }),
             _ => Err(format!("Nats-Msg-Id {:?} does not name pipeline, generation, epoch, entity, sequence and handler", piece.id)),
         }
     }

@@ -55,6 +55,8 @@ pub struct Counts {
     pub applied: u64,
     /// Of these, delivered out of order because they were late.
     pub delivered_late: u64,
+    /// Outputs of events that operators redrove.
+    pub redriven: u64,
     /// Messages that ended as duplicates.
     pub duplicates: u64,
     /// Dead letters `conflict`.
@@ -94,6 +96,7 @@ impl Counts {
             entities,
             applied,
             delivered_late,
+            redriven,
             duplicates,
             conflicts,
             late,
@@ -114,6 +117,7 @@ impl Counts {
             (&mut self.entities, entities),
             (&mut self.applied, applied),
             (&mut self.delivered_late, delivered_late),
+            (&mut self.redriven, redriven),
             (&mut self.duplicates, duplicates),
             (&mut self.conflicts, conflicts),
             (&mut self.late, late),

@@ -1,5 +1,6 @@
 //! What a run leaves behind, and what its config promised: everything the laws look at.
 
+use super::said::Said;
 use crate::checker::Kept;
 use crate::checker::store::StoreView;
 
@@ -19,6 +20,8 @@ pub struct Run {
     pub dead: Vec<Kept>,
     /// The store's content after the host ended. Without it only the streams are judged.
     pub store: Option<StoreView>,
+    /// What operators said, in the order in which they said it.
+    pub said: Vec<Said>,
     /// Faults had stopped and the host was given time: G8 must hold.
     pub settled: bool,
 }

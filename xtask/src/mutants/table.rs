@@ -54,6 +54,8 @@ pub(super) fn about(mutant: Mutant) -> About {
         Mutant::ClaimNotChecked => ("G6", Host, &["e2e::two_hosts::an_empty_folder_for_a_known_pipeline_refuses_until_told_to_take_over"]),
         Mutant::HeldPastBound => ("G7", Sequencer, &[]),
         Mutant::StreamTimeOfHighest => ("G2", Host, &[]),
+        Mutant::RedriveNotRemembered => ("G3", Sequencer, &[]),
+        Mutant::WordAnsweredBeforeCommit => ("G8", Host, &[]),
     };
     About { breaks, home, e2e }
 }

@@ -74,6 +74,18 @@ fn what_was_applied_since_refuses_it_with_their_number_unless_out_of_order() {
 }
 
 #[test]
+fn what_was_applied_in_the_epochs_between_counts_too() {
+    let mut scene = scene(|_| {});
+    dies(&mut scene, 1);
+    scene.epoch(1);
+    applies(&mut scene, 1);
+    applies(&mut scene, 2);
+    scene.epoch(2);
+    applies(&mut scene, 1);
+    assert_eq!(scene.redrive(70, 1, false), "passed by 3, at 2");
+}
+
+#[test]
 fn after_a_start_what_followed_counts_as_applied() {
     let mut scene = scene(|_| {});
     dies(&mut scene, 1);

@@ -7,14 +7,14 @@ use crate::event::{Event, Header, Message};
 use crate::inbox::Inbox;
 use crate::pipeline;
 use crate::runtime::{Failure, FailureKind};
-use crate::shard::{Batch, Bounds, CallFuture, Calls, Completions, Failed, Job, Mail, Parts};
+use crate::shard::{Batch, Bounds, CallFuture, Calls, Completions, Failed, Job, Mail, Owing, Parts};
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult, PublishSink, PublisherHandle};
 use crate::sink::search::Searcher;
 use crate::sink::streams::Streams;
 use crate::source::sources::{EventSources, Source};
 use crate::store::{self, Committer, CompletionSink, Embedded, Identity, Options, Owed, PipelineRecord, Poison, Progress};
 use crate::telemetry::lifecycle::Queue;
-use seriatim_sequencer::{FailureThen, Policy, Waiting};
+use seriatim_sequencer::{Alarm, Attempts, FailureThen, Policy, WaitReason, Waiting};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 
@@ -295,6 +295,23 @@ async fn an_answer_goes_back_only_when_it_is_durable() {
     stage.store.set(true);
     assert_eq!(parking.await.unwrap(), Ok(Done { changed: true }));
     assert!(stage.store.load_waiting(&EntityKey { pipeline: "flights".into(), entity: "N1".into() }).unwrap().is_some());
+}
+
+/// A start tells a shard who owes something, and somebody may have asked for one of them before: its alarm would ring for ever, and no other behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entity_that_was_asked_for_before_the_start_woke_it_holds_no_other_alarm_up() {
+    let mut stage = Stage::new(parks()).await;
+    stage.comes("N1", 1, "ok").await;
+    stage.until("N1", |report| report.position == at(1)).await;
+    let owed = |entity: &str, alarm| {
+        let waiting =
+            Waiting { from: 1, reason: WaitReason::Resuming, attempts: Attempts::default(), alarm: Some(Alarm::Host(alarm)), since: 0 };
+        Owing { key: EntityKey { pipeline: "flights".into(), entity: entity.into() }, waiting: Some(waiting), outbox: false }
+    };
+    let owed = vec![owed("N1", 1), owed("N2", 2)];
+    stage.shard.send(Mail::Wake { pipeline: 0, owed }).await.unwrap();
+    stage.until("N2", |report| report.live).await;
+    assert!(stage.report("N1").await.live);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

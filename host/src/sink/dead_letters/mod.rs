@@ -95,31 +95,15 @@ impl DeadLetters {
     /// The event of one, as the reader had it.
     pub async fn fetch(&self, stream_sequence: u64) -> Result<RedriveSource, Fault> {
         let letter = self.letter(stream_sequence).await?;
-        if letter.lost() {
-            return Err(Fault::Bad(format!(
-                "dead letter {stream_sequence} names messages of stream {} that were gone before they were read (lost): there is nothing to redrive",
-                letter.row.source
-            )));
-        }
-        let foreign = || {
-            Fault::Bad(format!(
-                "dead letter {stream_sequence} cannot be redriven: its headers do not say which message it was made of, so no host wrote it"
-            ))
-        };
-        let (Some(generation), Some(_), true) = (letter.generation(), letter.source_time(), letter.row.source_sequence > 0) else {
-            return Err(foreign());
-        };
+        let generation = redrivable(&letter)?;
         let message = match letter.original() {
             Some(message) => message,
-            None if letter.row.subject.is_none() => return Err(foreign()),
             None => self.of_source(&letter).await?.map_err(|why| Fault::Conflict {
                 detail: format!("dead letter {stream_sequence} cannot be redriven: {why}"),
                 head: None,
             })?,
         };
-        let DeadLetterRow { pipeline, reason, entity, place, source, .. } = letter.row;
-        let message = Arc::new(message);
-        Ok(RedriveSource { dead_letter: stream_sequence, pipeline, generation, reason, entity, place, stream: source, message })
+        Ok(source_of(letter, generation, message))
     }
 
     /// A page with everything, for an export.
@@ -249,6 +233,41 @@ impl DeadLetters {
             Err(error) => Err(Fault::Unavailable(format!("message {source_sequence} of stream {source}: {error}"))),
         }
     }
+}
+
+/// The generation of a dead letter that says which message it was made of.
+fn redrivable(letter: &Letter) -> Result<u64, Fault> {
+    let number = letter.row.stream_sequence;
+    if letter.lost() {
+        return Err(Fault::Bad(format!(
+            "dead letter {number} names messages of stream {} that were gone before they were read (lost): there is nothing to redrive",
+            letter.row.source
+        )));
+    }
+    match (letter.generation(), letter.source_time(), &letter.row.subject) {
+        (Some(generation), Some(_), Some(_)) if letter.row.source_sequence > 0 => Ok(generation),
+        _ => Err(Fault::Bad(format!(
+            "dead letter {number} cannot be redriven: its headers do not say which message it was made of, so no host wrote it"
+        ))),
+    }
+}
+
+fn source_of(letter: Letter, generation: u64, message: Message) -> RedriveSource {
+    let DeadLetterRow { stream_sequence: dead_letter, pipeline, reason, entity, place, source: stream, .. } = letter.row;
+    RedriveSource { dead_letter, pipeline, generation, reason, entity, place, stream, message: Arc::new(message) }
+}
+
+/// What a redrive takes from a dead letter as its stream holds it, for simulations: it must carry its whole message.
+///
+/// # Errors
+/// As [`DeadLetters::fetch`].
+#[cfg(feature = "simulation")]
+pub fn redrive_source(stored: Message) -> Result<RedriveSource, Fault> {
+    let unknown = || Fault::Unknown("it is no dead letter, or not whole".to_owned());
+    let letter = Letter::read(stored).ok_or_else(unknown)?;
+    let generation = redrivable(&letter)?;
+    let message = letter.original().ok_or_else(unknown)?;
+    Ok(source_of(letter, generation, message))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::good;
 use super::scene::{PIPELINE, Scene};
 use crate::checker::Kept;
-use crate::checker::laws::{Bounds, Failing, Handled, Hole, LateRule, Meant, Run};
+use crate::checker::laws::{Answer, Bounds, Failing, Handled, Hole, LateRule, Meant, Run, Word};
 use crate::checker::store::{Alarm, Attempts, EntityView, GivenUp, PipelineView, Reason};
 
 type Bad = (&'static str, Run);
@@ -63,6 +63,7 @@ pub(super) fn all() -> Vec<Bad> {
     all.extend(bounds());
     all.extend(progress());
     all.extend(replay());
+    all.extend(operators());
     all
 }
 
@@ -290,5 +291,48 @@ fn replay() -> Vec<Bad> {
         everything("output-form", |run| output(run, "flights:0:0:a:1:echo:0").headers.retain(|(name, _)| name != "Echo-Count")),
         everything("output-of-an-event", |run| run.sent.retain(|meant| meant.entity != "a" || meant.sequence != 3)),
         everything("output-payload", |run| output(run, "flights:0:0:a:1:echo:0").payload.push(b'!')),
+    ]
+}
+
+fn operators() -> Vec<Bad> {
+    let ops = |check, spoil: fn(&mut Run)| spoiled(check, good::operators(), spoil);
+    vec![
+        ops("word-names-the-head", |run| run.said[1].answer = Answer::Done),
+        ops("word-names-the-head", |run| run.said[1].answer = Answer::AlreadySo),
+        // Nobody parked it, or the word was refused; it was parked and does not stand still, or goes on.
+        ops("parked-justified", |run| run.said.retain(|said| said.entity != "p")),
+        ops("parked-justified", |run| run.said.iter_mut().filter(|said| said.entity == "p").for_each(|said| said.answer = Answer::Refused)),
+        ops("parked-justified", |run| {
+            let resumed = Word::Resume(crate::checker::laws::Head::Any);
+            let mut scene = Scene { run: run.clone() };
+            scene.said("p", resumed, Answer::Done);
+            *run = scene.run;
+        }),
+        ops("parked-stands-still", |run| view(run, "p").waiting = None),
+        ops("parked-stands-still", |run| view(run, "p").waiting.as_mut().unwrap().alarm = Some(Alarm::Host(1))),
+        ops("parked-stands-still", |run| {
+            let (second, third) = (meant(run, "p", 2).stream_sequence, meant(run, "p", 3).stream_sequence);
+            let mut scene = Scene { run: run.clone() };
+            scene.applied(second);
+            scene.applied(third);
+            *run = scene.run;
+        }),
+        ops("skipped-goes-on", |run| view(run, "s").position = Some((0, 1))),
+        ops("reason-justified", |run| run.said.retain(|said| !matches!(said.word, Word::Skip(_)))),
+        ops("reason-justified", |run| run.said[3].answer = Answer::Refused),
+        // In the wrong order; twice; although nobody asked, or it was refused; not at all; with a payload that nobody gave.
+        ops("order", |run| run.said[5].word = run.said[4].word.clone()),
+        ops("redriven-once", |run| {
+            let mut again = output(run, "flights:0:0:s:2:echo:0:r1").clone();
+            set(&mut again, "Nats-Msg-Id", "flights:1:0:s:2:echo:0:r1");
+            run.outputs.push(again);
+        }),
+        ops("redriven-as-said", |run| run.said.retain(|said| !matches!(said.word, Word::Redrive { letter: 1, .. }))),
+        ops("redriven-as-said", |run| run.said[5].answer = Answer::Refused),
+        ops("redriven-as-said", |run| without(run, "flights:0:0:s:2:echo:0:r1")),
+        ops("redriven-as-said", |run| without(run, "flights:0:0:t:1:echo:0:r2")),
+        ops("output-form", |run| set(output(run, "flights:0:0:s:2:echo:0:r1"), "Seriatim-Redriven", "2")),
+        ops("output-payload", |run| output(run, "flights:0:0:t:1:echo:0:r2").payload.push(b'!')),
+        ops("state", |run| drop(view(run, "s").state.get_mut("echo").unwrap().insert("count".to_owned(), b"4".to_vec()))),
     ]
 }

@@ -1,7 +1,7 @@
 //! Good histories: each exercises what the rules allow.
 
 use super::scene::Scene;
-use crate::checker::laws::{Failing, Handled, Hole, LateRule, MeantAs, Run};
+use crate::checker::laws::{Answer, Failing, Handled, Head, Hole, LateRule, MeantAs, Run, Word};
 use crate::checker::store::{Alarm, Attempts, Reason};
 
 pub(super) fn all() -> Vec<(&'static str, Run)> {
@@ -18,6 +18,7 @@ pub(super) fn all() -> Vec<(&'static str, Run)> {
         ("any first", any_first()),
         ("below the floor", below_the_floor()),
         ("forgotten by the ring", forgotten_by_the_ring()),
+        ("operators", operators()),
     ]
 }
 
@@ -261,6 +262,38 @@ pub(super) fn forgotten_by_the_ring() -> Run {
     }
     scene.sent("a", (0, 1));
     scene.last().payload = b"a, but other".to_vec();
+    scene.run
+}
+
+/// One is parked and stays so, one is skipped over and redriven behind others, one is redriven before anything else is applied.
+pub(super) fn operators() -> Run {
+    let mut scene = Scene::new();
+    let first = scene.sent("p", (0, 1));
+    // It was with the handlers when the word came.
+    scene.said("p", Word::Park { counted: 0 }, Answer::Done);
+    scene.applied(first);
+    let second = scene.sent("p", (0, 2));
+    scene.sent("p", (0, 3));
+    scene.waits("p", second, Reason::Operator, Attempts::default());
+    scene.said("p", Word::Resume(Head::Wrong((0, 1))), Answer::Refused);
+    scene.said("p", Word::Park { counted: 1 }, Answer::AlreadySo);
+    let numbers = [1, 2, 3].map(|sequence| scene.sent("s", (0, sequence)));
+    scene.applied(numbers[0]);
+    scene.dead(numbers[1], "skipped");
+    scene.said("s", Word::Skip(Head::Seen((0, 2))), Answer::Done);
+    scene.applied(numbers[2]);
+    scene.said("s", Word::Redrive { letter: 1, out_of_order: false, payload: None }, Answer::Refused);
+    scene.said("s", Word::Redrive { letter: 1, out_of_order: true, payload: None }, Answer::Done);
+    scene.redriven(numbers[1], 1, None);
+    let rejected = scene.sent("t", (0, 1));
+    scene.last().handled = Handled::Rejects;
+    scene.dead(rejected, "rejected");
+    let mended = b"t, mended".to_vec();
+    scene.said("t", Word::Redrive { letter: 2, out_of_order: false, payload: Some(mended.clone()) }, Answer::Open);
+    scene.redriven(rejected, 2, Some(mended));
+    scene.said("t", Word::Redrive { letter: 2, out_of_order: true, payload: None }, Answer::AlreadySo);
+    let next = scene.sent("t", (0, 2));
+    scene.applied(next);
     scene.run
 }
 

@@ -1,6 +1,6 @@
 //! Good histories by hand: each call says what became of a message, and streams and store follow.
 
-use crate::checker::laws::{Handled, Meant, MeantAs, Run};
+use crate::checker::laws::{Answer, Handled, Meant, MeantAs, Run, Said, Word};
 use crate::checker::store::{Attempts, EntityView, GivenUp, OutboxEntry, PipelineView, Reason, Slot, Spot, StoreView, Waiting};
 use crate::checker::{Kept, token};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -68,6 +68,27 @@ impl Scene {
     /// It was applied: its output is in the stream.
     pub(super) fn applied(&mut self, number: u64) {
         let kept = self.output(number);
+        self.run.outputs.push(kept);
+    }
+
+    /// An operator says something.
+    pub(super) fn said(&mut self, entity: &str, word: Word, answer: Answer) {
+        self.run.said.push(Said { entity: entity.to_owned(), word, answer });
+    }
+
+    /// It was redriven from a dead letter: its output is in the stream, and the record remembers no event for it.
+    pub(super) fn redriven(&mut self, number: u64, letter: u64, edited: Option<Vec<u8>>) {
+        let entity = self.meant(number).entity.clone();
+        let slots = self.view(&entity).slots.clone();
+        let mut kept = self.output(number);
+        self.view(&entity).slots = slots;
+        let id = kept.headers.iter_mut().find(|(name, _)| name == "Nats-Msg-Id").unwrap();
+        id.1 = format!("{}:r{letter}", id.1);
+        kept.headers.push(("Seriatim-Redriven".to_owned(), letter.to_string()));
+        if let Some(payload) = edited {
+            kept.headers.push(("Seriatim-Redriven-Edited".to_owned(), "true".to_owned()));
+            kept.payload = payload;
+        }
         self.run.outputs.push(kept);
     }
 
