@@ -7,6 +7,8 @@ use crate::harness::{Host, Input, Operator, World};
 const MANY: u64 = 100_000;
 /// Enough for a catch-up in which a host can be killed several times.
 const SOME: u64 = 20_000;
+/// Bursts of live events on the way, about.
+const ROUNDS: u64 = 50;
 /// Followers between two events of each other entity.
 const APART: u64 = 500;
 const OTHERS: [&str; 5] = ["busy0", "busy1", "busy2", "busy3", "busy4"];
@@ -84,8 +86,7 @@ impl Scene {
             }
             self.live().await;
             rounds += 1;
-            // It moves in every round, too.
-            self.world.until_applied(STUCK, applied + 1).await;
+            self.world.until_applied(STUCK, sequence.min(applied + self.last / ROUNDS)).await;
         }
     }
 
