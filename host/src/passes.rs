@@ -32,6 +32,8 @@ pub enum Ask {
     Extend(EntityKey, u64),
     /// This pass of the entity is over.
     Done(EntityKey, u64),
+    /// Whatever this pass of the entity still brings is let go of: it may end where it is.
+    Enough(EntityKey, u64),
 }
 
 /// One thing a catch-up brings.

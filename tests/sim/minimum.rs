@@ -8,7 +8,7 @@ use seriatim_tests::checker::laws::Counts;
 pub(crate) const FROM_SEEDS: u64 = 2_000;
 
 /// Figures of the simulation's own and how often each comes at least in [`FROM_SEEDS`] seeds.
-const FIGURES: [(&str, u64); 24] = [
+const FIGURES: [(&str, u64); 25] = [
     ("starts", 4_000),
     ("graceful stops", 300),
     ("commits", 50_000),
@@ -22,6 +22,7 @@ const FIGURES: [(&str, u64); 24] = [
     ("passes of one entity", 1_000),
     ("shared passes", 1_000),
     ("passes broken off", 5),
+    ("passes ended early", 100),
     ("searches: there", 50),
     ("searches: absent", 300),
     ("publishes without an answer", 300),

@@ -105,6 +105,14 @@ impl Passes {
                 Some(Told::Left { pass }) => {
                     self.running.remove(&pass);
                 }
+                Some(Told::Enough { pass, key, number }) => {
+                    let first = around.facts(SOURCE).ok().map(|facts| facts.first_sequence);
+                    around.stats.add("passes ended early");
+                    let steps = self.desk.enough(&key, number, first);
+                    if let Some(running) = self.running.get_mut(&pass) {
+                        running.steps.extend(steps);
+                    }
+                }
                 None => {}
             }
         }
@@ -228,6 +236,7 @@ fn asked(ask: &Ask) -> String {
         Ask::Start(request) => format!("{} asks for {}..{}", request.key.entity, request.from, request.to),
         Ask::Extend(key, to) => format!("{} asks on to {to}", key.entity),
         Ask::Done(key, number) => format!("{} is done with its pass {number}", key.entity),
+        Ask::Enough(key, number) => format!("{} had enough of its pass {number}", key.entity),
     }
 }
 

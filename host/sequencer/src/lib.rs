@@ -13,7 +13,7 @@
 //!    close is durable only when every commit before it is. That alone makes "a message closes only when its entity's earlier changes are
 //!    durable" true.
 //! 4. Answer each `Deliver` once (`Applied`, `Failed`, `Undelivered` or `Barred`), each `Commit` once and in order (`Committed`), each `CatchUp` with
-//!    `PassStarted`, any number of `PassArrived`, then `PassEnded` or `PassFailed`.
+//!    `PassStarted`, any number of `PassArrived`, then `PassEnded` or `PassFailed`. A pass may end early once `had_enough` says so.
 //! 5. After each step ask [`Sequencer::next_wakeup`]; step with `Tick` when one of its times has come.
 //! 6. While [`Sequencer::barred`] it asks for no time: step with `Released` when the handlers may be called.
 //!

@@ -679,6 +679,13 @@ impl<T: Clone> Sequencer<T> {
         self.pass.is_some()
     }
 
+    /// Whether all that the catch-up still brings will be passed over: the queue is full. Whoever reads for it may end it here, with a `PassEnded` below
+    /// the end that was asked for; the next one, once the queue is empty, begins with what was passed over.
+    #[must_use]
+    pub fn had_enough(&self) -> bool {
+        self.queue.len() >= self.policy.queue_max && self.pass.is_some_and(|pass| pass.over_from.is_some())
+    }
+
     /// Whether an event is with the handlers now.
     #[must_use]
     pub fn running(&self) -> bool {

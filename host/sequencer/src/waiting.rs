@@ -236,11 +236,13 @@ impl<T: Clone> Sequencer<T> {
         pass.unsure_from = pass.unsure_from.max(behind);
     }
 
-    /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one.
+    /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one. Below the end
+    /// that was asked for, the pass stops because the entity had enough: what it did not bring is no proof that it is not there.
     pub(crate) fn pass_ended(&mut self, now: Now, to: u64, out: &mut Vec<Effect<T>>) {
         let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
             return;
         };
+        let early = to < pass.to && pass.over_from.is_some();
         pass.cursor = pass.cursor.max(to);
         pass.unsure_from = pass.unsure_from.max(to.saturating_add(1));
         if pass.over_from.is_none() && dropped.to > to {
@@ -250,13 +252,13 @@ impl<T: Clone> Sequencer<T> {
             out.push(Effect::ExtendCatchUp { to: dropped.to });
             return;
         }
-        let (moved, judged) = (pass.moved || pass.missed, pass.judged_through());
+        let (again, judged) = (pass.moved || pass.missed || early, pass.judged_through());
         // What was decided must be told from what never came once the floor has passed both, when the next pass brings it again.
         self.dirty |= judged > self.judged && self.floor.at() > Place::default();
         self.judged = self.judged.max(judged);
         self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
         self.pass = None;
-        match (self.dropped, moved) {
+        match (self.dropped, again) {
             (Some(_), true) => self.due = true,
             (Some(_), false) => self.verdict = true,
             (None, _) => self.due = false,

@@ -74,6 +74,8 @@ pub(super) struct Actor {
     pub(super) outbox_entries: usize,
     /// Catch-ups asked for so far: the number of the running one.
     pub(super) passes: u64,
+    /// The last of its passes that brought more than it takes.
+    pub(super) enough: u64,
     /// Stream sequences it waited for that are gone with the stream as it was.
     pub(super) gone: Option<(u64, u64)>,
     /// Given-up sequences up to here were named in the log.
@@ -160,6 +162,7 @@ impl Actor {
             held_events: 0,
             outbox_entries: 0,
             passes: 0,
+            enough: 0,
             gone: None,
             named: Place::default(),
             shown: None,

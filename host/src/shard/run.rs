@@ -314,6 +314,7 @@ impl Shard {
             PassStep::Failed => Input::PassFailed,
         };
         self.drive(token, input);
+        self.enough(token, number);
         if ended
             && let Some(actor) = self.actors.get(token)
             && !actor.sequencer.catching_up()
@@ -322,6 +323,17 @@ impl Shard {
             service.push(Ask::Done(key.clone(), number));
         }
         self.make_room();
+    }
+
+    /// Tells the service once that a pass brings more than the entity takes.
+    fn enough(&mut self, token: usize, number: u64) {
+        let actor = self.actors.get_mut(token).filter(|actor| actor.enough != number && actor.sequencer.had_enough());
+        if let Some(actor) = actor
+            && let Some(service) = self.parts.catch_ups.get(actor.pipeline.index)
+        {
+            actor.enough = number;
+            service.push(Ask::Enough(actor.key.clone(), number));
+        }
     }
 
     /// The entity's actor, loaded if it is not in memory. `None` when the store does not answer: the host is poisoned.

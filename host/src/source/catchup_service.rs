@@ -13,12 +13,15 @@ use crate::store::{DurableProgress, Poison};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 /// Batches that wait between the reader of a pass and the shards.
 const BATCHES_MAX: usize = 4;
+
+/// Questions to the leader at once, for entities that had enough of a pass.
+const QUESTIONS_MAX: usize = 4;
 
 /// The shared scan hands on a batch at most this often (up to 256,000 messages a second): fast enough to overtake any live reader, and never all there
 /// is to do for broker and shards.
@@ -57,6 +60,7 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
     let desk = Arc::new(Mutex::new(Desk::new(service.max, service.token.is_some())));
     let service = Arc::new(service);
     let mut running: HashMap<u64, Running> = HashMap::new();
+    let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
     let mut taken = Vec::new();
     loop {
         asks.take(&mut taken);
@@ -71,6 +75,9 @@ pub async fn run(service: Service, asks: Arc<Inbox<Ask>>, poison: Poison) {
                     if let Some(pass) = running.remove(&pass) {
                         pass.task.abort();
                     }
+                }
+                Some(Told::Enough { key, number, .. }) => {
+                    tokio::spawn(poison.clone().guards("catch-up", enough(service.clone(), desk.clone(), questions.clone(), key, number)));
                 }
                 None => {}
             }
@@ -122,6 +129,16 @@ fn begin(service: &Arc<Service>, desk: &Arc<Mutex<Desk>>, begun: &Begin, poison:
     let reader = tokio::spawn(catchup_reader::run(service.connection.clone(), config, ends, items));
     let task = tokio::spawn(poison.clone().guards("catch-up", serve(service.clone(), desk.clone(), begun.pass, received, reader)));
     Running { to, task: task.abort_handle() }
+}
+
+/// Ends a pass for one entity, which had enough.
+async fn enough(service: Arc<Service>, desk: Arc<Mutex<Desk>>, questions: Arc<Semaphore>, key: EntityKey, number: u64) {
+    let facts = {
+        let Ok(_one) = questions.acquire().await else { return };
+        identity::facts(&service.connection.client(), &service.known.name).await
+    };
+    let steps = lock(&desk).enough(&key, number, facts.ok().map(|facts| facts.first_sequence));
+    service.hand_on(steps).await;
 }
 
 /// Hands on what one pass reads, until it is aborted because nobody is left in it. The reader ends with the receiver.

@@ -23,7 +23,7 @@ pub struct Begin {
 }
 
 /// What an ask means for a pass that runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// It reads up to here.
     Extended {
@@ -36,6 +36,15 @@ pub enum Told {
     Left {
         /// Its number.
         pass: u64,
+    },
+    /// It ends for this entity where it is: ask for the stream's first sequence, and then for its steps ([`Desk::enough`]).
+    Enough {
+        /// Its number.
+        pass: u64,
+        /// Which entity.
+        key: EntityKey,
+        /// Which of the entity's passes.
+        number: u64,
     },
 }
 
@@ -104,13 +113,15 @@ impl Desk {
                 Some(Told::Extended { pass, to })
             }
             Ask::Done(key, number) => {
-                let current = self.of.get(&key).and_then(|pass| self.passes.get(pass)).and_then(|pass| pass.wants.get(&key));
-                if current.is_none_or(|want| want.number != number) {
-                    return None;
-                }
+                self.pass_of(&key, number)?;
                 let told = self.leave(&key);
                 self.catch_ups.ended(&key);
                 told
+            }
+            Ask::Enough(key, number) => {
+                self.pass_of(&key, number)?;
+                let pass = *self.of.get(&key)?;
+                Some(Told::Enough { pass, key, number })
             }
         }
     }
@@ -167,6 +178,26 @@ impl Desk {
             Some(_) => vec![PassStep::Ended(to)],
             None => vec![PassStep::Failed],
         })
+    }
+
+    /// The pass ends for this entity where it is, although it reads on until the entity has left it. `first_sequence`: as for [`Desk::reached`], but
+    /// without an answer the pass goes on.
+    #[must_use]
+    pub fn enough(&self, key: &EntityKey, number: u64, first_sequence: Option<u64>) -> Vec<Step> {
+        let (Some((pass, want)), Some(first)) = (self.pass_of(key, number), first_sequence) else {
+            return Vec::new();
+        };
+        // Nothing is said about how far it has read: what it brought last may still be on its way.
+        let started = (first > pass.opened_at).then_some(PassStep::Started(first));
+        let steps = started.into_iter().chain([PassStep::Ended(0)]);
+        steps.map(|step| Step { shard: want.shard, key: key.clone(), number, step }).collect()
+    }
+
+    /// The running pass with this number of the entity's.
+    fn pass_of(&self, key: &EntityKey, number: u64) -> Option<(&Pass, Want)> {
+        let pass = self.passes.get(self.of.get(key)?)?;
+        let want = pass.wants.get(key).filter(|want| want.number == number)?;
+        Some((pass, *want))
     }
 
     /// The pass broke off.
@@ -231,6 +262,23 @@ mod tests {
         let steps = desk.reached(1, 9, Some(7));
         assert!(matches!(steps.as_slice(), [Step { step: PassStep::Started(7), .. }, Step { step: PassStep::Ended(9), .. }]));
         assert!(matches!(desk.reached(1, 9, None).as_slice(), [Step { step: PassStep::Failed, .. }]));
+    }
+
+    #[test]
+    fn a_pass_ends_early_for_who_had_enough_and_reads_on_for_the_others() {
+        let mut desk = Desk::new(8, false);
+        desk.ask(start("a", 1, 5, 90));
+        desk.ask(start("b", 2, 5, 90));
+        desk.begin();
+        assert!(!desk.opened(1, 4).is_empty());
+        assert_eq!(desk.ask(Ask::Enough(key("a"), 7)), None, "another of its passes");
+        assert_eq!(desk.ask(Ask::Enough(key("a"), 1)), Some(Told::Enough { pass: 1, key: key("a"), number: 1 }));
+        assert!(desk.enough(&key("a"), 1, None).is_empty(), "the leader does not answer: it goes on");
+        assert!(matches!(desk.enough(&key("a"), 1, Some(4)).as_slice(), [Step { step: PassStep::Ended(0), number: 1, .. }]));
+        let steps = desk.enough(&key("a"), 1, Some(8));
+        assert!(matches!(steps.as_slice(), [Step { step: PassStep::Started(8), .. }, Step { step: PassStep::Ended(0), .. }]));
+        assert_eq!(desk.ask(Ask::Done(key("a"), 1)), None, "b is in it");
+        assert!(desk.enough(&key("a"), 1, Some(8)).is_empty() && desk.reached(1, 90, Some(4)).len() == 1);
     }
 
     #[test]

@@ -195,6 +195,48 @@ fn a_pass_that_moved_the_position_and_left_something_is_followed_by_another() {
 }
 
 #[test]
+fn a_pass_that_brings_more_than_is_taken_ends_early_and_the_next_one_goes_on_from_there() {
+    let mut scene = scene(|policy| policy.queue_max = 2).slow_handlers();
+    scene.park();
+    for sequence in 1..=6 {
+        scene.comes(sequence);
+    }
+    scene.reload();
+    assert!(scene.resume(1).contains("read #1 to #6"));
+    scene.step(Input::PassStarted { gone_below: 1 });
+    assert_eq!(scene.brings(1), "deliver 1");
+    scene.brings(2);
+    scene.brings(3);
+    assert!(!scene.had_enough(), "all of it is kept");
+    scene.brings(4);
+    assert!(scene.had_enough());
+    assert_eq!(scene.step(Input::PassEnded { to: 0 }), "");
+    scene.ok();
+    scene.ok();
+    assert_eq!(scene.ok(), "commit applied 3; read #4 to #6");
+}
+
+#[test]
+fn a_pass_that_ended_early_judges_no_gap() {
+    let mut scene = scene(|policy| (policy.queue_max, policy.gap_wait) = (1, 1)).slow_handlers();
+    scene.park();
+    for sequence in [1, 2, 5, 3, 4] {
+        scene.comes(sequence);
+    }
+    scene.reload();
+    scene.resume(1);
+    scene.step(Input::PassStarted { gone_below: 1 });
+    for stream_sequence in 1..=4 {
+        scene.brings(stream_sequence);
+    }
+    assert!(scene.had_enough(), "5 is held, 3 found the queue full");
+    scene.after(1_000);
+    scene.step(Input::PassEnded { to: 0 });
+    scene.ok();
+    assert_eq!(scene.ok(), "commit applied 2; read #3 to #5");
+}
+
+#[test]
 fn with_something_dropped_a_gap_gives_up_only_after_a_pass_that_did_not_bring_the_missing_event() {
     let mut scene = scene(|policy| (policy.gap_then, policy.held_max) = (GapThen::Skip, 2));
     for sequence in [9, 5, 4, 3] {

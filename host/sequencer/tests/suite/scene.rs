@@ -149,6 +149,10 @@ impl Scene {
         self.step(Input::PassArrived(arrival))
     }
 
+    pub(crate) fn had_enough(&self) -> bool {
+        self.sequencer.had_enough()
+    }
+
     pub(crate) fn park(&mut self) -> String {
         self.step(Input::Operator(Operator::Park))
     }

@@ -343,6 +343,11 @@ impl World {
             // Retention overtook the reader: it starts anew or breaks off, so that what is gone is named.
             return if self.dice.once_in(2) { self.pass_fails() } else { self.pass_reopens() };
         }
+        if self.sequencer.as_ref().is_some_and(Sequencer::had_enough) && self.dice.once_in(2) {
+            self.pass = None;
+            self.step(Input::PassEnded { to: 0 });
+            return true;
+        }
         while let Some(next) = self.at_or_above(pass.cursor + 1).filter(|next| next.stream_sequence <= pass.to) {
             pass.cursor = next.stream_sequence;
             if next.place.is_some() {
