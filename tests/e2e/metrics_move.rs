@@ -30,6 +30,7 @@ async fn every_documented_metric_moves() {
     let mut world = World::new().await;
     let flights = world.config.flights();
     (flights.failure_then, flights.retry, flights.gap_wait) = ("park", vec!["50ms"], "2s");
+    flights.retain = Some("5s");
     flights.handlers = vec![misbehave("1s")];
     let handler = [("pipeline", "flights"), ("handler", flights.handlers[0].name)];
     // Little is read ahead, so that a backlog is seen as one.
@@ -90,6 +91,8 @@ async fn every_documented_metric_moves() {
     seen.at("seriatim_retention_left_ratio", &[("pipeline", "flights")], |left| left < 0.11).await;
     world.publish_one(Input::event("busy", 9)).await;
     seen.at("seriatim_retention_near_entities", &[("pipeline", "flights")], |near| near == 1.0).await;
+
+    seen.at("seriatim_entities_retired_total", &[("pipeline", "flights")], |retired| retired >= 1.0).await;
 
     world.broker.kill();
     world.broker.again().await;

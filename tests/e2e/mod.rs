@@ -34,6 +34,7 @@ mod output_streams;
 mod poison_event;
 mod publish_command;
 mod restart_while;
+mod retained_entities;
 mod retention_near;
 mod scan_beside_traffic;
 mod stopped_past_wait;

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// A host whose admin API has a known port, and the config that names it.
-async fn operated(world: &mut World) -> (Host, PathBuf) {
+pub(super) async fn operated(world: &mut World) -> (Host, PathBuf) {
     world.config.admin = ports::free();
     let host = world.host().await;
     (host, world.path("operator.toml"))
 }
 
 /// Runs a command of the operator's; its standard output as JSON.
-fn ask(config: &Path, args: &[&str]) -> Value {
+pub(super) fn ask(config: &Path, args: &[&str]) -> Value {
     let args: Vec<&str> = args.iter().copied().chain(["--json", "--log", "error"]).collect();
     let (code, out) = command(config, &args);
     assert_eq!(code, Some(0), "{args:?}: {out}");
