@@ -25,4 +25,5 @@ pub mod shard;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod sweep;
 pub mod telemetry;

@@ -63,6 +63,8 @@ pub struct Control {
     halt: Notify,
     /// One more than the messages that are not read; 0 = the broker has not told.
     unread: AtomicU64,
+    /// Stream time behind everything that was read.
+    stream_time: AtomicU64,
 }
 
 impl Control {
@@ -90,6 +92,17 @@ impl Control {
     #[must_use]
     pub fn unread(&self) -> Option<u64> {
         self.unread.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Everything up to this stream time has been read.
+    pub fn set_stream_time(&self, time: u64) {
+        self.stream_time.fetch_max(time, Ordering::AcqRel);
+    }
+
+    /// Stream time as far as it was read since the start; 0 before anything was. Shards may be behind it.
+    #[must_use]
+    pub fn stream_time(&self) -> u64 {
+        self.stream_time.load(Ordering::Acquire)
     }
 
     /// Returns when the pipeline is stopped.

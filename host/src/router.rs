@@ -52,6 +52,7 @@ pub async fn run(
         let Some(batch) = batch else { return Ok(()) };
         events::stream_lag_is(&pipeline.name, batch.pending);
         pipeline.control.set_unread(batch.pending);
+        pipeline.control.set_stream_time(batch.stream_time);
         open(&pipeline, &batch, &committer).await?;
         for (handle, mail) in shards.iter().zip(split(&pipeline, &decoder, batch, shards.len())) {
             handle.send(Mail::Batch(mail)).await?;

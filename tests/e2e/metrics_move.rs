@@ -30,6 +30,7 @@ async fn every_documented_metric_moves() {
     let mut world = World::new().await;
     let flights = world.config.flights();
     (flights.failure_then, flights.retry, flights.gap_wait) = ("park", vec!["50ms"], "2s");
+    flights.retain = Some("5s");
     flights.handlers = vec![misbehave("1s")];
     flights.breaker = "{ percent = 50, events = 4, entities = 2, delay = \"100ms\" }";
     let handler = [("pipeline", "flights"), ("handler", flights.handlers[0].name)];
@@ -98,6 +99,7 @@ async fn every_documented_metric_moves() {
     // Each probe that fails is their last attempt, after which others have their turn.
     world.publish_one(Input::event("busy", 10)).await;
     seen.at("seriatim_breaker_open", &handler, |open| open == 0.0).await;
+    seen.at("seriatim_entities_retired_total", &[("pipeline", "flights")], |retired| retired >= 1.0).await;
 
     world.broker.kill();
     world.broker.again().await;

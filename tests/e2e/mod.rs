@@ -36,6 +36,7 @@ mod output_streams;
 mod poison_event;
 mod publish_command;
 mod restart_while;
+mod retained_entities;
 mod retention_near;
 mod retention_overtakes;
 mod scan_beside_traffic;

@@ -32,6 +32,8 @@ pub struct Pipeline {
     pub subjects: Vec<&'static str>,
     /// A TOML value.
     pub start: &'static str,
+    /// `retain`, if there is one.
+    pub retain: Option<&'static str>,
     /// `event.entity`.
     pub entity: &'static str,
     /// `event.epoch`, if there is one.
@@ -125,6 +127,7 @@ impl Pipeline {
             stream: "FLIGHTS",
             subjects: vec!["flights.>"],
             start: "\"first\"",
+            retain: None,
             entity: "subject:2",
             epoch: None,
             first_sequence: "1",
@@ -149,7 +152,7 @@ impl Pipeline {
     fn toml(&self) -> String {
         let name = self.name;
         let mut text = format!(
-            "\n[pipelines.{name}]\nstream = \"{}\"\nsubjects = {}\nstart = {}\n\n\
+            "\n[pipelines.{name}]\nstream = \"{}\"\nsubjects = {}\nstart = {}\n{}\n\
              [pipelines.{name}.event]\nformat = \"raw\"\nentity = \"{}\"\nsequence = \"header:Seriatim-Sequence\"\n\
              id = \"header:Seriatim-Id\"\nkind = \"header:Seriatim-Type\"\ntime = \"header:Seriatim-Time\"\n{}\n\
              [pipelines.{name}.order]\nby = \"sequence\"\nfirst-sequence = {}\n\
@@ -158,6 +161,7 @@ impl Pipeline {
             self.stream,
             list(&self.subjects),
             self.start,
+            self.retain.map(|after| format!("retain = {}\n", quoted(after))).unwrap_or_default(),
             self.entity,
             self.epoch.map(|source| format!("epoch = {}\n", quoted(source))).unwrap_or_default(),
             self.first_sequence,

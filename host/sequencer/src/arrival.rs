@@ -256,9 +256,9 @@ impl<T: Clone> Sequencer<T> {
         Place { epoch: last.epoch, sequence: last.sequence.saturating_add(1) }
     }
 
-    /// The message is done with. A decision that is not durable yet goes first, in a commit of its own.
+    /// The message is done with. A decision that is not durable yet goes first, in a commit of its own; a copy is a sign of life, too.
     pub(crate) fn close(&mut self, now: Now, stream_sequence: u64, outcome: Outcome, out: &mut Vec<Effect<T>>) {
-        if self.dirty && !mutant!(DuplicateClosesEarly) {
+        if (self.dirty || self.unnoted(now, None)) && !mutant!(DuplicateClosesEarly) {
             self.commit(now, None, None, None, Some((stream_sequence, Some(outcome))), out);
         } else {
             out.push(Effect::Close { stream_sequence, outcome: Some(outcome) });

@@ -46,7 +46,7 @@ pub enum Effect<T> {
     },
     /// Something out of order happened (metrics only).
     Disorder(Disorder),
-    /// Answer to an operator's word, or to `Forget`. Words are answered in the order in which they were given.
+    /// Answer to an operator's word, to `Forget` or to `Retire`. Words are answered in the order in which they were given.
     Answer(Answer),
     /// Answer to a redrive.
     Redriven {
@@ -170,7 +170,7 @@ pub enum Answer {
         /// The head as it is.
         head: Place,
     },
-    /// Nothing to do: it was not parked, or already so.
+    /// Nothing to do: it was not parked, or already so; or it was seen too recently to go.
     Nothing,
     /// Something came between: another word, or the entity parked.
     Superseded,

@@ -64,6 +64,8 @@ pub enum Input<T> {
     },
     /// State and ids of the entity go. Answered with `Answer`, at once.
     Forget,
+    /// The same, if the entity was not seen for as long as the policy remembers one. Answered with `Answer`, at once.
+    Retire,
 }
 
 /// What an operator may ask. `place` is the place after the position that the operator saw: another one refuses.

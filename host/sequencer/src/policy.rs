@@ -1,5 +1,6 @@
 //! What the operator decided about order and failure: the `order` and `failure` tables of a pipeline, and the bounds.
 
+use crate::retain::Retain;
 use crate::types::Millis;
 use alloc::vec::Vec;
 
@@ -32,6 +33,8 @@ pub struct Policy {
     pub ranges_max: usize,
     /// A gap open this long (host time) commits `waiting`, so that the watermark does not stand still for it.
     pub settle: Millis,
+    /// For how long an entity is remembered that is not seen; `None`: for ever.
+    pub retain: Option<Retain>,
 }
 
 /// `order.first-sequence`.
@@ -94,6 +97,7 @@ impl Default for Policy {
             commits_max: 16,
             ranges_max: 64,
             settle: 1_000,
+            retain: None,
         }
     }
 }

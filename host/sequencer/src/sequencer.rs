@@ -79,6 +79,8 @@ pub struct Sequencer<T> {
     pub(crate) applied_through: Option<Place>,
     pub(crate) redriven: Letters,
     pub(crate) redriving: Option<Box<Redriving<T>>>,
+    /// What is written, or about to be, of when it was seen (see [`Extras::seen`]).
+    pub(crate) seen: Millis,
 }
 
 /// The event at the head: delivered, or waiting for its next attempt.
@@ -162,6 +164,7 @@ impl<T: Clone> Sequencer<T> {
             applied_through,
             redriven: Letters::restore(extras.redriven, extras.redriven_forgotten),
             redriving: None,
+            seen: extras.seen,
             policy,
         }
     }
@@ -223,6 +226,7 @@ impl<T: Clone> Sequencer<T> {
             Input::Operator(word) => self.operator(now, word, out),
             Input::Redrive { dead, arrival, out_of_order } => self.redrive(dead, arrival, out_of_order, out),
             Input::Forget => self.forget(out),
+            Input::Retire => self.retire(now, out),
         }
         self.pump(now, out);
         self.verdict = false;
@@ -495,6 +499,7 @@ impl<T: Clone> Sequencer<T> {
         close: Option<(u64, Option<Outcome>)>,
         out: &mut Vec<Effect<T>>,
     ) {
+        self.see(now, event.map(|event| event.time));
         let low = self.lowest_unfinished();
         let waiting = self.settle_waiting(now, low, event.is_some());
         let slot = event.map(|event| {
@@ -569,11 +574,12 @@ impl<T: Clone> Sequencer<T> {
             unapplied: (self.applied_through < self.position()).then_some(Unapplied { through: self.applied_through, count: self.count }),
             redriven: if mutant!(RedriveNotRemembered) { Vec::new() } else { self.redriven.known().to_vec() },
             redriven_forgotten: self.redriven.forgotten(),
+            seen: self.seen,
         }))
     }
 
     /// State and ids go; what says where the entity stands stays: epoch, position, floor, given-up ranges.
-    fn forget(&mut self, out: &mut Vec<Effect<T>>) {
+    pub(crate) fn forget(&mut self, out: &mut Vec<Effect<T>>) {
         let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
         let open = self.dropped.is_some() || self.pass.is_some() || self.redriving.is_some() || self.stopped || self.unreadable;
         if !empty || open || self.waiting.is_some() {

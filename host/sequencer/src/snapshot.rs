@@ -62,6 +62,8 @@ pub struct Extras {
     pub redriven: Vec<(u64, u64)>,
     /// Dead letters up to this stream sequence may have been redriven: nobody remembers.
     pub redriven_forgotten: u64,
+    /// It was not seen after this (stream time); 0: nobody noted when it was.
+    pub seen: u64,
 }
 
 /// How far an entity has applied its events, where that is not as far as its position.

@@ -101,6 +101,17 @@ impl Decision {
         }
         self
     }
+
+    /// The same, where it is noted when entities are seen, or is not. Whoever has no such note was seen before noting began: it counts from the latest
+    /// moment that anything known of any entity can be of.
+    #[must_use]
+    pub fn noting(self, notes: bool) -> Self {
+        let progress = self.record.progress;
+        let now = progress.stream_time.max(progress.highest_time);
+        let noted_since = notes.then(|| self.record.noted_since.unwrap_or(now));
+        let changed = self.changed || noted_since != self.record.noted_since;
+        Self { record: PipelineRecord { noted_since, ..self.record }, changed, ..self }
+    }
 }
 
 /// A pipeline that the store does not know: `start` is the resolved stream sequence.
@@ -113,8 +124,7 @@ pub fn begin(pipeline: &str, meaning: Meaning, facts: &StreamFacts, start: u64, 
     }
     let progress = Progress { watermark: start.saturating_sub(1), ..Progress::default() };
     let stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
-    let record =
-        PipelineRecord { generation: 0, progress, meaning, stream, generations: vec![(0, start)], forgotten: false, gone: Vec::new() };
+    let record = PipelineRecord { progress, meaning, stream, generations: vec![(0, start)], ..PipelineRecord::default() };
     Ok(Decision { record, changed: true, accepted: false })
 }
 
@@ -244,8 +254,16 @@ mod tests {
             meaning: meaning("subject:2"),
             stream,
             generations: vec![(0, 1), (2, 9)],
-            forgotten: false,
-            gone: Vec::new(),
+            ..PipelineRecord::default()
+        }
+    }
+
+    #[test]
+    fn when_entities_are_seen_is_noted_from_the_latest_known_moment_on() {
+        let decision = |noted_since| Decision { record: PipelineRecord { noted_since, ..stored() }, changed: false, accepted: false };
+        for (before, notes, after) in [(None, false, None), (None, true, Some(6)), (Some(3), true, Some(3)), (Some(3), false, None)] {
+            let noted = decision(before).noting(notes);
+            assert_eq!((noted.record.noted_since, noted.changed), (after, before != after), "{before:?} {notes}");
         }
     }
 

@@ -28,6 +28,7 @@ use crate::source::reader::{self, Reader, ReaderConfig};
 use crate::source::retention;
 use crate::source::sources::Source;
 use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
+use crate::sweep::Sweep;
 use crate::telemetry::lifecycle::{Queue, Received};
 use crate::telemetry::{events, metrics};
 use std::sync::Arc;
@@ -224,6 +225,10 @@ impl Host {
         for (ready, durable) in ready.into_iter().zip(durable.iter().cloned()) {
             host.wake(&*store, &ready.pipeline).await?;
             let asks = catch_ups.get(ready.pipeline.index).cloned().unwrap_or_default();
+            if let Some(retain) = ready.pipeline.policy.retain {
+                let sweep = Sweep { pipeline: ready.pipeline.clone(), retain, store: store.clone(), shards: host.shards.clone() };
+                guard(&mut host.reading, poison, "sweep", sweep.run());
+            }
             histories.push(host.read(config, ready, durable, &connection, asks, poison));
         }
         host.listen(config, store, durable, histories, poison).await?;

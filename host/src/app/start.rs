@@ -3,7 +3,7 @@
 use super::decide::{self, Accepts, Decision};
 use super::{Error, Flags, Refused};
 use crate::breaker::{About, Breaker};
-use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, Start};
+use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, RunConfig, Start, millis};
 use crate::nats::api::ApiError;
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
@@ -12,7 +12,7 @@ use crate::pipeline::{Control, Pipeline};
 use crate::runtime::{self, Engine, Handler, Limits};
 use crate::store::{Batch, Embedded, Meaning, PipelineRecord, Store};
 use crate::telemetry::lifecycle::Queue;
-use seriatim_sequencer::First;
+use seriatim_sequencer::{First, Policy, Retain};
 use std::sync::Arc;
 
 /// A pipeline that may run.
@@ -86,6 +86,11 @@ fn meaning(pipeline: &PipelineConfig) -> Meaning {
     }
 }
 
+fn policy(pipeline: &PipelineConfig, run: &RunConfig, record: &PipelineRecord) -> Policy {
+    let retain = pipeline.retain.zip(record.noted_since).map(|(after, since)| Retain { after: millis(after), since });
+    Policy { retain, ..pipeline.policy(run) }
+}
+
 /// Claims and checks every pipeline. New and changed records are durable when it returns, before the first pull.
 pub(super) async fn pipelines(
     config: &Config,
@@ -112,7 +117,8 @@ pub(super) async fn pipelines(
     let run = store.raise_run()?;
     let mut ready = Vec::new();
     let mut batch = Batch::default();
-    for (index, (pipeline, Decision { record, changed, accepted })) in config.pipelines.iter().zip(decided).enumerate() {
+    for (index, (pipeline, decision)) in config.pipelines.iter().zip(decided).enumerate() {
+        let Decision { record, changed, accepted } = decision.noting(pipeline.retain.is_some());
         let name: Arc<str> = pipeline.name.value.as_str().into();
         let told = bucket::read(connection, &name).await?.map(|(entry, _)| entry);
         decide::not_rolled_back(&name, &record, &identity.store_id, told.as_ref(), flags.take_over)?;
@@ -132,7 +138,7 @@ pub(super) async fn pipelines(
             index,
             name,
             stream: pipeline.stream.value.clone(),
-            policy: Arc::new(pipeline.policy(&config.run)),
+            policy: Arc::new(policy(pipeline, &config.run, &record)),
             handlers,
             generation: record.generation,
             generations: record.generations.clone(),

@@ -146,6 +146,7 @@ pub const KEYS: &[KeyDoc] = &[
     must("pipelines.*.subjects", Kind::Subjects(true), "Subjects to read, as NATS patterns. They may not overlap."),
     key("pipelines.*.read", Kind::Word { now: &["ordered"], later: &["durable"] }, r#""ordered""#, "How the stream is read. `\"ordered\"`: without gaps, and without acks; progress is kept in the store."),
     key("pipelines.*.start", Kind::Start, r#""first""#, "Where a new pipeline starts: `\"first\"` message there is, `\"new\"` ones only, `{ sequence = N }` of the stream, or `{ time = \"2013-01-01T00:00:00Z\" }`. Resolved once; later changes have no effect."),
+    may("pipelines.*.retain", Kind::Duration(SECOND, 36_500 * DAY), "How long an entity is remembered of which nothing comes, by the broker's clock: then its state and ids go; where it stands (epoch, position, what was given up) stays. Without this key: for ever. See [Retention of entities](#retention-of-entities)."),
 
     key("pipelines.*.event.format", Kind::Word { now: &["raw"], later: &["cloudevents", "msgpack"] }, r#""raw""#, "What a message is. `\"raw\"`: the payload is handed on as it came."),
     must("pipelines.*.event.entity", SOURCE, "Where the entity's name stands. A subject token is taken as it stands."),

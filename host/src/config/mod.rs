@@ -24,6 +24,8 @@ pub use types::{
     NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig, TelemetryConfig,
 };
 
+pub(crate) use types::millis;
+
 use document::Document;
 use std::io::Read as _;
 use std::path::Path;

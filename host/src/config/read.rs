@@ -192,6 +192,7 @@ fn pipeline(name: At<String>, section: &Section<'_, '_>, folder: &Path) -> Optio
     let subjects = section.read("subjects", patterns(values::pattern));
     let read = section.word("read", &[("ordered", Read::Ordered)]);
     let start = section.read("start", start);
+    let retain = section.duration("retain");
     let event = event(&section.section("event"));
     let order = order(&section.section("order"));
     let failure = failure(&section.section("failure"));
@@ -208,6 +209,7 @@ fn pipeline(name: At<String>, section: &Section<'_, '_>, folder: &Path) -> Optio
         subjects: subjects?.value,
         read: read?,
         start: start?,
+        retain,
         event: event?,
         order: order?,
         failure: failure?,

@@ -373,6 +373,7 @@ fn the_defaults_are_the_sequencers_policy() {
         commits_max: 11,
         ranges_max: 12,
         settle: 1_000,
+        retain: None,
     };
     assert_eq!(config.pipelines[0].policy(&config.run), expected);
 }

@@ -173,6 +173,8 @@ pub struct PipelineConfig {
     pub read: Read,
     /// Where it starts when it is new.
     pub start: At<Start>,
+    /// How long an entity is remembered that is not seen; none: for ever.
+    pub retain: Option<Duration>,
     /// How a message becomes an event.
     pub event: EventConfig,
     /// Order.
@@ -356,7 +358,7 @@ impl EventConfig {
 }
 
 impl PipelineConfig {
-    /// What the sequencer of each of its entities is told.
+    /// What the sequencer of each of its entities is told; but for `retain`, for which the store must say since when.
     pub fn policy(&self, run: &RunConfig) -> Policy {
         Policy {
             first: self.order.first_sequence.value,
@@ -372,6 +374,7 @@ impl PipelineConfig {
             commits_max: u32::try_from(run.commits_max).unwrap_or(u32::MAX),
             ranges_max: run.given_up_ranges_max,
             settle: millis(SETTLE),
+            retain: None,
         }
     }
 
@@ -384,6 +387,7 @@ impl PipelineConfig {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+/// In whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

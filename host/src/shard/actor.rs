@@ -90,6 +90,8 @@ pub(super) struct Actor {
     pub(super) decisions: Decisions,
     /// What it was asked and has not answered.
     pub(super) open: Box<Open>,
+    /// It came into memory only to be asked.
+    pub(super) visits: bool,
 }
 
 impl Actor {
@@ -170,6 +172,7 @@ impl Actor {
             last_failure: None,
             decisions: Decisions::default(),
             open: Box::default(),
+            visits: false,
         }
     }
 

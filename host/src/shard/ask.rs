@@ -48,6 +48,8 @@ pub enum Asked {
     },
     /// Erase its state and ids.
     Forget(WordTo),
+    /// The same, if it was not seen for as long as `retain` says and has nothing to do.
+    Retire(WordTo),
 }
 
 /// A word. Without a place it means wherever the entity stands.
@@ -209,6 +211,7 @@ impl Shard {
                 Ok(token) => self.forget(token, to),
                 Err(refused) => drop(to.send(Err(refused))),
             },
+            Asked::Retire(to) => self.retire(&key, pipeline, to),
         }
         self.make_room();
     }
@@ -289,5 +292,30 @@ impl Shard {
         }
         actor.open.words.push_back(to);
         self.drive(token, Input::Forget);
+    }
+
+    /// Only an entity at rest is asked. One that comes into memory for this leaves it again, so that a sweep drives out nobody who is busy.
+    fn retire(&mut self, key: &EntityKey, pipeline: usize, to: WordTo) {
+        let visits = !self.by_key.contains_key(key);
+        let token = match self.may_ask(key, pipeline, true) {
+            Ok(token) => token,
+            Err(refused) => return drop(to.send(Err(refused))),
+        };
+        let Some(actor) = self.actors.get_mut(token) else { return };
+        actor.visits = visits;
+        if actor.can_leave() && actor.sequencer.waiting().is_none() {
+            actor.open.words.push_back(to);
+            self.drive(token, Input::Retire);
+        } else {
+            drop(to.send(Ok(Answer::Owes)));
+        }
+        self.leave_after_visit(token);
+    }
+
+    /// One that came into memory only to be asked leaves it as soon as it may.
+    pub(super) fn leave_after_visit(&mut self, token: usize) {
+        if self.actors.get(token).is_some_and(|actor| actor.visits && actor.can_leave()) {
+            self.leave(token);
+        }
     }
 }

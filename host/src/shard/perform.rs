@@ -280,6 +280,7 @@ impl Shard {
         } else {
             self.drive(token, Input::Committed);
         }
+        self.leave_after_visit(token);
     }
 
     /// Lets the head of an actor's outbox leave, if it may.

@@ -74,6 +74,8 @@ pub struct Draft {
     pub progress: Vec<(usize, Progress)>,
     /// It removes confirmed outputs (failpoints `prune-…`).
     pub prunes: bool,
+    /// It erases state and ids (failpoints `erase-…`).
+    pub erases: bool,
     /// It starts a catch-up (failpoints `catch-up-commit-…`).
     pub catches_up: bool,
     bytes: usize,
@@ -142,6 +144,7 @@ impl Batcher {
                     lane.ok_or_else(|| UnknownPipeline(name.to_string()))?.close(&change.closes);
                 }
                 self.draft.prunes |= !change.outbox_remove.is_empty();
+                self.draft.erases |= change.erases;
                 self.draft.catches_up |= matches!(change.patch.waiting, Some(Some(Waiting { reason: WaitReason::Resuming, .. })));
                 self.draft.bytes += size(&change);
                 self.draft.batch.changes.push(*change);
@@ -203,7 +206,7 @@ impl Batcher {
         draft.replies.clear();
         draft.flushes.clear();
         draft.progress.clear();
-        (draft.prunes, draft.catches_up, draft.bytes, draft.ends) = (false, false, 0, false);
+        (draft.prunes, draft.erases, draft.catches_up, draft.bytes, draft.ends) = (false, false, false, 0, false);
         self.spare = Some(draft);
     }
 

@@ -372,6 +372,9 @@ fn before(draft: &Draft) {
     if draft.prunes {
         crate::failpoint!("prune-before");
     }
+    if draft.erases {
+        crate::failpoint!("erase-before");
+    }
     if draft.catches_up {
         crate::failpoint!("catch-up-commit-before");
     }
@@ -381,6 +384,9 @@ fn after(draft: &Draft) {
     crate::failpoint!("commit-after");
     if draft.prunes {
         crate::failpoint!("prune-after");
+    }
+    if draft.erases {
+        crate::failpoint!("erase-after");
     }
     if draft.catches_up {
         crate::failpoint!("catch-up-commit-after");

@@ -2,7 +2,7 @@
 //!
 //! Each rule gets a folder of its own and looks at what it wrote twice: at once, and after the store was closed and opened again.
 
-use super::types::{Batch, Change, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity};
+use super::types::{Batch, Change, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, Unseen};
 use super::{Error, Store};
 use crate::event::EntityKey;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ type Rule = fn(Open<'_>, &Path);
 
 /// Runs every rule.
 pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
-    let rules: [(&str, Rule); 14] = [
+    let rules: [(&str, Rule); 15] = [
         ("a new store knows nothing", a_new_store_knows_nothing),
         ("what was committed is there", what_was_committed_is_there),
         ("a change touches only what it names", a_change_touches_only_what_it_names),
@@ -27,6 +27,7 @@ pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
         ("the newest slots stay, whatever the ring", the_newest_slots_stay_whatever_the_ring),
         ("entities and pipelines do not mix", entities_and_pipelines_do_not_mix),
         ("owing is paged in name order", owing_is_paged_in_name_order),
+        ("who was not seen is paged, and has nothing to do", who_was_not_seen_is_paged),
         ("what begins to owe is indexed", what_begins_to_owe_is_indexed),
         ("pipelines keep meaning and progress", pipelines_keep_meaning_and_progress),
         ("run numbers rise, ids differ", run_numbers_rise_and_ids_differ),
@@ -189,6 +190,50 @@ fn what_is_erased_goes(open: Open<'_>, place: &Path) {
     });
 }
 
+fn who_was_not_seen_is_paged(open: Open<'_>, place: &Path) {
+    let store = open(place);
+    let known = |entity: &str, seen: u64| {
+        let mut change = change(entity);
+        change.patch.slot = Some(slot(1));
+        change.patch.extras = (seen > 0).then(|| Box::new(Extras { seen, ..Extras::default() }));
+        change
+    };
+    let (mut own, mut parked, mut owing, mut state_alone, mut gone) =
+        (known("", 5), known("parked", 5), known("owing", 5), change("state-alone"), known("gone", 5));
+    own.state = vec![write("a", Some(b"1"))];
+    parked.patch.waiting = Some(Some(waiting(None)));
+    parked.owes = Some(true);
+    (owing.outbox_add, owing.owes) = (vec![output(1)], Some(true));
+    state_alone.state = vec![write("a", Some(b"1"))];
+    gone.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
+    let mut other = known("old", 5);
+    other.key = key("pp", "old");
+    commit(&*store, vec![own, parked, owing, state_alone, gone, other]);
+    commit(&*store, vec![known("old", 100), known("new", 101), known("unnoted", 0), known("z", 5), known("bb", 6)]);
+    let mut erased = change("gone");
+    erased.erases = true;
+    erased.patch.extras = Some(Box::new(Extras { seen: 5, ..Extras::default() }));
+    commit(&*store, vec![erased]);
+    both(open, place, store, |store| {
+        for size in [1, 2, 3, 100] {
+            let (mut found, mut looked_at, mut after) = (BTreeSet::new(), 0, None::<String>);
+            loop {
+                let page = store.unseen("p", after.as_deref(), size, 100).unwrap();
+                assert!(page.entities.len() <= size);
+                let Some(last) = page.last else { break };
+                looked_at += 1;
+                assert!(page.entities.into_iter().all(|entity| found.insert(entity)), "found twice");
+                after = Some(last);
+            }
+            assert_eq!(looked_at, 9_usize.div_ceil(size));
+            let expected: BTreeSet<_> = ["bb", "old", "state-alone", "unnoted", "z"].map(str::to_owned).into();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(store.unseen("q", None, 10, 100).unwrap(), Unseen::default());
+        assert_eq!(store.unseen("p", None, 100, 0).unwrap().entities, ["unnoted", "state-alone"]);
+    });
+}
+
 fn the_later_write_of_a_batch_holds(open: Open<'_>, place: &Path) {
     let store = open(place);
     let mut first = change("e");
@@ -336,8 +381,8 @@ fn pipelines_keep_meaning_and_progress(open: Open<'_>, place: &Path) {
         },
         stream: StreamIdentity { name: "S".into(), created: 12 },
         generations: vec![(0, 1), (generation, 10)],
-        forgotten: false,
-        gone: Vec::new(),
+        noted_since: (generation == 2).then_some(77),
+        ..PipelineRecord::default()
     };
     let records = vec![("zeta".into(), record(1)), ("alpha".into(), record(2))];
     store.commit(&Batch { records, ..Batch::default() }).unwrap();

@@ -1,13 +1,13 @@
 //! A store over four sorted keyspaces with atomic batches: everything that a store does but the disk itself. The embedded store's disk is an engine
 //! (`embedded.rs`); a simulation brings one that loses what was not synced.
 
-use super::keys::{self, About, Prefix};
+use super::keys::{self, About, Part, Prefix};
 use super::layout::{Parts, Space, Write, Writes};
 use super::record::{Dated, Fault, StoreRecord, Value};
-use super::types::{Batch, Identity, Loaded, OutboxEntry, Owed, PipelineRecord, Progress};
+use super::types::{Batch, Identity, Loaded, OutboxEntry, Owed, PipelineRecord, Progress, Unseen};
 use super::{Error, Store};
 use crate::event::EntityKey;
-use seriatim_sequencer::Waiting;
+use seriatim_sequencer::{Extras, Millis, Waiting};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -146,6 +146,43 @@ impl<D: Disk> Keyed<D> {
         bytes.and_then(|bytes| PipelineRecord::decode(&bytes).ok()).map_or_else(Vec::new, |record| record.generations)
     }
 
+    /// The next entity of a pipeline from a key on, and whether it goes: it has state or ids, does not wait, and was not seen after `before`.
+    fn next_unseen(&self, view: &D::View, all: &[u8], from: Bound<&[u8]>, before: Millis) -> Result<Option<(String, bool)>, Error> {
+        let mut found: Option<(Prefix, EntityKey)> = None;
+        let (mut goes, mut seen) = (false, 0);
+        let fault = |fault: &DiskFault| engine_fault("look for entities that were not seen", fault);
+        self.disk.scan(view, Space::Records, from, &fault, &mut |at, value| {
+            let Some(rest) = at.strip_prefix(all) else { return Ok(false) };
+            let (prefix, _) = match &found {
+                Some(known) if !at.starts_with(known.0.bytes()) => return Ok(false),
+                Some(known) => known,
+                None => {
+                    let entity = keys::entity_of(rest).ok_or_else(|| self.disk.damaged("an entity's name is not text".into()))?;
+                    let pipeline = all.get(1..).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+                    let key = EntityKey { pipeline: pipeline.into(), entity: entity.into() };
+                    found.insert((Prefix::new(&key)?, key))
+                }
+            };
+            match prefix.part(at) {
+                // A record that cannot be read stays as it is: its entity parks when it is loaded.
+                Some(Part::Extras) => match Dated::<Extras>::decode(value) {
+                    Ok(extras) => seen = extras.value.seen,
+                    Err(_) => return Ok(false),
+                },
+                Some(Part::Slot | Part::State { .. }) => {
+                    goes = seen <= before;
+                    return Ok(false);
+                }
+                Some(Part::Waiting) | None => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        let Some((_, key)) = found else { return Ok(None) };
+        let owing = keys::owing(&key.pipeline, &key.entity)?;
+        let owes = goes && self.disk.get(view, Space::Owing, &owing).map_err(|fault| read_fault(&key, &fault))?.is_some();
+        Ok(Some((key.entity.to_string(), goes && !owes)))
+    }
+
     fn owed(&self, view: &D::View, key: &EntityKey) -> Result<Owed, Error> {
         let prefix = Prefix::new(key)?;
         // Unreadable: it is listed, so that it is loaded, so that it parks and is seen.
@@ -221,6 +258,23 @@ impl<D: Disk> Store for Keyed<D> {
             Ok(true)
         })?;
         Ok(owed)
+    }
+
+    fn unseen(&self, pipeline: &str, after: Option<&str>, max: usize, before: Millis) -> Result<Unseen, Error> {
+        let (all, first) = keys::entities(pipeline)?;
+        let end = |entity: &str| Prefix::new(&EntityKey { pipeline: pipeline.into(), entity: entity.into() }).map(|prefix| prefix.end());
+        let mut from = after.map_or(Ok(first), end)?;
+        let view = self.disk.view();
+        let mut page = Unseen::default();
+        for _ in 0..max {
+            let Some((entity, goes)) = self.next_unseen(&view, &all, Bound::Included(&from), before)? else { break };
+            from = end(&entity)?;
+            if goes {
+                page.entities.push(entity.clone());
+            }
+            page.last = Some(entity);
+        }
+        Ok(page)
     }
 
     fn pipelines(&self) -> Result<Vec<(String, PipelineRecord)>, Error> {

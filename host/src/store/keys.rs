@@ -75,6 +75,11 @@ impl Prefix {
         Ok(bytes)
     }
 
+    /// Behind every key of the entity in `records`, before every other entity's.
+    pub(crate) fn end(&self) -> Vec<u8> {
+        self.with(u8::MAX, &[])
+    }
+
     /// A key of the keyspace `outbox`.
     pub(crate) fn outbox(&self, number: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.len() + 8);
@@ -111,6 +116,21 @@ impl Prefix {
         bytes.extend_from_slice(rest);
         bytes
     }
+}
+
+/// What all keys in `records` of a pipeline's entities begin with, and the first such key that is not of the pipeline's own record.
+pub(crate) fn entities(pipeline: &str) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let mut all = Vec::with_capacity(pipeline.len() + 3);
+    push_short(&mut all, "a pipeline name", pipeline)?;
+    let mut first = all.clone();
+    first.extend_from_slice(&1_u16.to_be_bytes());
+    Ok((all, first))
+}
+
+/// The entity of a key of `records`; `rest` is what follows the pipeline.
+pub(crate) fn entity_of(rest: &[u8]) -> Option<&str> {
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()
 }
 
 /// A key of the keyspace `owing`; without an entity the prefix of all of the pipeline's.
@@ -209,6 +229,13 @@ mod tests {
             let state = prefix.state(&handler, &state_key).unwrap();
             prop_assert_eq!(prefix.part(&state), Some(Part::State { handler: &handler, key: &state_key }));
             prop_assert_eq!(prefix.number(&prefix.outbox(number)), Some(number));
+            let (all, first) = entities(&pipeline_name).unwrap();
+            let parts = [prefix.waiting(), prefix.extras(), prefix.slot(count, ring), state.clone(), prefix.end()];
+            prop_assert!(parts.is_sorted());
+            for part in parts {
+                prop_assert_eq!(part.strip_prefix(&all[..]).and_then(entity_of), Some(entity.as_str()));
+                prop_assert!(entity.is_empty() || part >= first);
+            }
             for about in [About::Progress, About::Record] {
                 prop_assert!(pipeline_of(&pipeline(&pipeline_name, about).unwrap()) == Some((pipeline_name.as_str(), about)));
             }

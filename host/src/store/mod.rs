@@ -28,11 +28,12 @@ pub use keyed::{Disk, DiskFault, Each, Keyed};
 pub use layout::{Space, Write};
 pub use poison::Poison;
 pub use types::{
-    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, renumbered,
+    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, Unseen,
+    renumbered,
 };
 
 use crate::event::EntityKey;
-use seriatim_sequencer::Waiting;
+use seriatim_sequencer::{Millis, Waiting};
 
 /// A place that keeps records. All methods block; none may be called from an async task that others wait for, except `load` of one entity.
 pub trait Store: Send + Sync + 'static {
@@ -59,6 +60,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Engine`]. An entity whose record cannot be read is listed all the same.
     fn owing(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<Owed>, Error>;
+
+    /// Looks at the next `max` entities after `after`, in the store's order, for those with state or ids that were not seen after `before` (stream
+    /// time; 0 = nobody noted when). Whatever waits, owes something or cannot be read is passed over.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    fn unseen(&self, pipeline: &str, after: Option<&str>, max: usize, before: Millis) -> Result<Unseen, Error>;
 
     /// Every pipeline the store knows, by name.
     ///

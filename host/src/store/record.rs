@@ -117,6 +117,9 @@ type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>, Vec<(PlaceV1, u64)>);
 /// (applied through, count); redriven (dead letter, its event), forgotten up to. Written only where there is any.
 type ExtrasV3 = (ExtrasV2, Option<(Option<PlaceV1>, u64)>, Vec<(u64, u64)>, u64);
 
+/// Not seen after. Written only where that was noted.
+type ExtrasV4 = (ExtrasV3, u64);
+
 impl Value for Dated<Extras> {
     const WHAT: &'static str = "list of what was given up";
 
@@ -135,20 +138,27 @@ impl Value for Dated<Extras> {
         );
         let floors = extras.floors.iter().map(|(at, through)| (place(*at), *through)).collect();
         let wire: ExtrasV2 = (wire, extras.lost.clone(), floors);
-        if extras.unapplied.is_some() || !extras.redriven.is_empty() || extras.redriven_forgotten > 0 {
-            let unapplied = extras.unapplied.map(|unapplied| (unapplied.through.map(place), unapplied.count));
-            let wire: ExtrasV3 = (wire, unapplied, extras.redriven.clone(), extras.redriven_forgotten);
+        let redriven = extras.unapplied.is_some() || !extras.redriven.is_empty() || extras.redriven_forgotten > 0;
+        if !redriven && extras.seen == 0 {
+            return if extras.lost.is_empty() && extras.floors.is_empty() { write(&wire.0) } else { write_as(2, &wire) };
+        }
+        let unapplied = extras.unapplied.map(|unapplied| (unapplied.through.map(place), unapplied.count));
+        let wire: ExtrasV3 = (wire, unapplied, extras.redriven.clone(), extras.redriven_forgotten);
+        if extras.seen == 0 {
             return write_as(3, &wire);
         }
-        if extras.lost.is_empty() && extras.floors.is_empty() { write(&wire.0) } else { write_as(2, &wire) }
+        let wire: ExtrasV4 = (wire, extras.seen);
+        write_as(4, &wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let ((wire, lost, floors), unapplied, redriven, redriven_forgotten): ExtrasV3 = match bytes.first() {
-            Some(&VERSION) => ((read(Self::WHAT, bytes)?, Vec::new(), Vec::new()), None, Vec::new(), 0),
-            Some(&2) => (read_as(Self::WHAT, 2, bytes)?, None, Vec::new(), 0),
-            _ => read_as(Self::WHAT, 3, bytes)?,
+        let (wire, seen): ExtrasV4 = match bytes.first() {
+            Some(&VERSION) => (((read(Self::WHAT, bytes)?, Vec::new(), Vec::new()), None, Vec::new(), 0), 0),
+            Some(&2) => ((read_as(Self::WHAT, 2, bytes)?, None, Vec::new(), 0), 0),
+            Some(&3) => (read_as(Self::WHAT, 3, bytes)?, 0),
+            _ => read_as(Self::WHAT, 4, bytes)?,
         };
+        let ((wire, lost, floors), unapplied, redriven, redriven_forgotten) = wire;
         let unapplied = unapplied.map(|(through, count)| Unapplied { through: through.map(unplace), count });
         let (generation, position, done_below, floor, floor_through, past, given_up, fates) = wire;
         let past = past.into_iter().map(unplace).collect();
@@ -166,6 +176,7 @@ impl Value for Dated<Extras> {
             unapplied,
             redriven,
             redriven_forgotten,
+            seen,
         };
         Ok(Self { generation, value })
     }
@@ -262,6 +273,9 @@ type MeaningV1 = (Vec<String>, String, String, Option<String>, String, String, S
 /// generation, meaning, (stream name, created), generations (generation, from)
 type PipelineV1 = (u64, MeaningV1, (String, i64), Vec<(u64, u64)>, bool, Vec<(u64, u64, u64)>);
 
+/// Since when it is noted when entities are seen. Written only where it is.
+type PipelineV2 = (PipelineV1, u64);
+
 /// Without the progress, which is a value of its own.
 impl Value for PipelineRecord {
     const WHAT: &'static str = "meaning";
@@ -278,11 +292,24 @@ impl Value for PipelineRecord {
             self.forgotten,
             self.gone.clone(),
         );
-        write(&wire)
+        match self.noted_since {
+            None => write(&wire),
+            Some(since) => {
+                let wire: PipelineV2 = (wire, since);
+                write_as(2, &wire)
+            }
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let (generation, meaning, (name, created), generations, forgotten, gone): PipelineV1 = read(Self::WHAT, bytes)?;
+        let (wire, noted_since) = match bytes.first() {
+            Some(&VERSION) => (read(Self::WHAT, bytes)?, None),
+            _ => {
+                let (wire, since): PipelineV2 = read_as(Self::WHAT, 2, bytes)?;
+                (wire, Some(since))
+            }
+        };
+        let (generation, meaning, (name, created), generations, forgotten, gone): PipelineV1 = wire;
         let (subjects, entity, sequence, epoch, by, first_sequence, stream) = meaning;
         let meaning = Meaning { subjects, entity, sequence, epoch, by, first_sequence, stream };
         Ok(Self {
@@ -293,6 +320,7 @@ impl Value for PipelineRecord {
             generations,
             forgotten,
             gone,
+            noted_since,
         })
     }
 }

@@ -39,6 +39,15 @@ pub struct Owed {
     pub outbox: bool,
 }
 
+/// One page of a look at all of a pipeline's entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Those that have something to retire and were not seen.
+    pub entities: Vec<String>,
+    /// The last one that was looked at; `None`: the page before was the last one.
+    pub last: Option<String>,
+}
+
 /// What one commit changes of one entity.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -186,6 +195,8 @@ pub struct PipelineRecord {
     pub gone: Vec<(u64, u64, u64)>,
     /// The config no longer has it, and an operator accepted that: it is not read, but what it owes still leaves.
     pub forgotten: bool,
+    /// The stream time since which it is noted when entities are seen (`retain` is configured); `None`: it is not.
+    pub noted_since: Option<u64>,
 }
 
 /// The parts of the config that give positions their meaning: a difference refuses to start (design §3.6).

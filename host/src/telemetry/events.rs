@@ -169,6 +169,7 @@ pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a
     for outcome in Lifecycle::ALL {
         counter(names::LIFECYCLE_EVENTS, pipeline, ("outcome", outcome.name())).increment(0);
     }
+    counter(names::ENTITIES_RETIRED, pipeline, NONE).increment(0);
     gauge(names::RETENTION_LEFT, pipeline, NONE).set(1.0);
     for handler in handlers {
         counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
@@ -232,6 +233,16 @@ pub fn held_changed(pipeline: &str, by: i32) {
 /// The number of committed and unconfirmed outputs and dead letters changed.
 pub fn outbox_changed(pipeline: &str, by: i32) {
     gauge(names::OUTBOX_ENTRIES, pipeline, NONE).increment(f64::from(by));
+}
+
+/// State and ids of an entity that was not seen for long are gone, durably.
+pub fn retired(pipeline: &str) {
+    counter(names::ENTITIES_RETIRED, pipeline, NONE).increment(1);
+}
+
+/// A sweep that retired some has looked at all entities of a pipeline.
+pub fn swept(pipeline: &str, entities: u64, retain: Duration) {
+    tracing::info!(pipeline, entities, ?retain, "state and ids of entities that had not been seen for that long are gone");
 }
 
 /// How many entities are in memory, for those who count them anew.

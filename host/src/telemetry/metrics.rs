@@ -52,6 +52,8 @@ pub const READER_RESTARTS: &str = "seriatim_reader_restarts_total";
 pub const RETENTION_NEAR: &str = "seriatim_retention_near_entities";
 /// What is left until they take something that is needed.
 pub const RETENTION_LEFT: &str = "seriatim_retention_left_ratio";
+/// Entities whose state and ids went.
+pub const ENTITIES_RETIRED: &str = "seriatim_entities_retired_total";
 /// Lifecycle events, by what became of them.
 pub const LIFECYCLE_EVENTS: &str = "seriatim_lifecycle_events_total";
 
@@ -135,6 +137,7 @@ pub const METRICS: &[MetricDoc] = &[
     counter(READER_RESTARTS, &["pipeline", "reason"], "Readers made anew, by reason."),
     gauge(RETENTION_NEAR, PIPELINE, "Entities that wait for events which the stream's limits will soon take (`run.retention-near-percent`)."),
     gauge(RETENTION_LEFT, PIPELINE, "Share that is left of the tightest of the stream's limits until it takes something that is still to be done; 1 when nothing is to be done, or no limit takes anything."),
+    counter(ENTITIES_RETIRED, PIPELINE, "Entities that had not been seen for as long as `retain` says, and whose state and ids therefore went."),
     counter(LIFECYCLE_EVENTS, &["pipeline", "outcome"], "Lifecycle events: `sent`, and `overflowed` where `run.lifecycle-queue` was full."),
 ];
 

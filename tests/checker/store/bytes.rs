@@ -222,10 +222,14 @@ type LostBytes = (ExtrasBytes, Vec<(u64, u64)>, Vec<(Spot, u64)>);
 /// What was applied last, and which dead letters were redriven, say nothing about what the judge judges.
 type RedrivenBytes = (LostBytes, Option<(Option<Spot>, u64)>, Vec<(u64, u64)>, u64);
 
+/// When it was seen last says nothing about what the judge judges, either.
+type SeenBytes = (RedrivenBytes, u64);
+
 pub(super) fn extras(bytes: &[u8]) -> Result<Extras> {
     let (known, lost, _floors): LostBytes = match bytes.split_first() {
         Some((2, rest)) => parsed(rest)?,
         Some((3, rest)) => parsed::<RedrivenBytes>(rest)?.0,
+        Some((4, rest)) => parsed::<SeenBytes>(rest)?.0.0,
         _ => (read(bytes)?, Vec::new(), Vec::new()),
     };
     let (generation, position, done_below, floor, floor_through, past, ranges, fates) = known;
@@ -260,7 +264,11 @@ type MeaningBytes = (Vec<String>, String, String, Option<String>, String, String
 type RecordBytes = (u64, MeaningBytes, (String, i64), Vec<(u64, u64)>, bool, Vec<(u64, u64, u64)>);
 
 pub(super) fn record(bytes: &[u8]) -> Result<Record> {
-    let (generation, (subjects, ..), (stream, created), generations, forgotten, gone): RecordBytes = read(bytes)?;
+    let (generation, (subjects, ..), (stream, created), generations, forgotten, gone): RecordBytes = match bytes.split_first() {
+        // With since when it is noted when entities are seen.
+        Some((2, rest)) => parsed::<(RecordBytes, u64)>(rest)?.0,
+        _ => read(bytes)?,
+    };
     Ok(Record { generation, subjects, stream, created, generations, gone, forgotten })
 }
 

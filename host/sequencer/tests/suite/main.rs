@@ -12,6 +12,7 @@ mod ledger;
 mod plan;
 mod properties;
 mod redrive;
+mod retain;
 mod scenarios;
 mod scene;
 mod units;

@@ -1,7 +1,7 @@
 //! What a run is made of: the policy, the messages of the stream and how often which fault strikes. Drawn from the seed alone.
 
 use crate::dice::Dice;
-use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Late, Place, Policy};
+use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Late, Place, Policy, Retain};
 
 /// A gap wait that never passes in a run.
 pub(crate) const NEVER: u64 = 1_000_000_000;
@@ -100,6 +100,8 @@ fn draw_policy(dice: &mut Dice, mode: Mode) -> Policy {
         commits_max: u32::try_from(dice.size(1, 3)).unwrap(),
         ranges_max: dice.size(1, 3),
         settle: dice.pick(&[0, 100, 1_000]),
+        // What is noted of when it was seen changes nothing of what is decided.
+        retain: (retries == 1).then_some(Retain { after: 1_000, since: 0 }),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 use seriatim_sequencer::{
     Alarm, Arrival, Attempts, DeadReason, Effect, Extras, Failure, FailureThen, First, GapThen, Head, Input, Late, Now, Operator, Place,
-    Policy, Sequencer, Slot, Snapshot, WaitReason, Waiting,
+    Policy, Retain, Sequencer, Slot, Snapshot, WaitReason, Waiting,
 };
 use std::sync::Arc;
 
@@ -158,6 +158,8 @@ fn no_input_in_any_state_panics() {
             commits_max: u32::try_from(dice.range(0, 3)).unwrap(),
             ranges_max: dice.size(0, 3),
             settle: dice.pick(&odd),
+            // Drawn from what is drawn already, so that no seed means something else.
+            retain: (seed % 2 == 0).then_some(Retain { after: seed % 7, since: seed % 5 }),
         };
         let policy = Arc::new(policy);
         let mut sequencer = Sequencer::new(Arc::clone(&policy), dice.pick(&odd));
@@ -185,6 +187,7 @@ fn no_input_in_any_state_panics() {
                     _ => Input::Released,
                 },
                 10 => Input::Committed,
+                11 if policy.retain.is_some() && dice.once_in(2) => Input::Retire,
                 11 => Input::Tick,
                 12 => Input::PassStarted { gone_below: dice.pick(&odd) },
                 13 | 14 => Input::PassArrived(arrival),

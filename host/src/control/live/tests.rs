@@ -12,11 +12,13 @@ use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult, Publis
 use crate::sink::search::Searcher;
 use crate::sink::streams::Streams;
 use crate::source::sources::{EventSources, Source};
-use crate::store::{self, Committer, CompletionSink, Embedded, Identity, Options, Owed, PipelineRecord, Poison, Progress};
+use crate::store::{self, Committer, CompletionSink, Embedded, Identity, Options, Owed, PipelineRecord, Poison, Progress, Unseen};
 use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::{Alarm, Attempts, FailureThen, Policy, WaitReason, Waiting};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
+
+mod retain;
 
 /// Commits only while it is open.
 struct Gated {
@@ -45,6 +47,9 @@ impl Store for Gated {
     }
     fn owing(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<Owed>, Error> {
         self.inner.owing(pipeline, after, max)
+    }
+    fn unseen(&self, pipeline: &str, after: Option<&str>, max: usize, before: u64) -> Result<Unseen, Error> {
+        self.inner.unseen(pipeline, after, max, before)
     }
     fn pipelines(&self) -> Result<Vec<(String, PipelineRecord)>, Error> {
         self.inner.pipelines()

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::EntityKey;
-use crate::store::{Batch, Change, Embedded, Identity, Loaded, Options, Owed, PipelineRecord};
+use crate::store::{Batch, Change, Embedded, Identity, Loaded, Options, Owed, PipelineRecord, Unseen};
 use seriatim_sequencer::Waiting;
 use std::sync::{Condvar, Mutex};
 
@@ -64,6 +64,9 @@ impl Store for Seam {
     }
     fn owing(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<Owed>, Error> {
         Ok(Vec::new())
+    }
+    fn unseen(&self, _: &str, _: Option<&str>, _: usize, _: u64) -> Result<Unseen, Error> {
+        Ok(Unseen::default())
     }
     fn pipelines(&self) -> Result<Vec<(String, PipelineRecord)>, Error> {
         Ok(Vec::new())

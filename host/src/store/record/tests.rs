@@ -70,8 +70,7 @@ fn pipeline() -> PipelineRecord {
         meaning,
         stream,
         generations: vec![(0, 1), (1, 500)],
-        forgotten: false,
-        gone: Vec::new(),
+        ..PipelineRecord::default()
     }
 }
 
@@ -235,6 +234,28 @@ fn version_3_tells_what_was_redriven_and_what_was_applied_last() {
 }
 
 #[test]
+fn version_4_tells_when_it_was_seen() {
+    let mut told = extras();
+    told.value.seen = 1_700_000_000_000;
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-v4.hex"));
+    assert_eq!(frozen["extras"], told.encode(), "what is written has changed ({}): that needs a new version", hex::encode(told.encode()));
+    assert_eq!(Dated::decode(&frozen["extras"]), Ok(told));
+    let mut all = extras();
+    (all.value.lost, all.value.seen) = (vec![(20, 31)], 7);
+    (all.value.redriven, all.value.redriven_forgotten) = (vec![(70, 9)], 3);
+    assert_eq!(frozen["extras-redriven"], all.encode(), "{}", hex::encode(all.encode()));
+    assert_eq!(Dated::decode(&frozen["extras-redriven"]), Ok(all));
+}
+
+#[test]
+fn version_2_of_a_pipeline_tells_since_when_that_is_noted() {
+    let told = PipelineRecord { noted_since: Some(1_700_000_000_000), ..pipeline() };
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-v2.hex"));
+    assert_eq!(frozen["pipeline"], told.encode(), "what is written has changed ({}): that needs a new version", hex::encode(told.encode()));
+    assert_eq!(PipelineRecord::decode(&frozen["pipeline"]), Ok(told));
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let good = slot().encode();
     let newer = [&[9], &good[1..]].concat();
@@ -274,12 +295,12 @@ proptest! {
         fates in prop::collection::vec(any::<u64>(), 0..20), lost in prop::collection::vec(any::<(u64, u64)>(), 0..4),
         floors in prop::collection::vec((places(), any::<u64>()), 0..4),
         unapplied in prop::option::of((prop::option::of(places()), any::<u64>())),
-        redriven in prop::collection::vec(any::<(u64, u64)>(), 0..4), redriven_forgotten in 0_u64..2,
+        redriven in prop::collection::vec(any::<(u64, u64)>(), 0..4), redriven_forgotten in 0_u64..2, seen in 0_u64..2,
     ) {
         let given_up = ranges.into_iter().map(|(first, last)| Range { first, last }).collect();
         let unapplied = unapplied.map(|(through, count)| Unapplied { through, count });
         let known = Extras { position, done_below, floor, floor_through, past, given_up, fates, ..Extras::default() };
-        let dated = Dated { generation, value: Extras { lost, floors, unapplied, redriven, redriven_forgotten, ..known } };
+        let dated = Dated { generation, value: Extras { lost, floors, unapplied, redriven, redriven_forgotten, seen, ..known } };
         prop_assert_eq!(Dated::decode(&dated.encode()), Ok(dated));
     }
 
@@ -308,7 +329,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for version in [VERSION, 2, 3, bytes.first().copied().unwrap_or(0)] {
+        for version in [VERSION, 2, 3, 4, bytes.first().copied().unwrap_or(0)] {
             let bytes = [&[version], &bytes[..]].concat();
             Dated::<RingSlot>::decode(&bytes).ok();
             Dated::<Extras>::decode(&bytes).ok();

@@ -303,6 +303,7 @@ fn policy(random: &mut Random) -> Policy {
         commits_max: 4,
         ranges_max: 4,
         settle: 100,
+        retain: None,
     }
 }
 
