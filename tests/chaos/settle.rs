@@ -138,7 +138,7 @@ pub(crate) async fn judge(ground: &Ground, profile: &Profile, log: &Log, folder:
     let outputs = until("the outputs", async || streams::read(&ground.js, OUTPUTS).await).await;
     let dead = until("the dead letters", async || streams::read(&ground.js, DEAD_LETTERS).await).await;
     tally.dropped_by_broker += log.confirmed.iter().filter(|confirmed| confirmed.duplicate).count() as u64;
-    let run = Run { rules: profile.rules.clone(), sent, source, outputs, dead, store: Some(store), settled: true };
+    let run = Run { rules: profile.rules.clone(), sent, source, outputs, dead, store: Some(store), said: Vec::new(), settled: true };
     let report = laws::check(&run);
     tally.counts.add(&report.counts);
     tally.violations += report.broken.len() as u64;

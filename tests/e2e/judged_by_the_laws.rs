@@ -77,7 +77,7 @@ pub(super) async fn run(world: &mut World, plan: &Plan, rules: &Rules, settled: 
     let source = SourceView { created: 0, first_sequence: state.first_sequence, last_sequence: state.last_sequence };
     let store = StoreView::from_folder(&world.config.store).expect("the store of a host that has ended");
     let (outputs, dead) = (world.read(OUTPUTS).await, world.read(DEAD_LETTERS).await);
-    Run { rules: rules.clone(), sent: meant, source, outputs, dead, store: Some(store), settled }
+    Run { rules: rules.clone(), sent: meant, source, outputs, dead, store: Some(store), said: Vec::new(), settled }
 }
 
 pub(super) fn judge(run: &Run) -> Counts {
