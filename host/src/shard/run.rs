@@ -538,6 +538,10 @@ impl Shard {
             timers.set(&mut actor.stream_timer, None, token);
         }
         self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes);
+        if actor.held_events > 0 {
+            // What it held is read again later.
+            events::held_changed(&actor.key.pipeline, difference(0, actor.held_events));
+        }
         if let Some(alarm) = super::actor::alarm(actor.sequencer.waiting()) {
             self.sleeping.insert(actor.pipeline.index, actor.key.clone(), alarm);
         }
