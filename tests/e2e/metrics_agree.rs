@@ -10,6 +10,24 @@ fn float(count: u64) -> f64 {
 }
 
 #[tokio::test]
+async fn events_held_by_an_entity_that_leaves_memory_are_not_counted_as_held() {
+    const FLIGHTS: &[(&str, &str)] = &[("pipeline", "flights")];
+    let mut world = World::new().await;
+    world.config.run.push(("entities-max", "1000".to_owned()));
+    let host = world.host().await;
+    world.publish(&[Input::event("gap", 1), Input::event("gap", 3), Input::event("gap", 4)]).await;
+    host.metric("seriatim_held_events", FLIGHTS, 2.0).await;
+    host.metric("seriatim_waiting_entities", &[FLIGHTS[0], ("reason", "gap")], 1.0).await;
+    world.publish(&(0..4_000).map(|number| Input::event(&format!("e{number}"), 1)).collect::<Vec<_>>()).await;
+    world.until_count(OUTPUTS, 4_001).await;
+    host.metric("seriatim_held_events", FLIGHTS, 0.0).await;
+    host.metric("seriatim_waiting_entities", &[FLIGHTS[0], ("reason", "gap")], 1.0).await;
+    world.publish_one(Input::event("gap", 2)).await;
+    world.until_applied("gap", 4).await;
+    host.metric("seriatim_held_events", FLIGHTS, 0.0).await;
+}
+
+#[tokio::test]
 async fn the_counters_say_what_the_judge_counts() {
     const ENTITIES: usize = 24;
     const FLIGHTS: (&str, &str) = ("pipeline", "flights");

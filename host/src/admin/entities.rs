@@ -20,6 +20,12 @@ pub(super) struct ListQuery {
     /// Only those that wait for this reason.
     #[param(min_length = 1, max_length = 256)]
     reason: Option<String>,
+    /// Only those whose last failure was this handler's.
+    #[param(min_length = 1, max_length = 256)]
+    handler: Option<String>,
+    /// Only those that have waited at least so many seconds.
+    #[param(minimum = 0, format = "uint64")]
+    older_than_seconds: Option<u64>,
     /// By name, longest waiting first, or furthest behind first.
     sort: Option<Sort>,
     /// Where the page before ended: its `next`.
@@ -43,6 +49,8 @@ pub(super) async fn list(
         pipeline,
         states: states(query.state.as_deref())?,
         reason: text("reason", query.reason)?,
+        handler: text("handler", query.handler)?,
+        older_than_seconds: query.older_than_seconds,
         sort: query.sort.unwrap_or_default(),
         after: after(query.after)?,
         limit: limit(query.limit)?,

@@ -4,7 +4,7 @@ use super::ProblemDetails;
 use super::api::{Asking, ChangeProblems, Problems, Shared};
 use super::audit::Audit;
 use super::extract::{ApiJson, ApiQuery, NoQuery, PipelinePath, bad, entity_name, text};
-use crate::control::{BulkDone, BulkFilter, Word};
+use crate::control::{BulkDone, BulkFilter, EntityState, Word};
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -22,6 +22,9 @@ pub(super) struct ManyBody {
     /// Just these.
     #[schema(min_items = 1, max_items = 10_000)]
     entities: Option<Vec<String>>,
+    /// Only those in one of these states. Without it and a reason, resume and skip mean those that are parked.
+    #[schema(min_items = 1, max_items = 3)]
+    states: Option<Vec<EntityState>>,
     /// Only those that wait for this reason.
     #[schema(min_length = 1, max_length = 256)]
     reason: Option<String>,
@@ -41,8 +44,12 @@ pub(super) struct ManyBody {
 
 impl ManyBody {
     fn filter(self) -> Result<BulkFilter, ProblemDetails> {
-        if self.entities.is_none() && self.reason.is_none() && self.handler.is_none() && self.older_than_seconds.is_none() && !self.all {
-            return Err(bad("nothing says which entities: give entities, reason, handler or older_than_seconds, or \"all\": true"));
+        let said = self.entities.is_some() || self.states.is_some() || self.reason.is_some();
+        if !said && self.handler.is_none() && self.older_than_seconds.is_none() && !self.all {
+            return Err(bad("nothing says which entities: give entities, states, reason, handler or older_than_seconds, or \"all\": true"));
+        }
+        if self.states.as_ref().is_some_and(Vec::is_empty) {
+            return Err(bad("states is empty: it means nobody; leave it out to choose by the rest"));
         }
         let entities = match self.entities {
             None => Vec::new(),
@@ -57,6 +64,7 @@ impl ManyBody {
         }
         Ok(BulkFilter {
             entities,
+            states: self.states.unwrap_or_default(),
             reason: text("reason", self.reason)?,
             handler: text("handler", self.handler)?,
             older_than_seconds: self.older_than_seconds,
@@ -113,8 +121,9 @@ async fn change(shared: &Shared, Extension(who): Asking, action: &'static str, p
         return Ok(Json(shared.ask(shared.control.operate_many(pipeline, word, filter, true)).await?));
     }
     let detail = format!(
-        "{} named, reason {:?}, handler {:?}, older than {:?} s",
+        "{} named, states {:?}, reason {:?}, handler {:?}, older than {:?} s",
         filter.entities.len(),
+        filter.states,
         filter.reason,
         filter.handler,
         filter.older_than_seconds

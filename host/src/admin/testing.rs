@@ -154,6 +154,10 @@ fn answer<'a, T: Send + 'a>(result: Result<T, Fault>) -> Answer<'a, T> {
     Box::pin(std::future::ready(result))
 }
 
+fn host_millis() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
 impl Control for Memory {
     fn pipelines(&self) -> Answer<'_, Vec<PipelineRow>> {
         let (parked, open) = {
@@ -190,6 +194,7 @@ impl Control for Memory {
         let fits = |(name, standing): &(&String, &Standing)| {
             (query.states.is_empty() || query.states.contains(&standing.state))
                 && query.reason.is_none_or_same(standing.reason.as_ref())
+                && query.older_than_seconds.is_none_or(|age| host_millis().saturating_sub(standing.since) >= age.saturating_mul(1_000))
                 && query.after.as_ref().is_none_or(|after| *name > after)
         };
         let mut rows: Vec<_> = inner
@@ -281,7 +286,10 @@ impl Control for Memory {
     fn operate_many(&self, pipeline: String, word: Word, filter: BulkFilter, dry_run: bool) -> Answer<'_, BulkDone> {
         let chosen: Vec<String> = if filter.entities.is_empty() {
             let inner = self.lock();
-            let fits = |standing: &Standing| filter.reason.is_none_or_same(standing.reason.as_ref());
+            let fits = |standing: &Standing| {
+                (filter.states.is_empty() || filter.states.contains(&standing.state))
+                    && filter.reason.is_none_or_same(standing.reason.as_ref())
+            };
             inner.entities.iter().filter(|(_, standing)| fits(standing)).map(|(name, _)| name.clone()).collect()
         } else {
             filter.entities

@@ -158,13 +158,7 @@ impl Live {
 
     async fn say_to_many(&self, pipeline: String, word: Word, filter: BulkFilter, dry_run: bool) -> Result<BulkDone, Fault> {
         let shared = self.pipeline(&pipeline)?;
-        let handler = match &filter.handler {
-            None => None,
-            Some(wanted) => {
-                let found = shared.handlers.iter().position(|handler| &**handler.name() == wanted);
-                Some(found.ok_or_else(|| Fault::Unknown(format!("pipeline {pipeline} has no handler {wanted:?}")))?)
-            }
-        };
+        let handler = named_handler(shared, filter.handler.as_deref())?;
         let wanted = Wanted { filter: &filter, handler, parked: word != Word::Park && filter.entities.is_empty(), now: host_millis() };
         let mut all = BulkDone { matched: 0, changed: 0, entities: Vec::new() };
         let mut after: Option<Arc<str>> = None;
@@ -201,7 +195,8 @@ impl Live {
         dry_run: bool,
     ) -> (Arc<str>, Option<Result<Done, Fault>>) {
         let filter = wanted.filter;
-        let narrowed = filter.reason.is_some() || filter.handler.is_some() || filter.older_than_seconds.is_some();
+        let narrowed =
+            !filter.states.is_empty() || filter.reason.is_some() || filter.handler.is_some() || filter.older_than_seconds.is_some();
         let key = EntityKey { pipeline: pipeline.into(), entity: entity.clone() };
         if narrowed && !self.parts.directory.get(&key).is_some_and(|view| wanted.fits(&view)) {
             return (entity, None);
@@ -258,6 +253,13 @@ impl Live {
     }
 }
 
+/// The index of the handler that a filter names.
+fn named_handler(pipeline: &Pipeline, wanted: Option<&str>) -> Result<Option<usize>, Fault> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let found = pipeline.handlers.iter().position(|handler| &**handler.name() == wanted);
+    found.map(Some).ok_or_else(|| Fault::Unknown(format!("pipeline {} has no handler {wanted:?}", pipeline.name)))
+}
+
 impl Control for Live {
     fn pipelines(&self) -> Answer<'_, Vec<PipelineRow>> {
         Box::pin(async { Ok(self.rows()) })
@@ -266,7 +268,8 @@ impl Control for Live {
     fn entities(&self, query: EntityQuery) -> Answer<'_, EntityPage> {
         Box::pin(async move {
             let pipeline = self.pipeline(&query.pipeline)?;
-            list::page(&self.parts.directory, &query, self.highest(pipeline))
+            let handler = named_handler(pipeline, query.handler.as_deref())?;
+            list::page(&self.parts.directory, &query, handler, self.highest(pipeline), host_millis())
         })
     }
 

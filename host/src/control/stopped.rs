@@ -146,7 +146,12 @@ impl Control for Stopped {
 
     /// Those that wait or are parked: a stopped host has nobody in memory.
     fn entities(&self, query: EntityQuery) -> Answer<'_, EntityPage> {
-        now(self.record(&query.pipeline).and_then(|record| list::page(&self.directory, &query, record.progress.highest)))
+        now(self.record(&query.pipeline).and_then(|record| match query.handler {
+            Some(_) => Err(Fault::Unavailable(
+                "whose failure was the last one is not in the store: leave --handler out, or ask a running host".to_owned(),
+            )),
+            None => list::page(&self.directory, &query, None, record.progress.highest, host_millis()),
+        }))
     }
 
     fn entity(&self, name: EntityName) -> Answer<'_, EntityReport> {

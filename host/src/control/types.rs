@@ -131,6 +131,12 @@ pub struct EntityQuery {
     /// Only those that wait for this reason.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Only those whose last failure was this handler's.
+    #[serde(default)]
+    pub handler: Option<String>,
+    /// Only those that have waited at least so many seconds.
+    #[serde(default)]
+    pub older_than_seconds: Option<u64>,
     /// How they are sorted.
     #[serde(default)]
     pub sort: Sort,
@@ -351,6 +357,9 @@ pub struct BulkFilter {
     /// Just these; empty = all that match the rest.
     #[serde(default)]
     pub entities: Vec<String>,
+    /// Only those in these states; empty = in any.
+    #[serde(default)]
+    pub states: Vec<EntityState>,
     /// Only those that wait for this reason.
     #[serde(default)]
     pub reason: Option<String>,

@@ -573,6 +573,10 @@ impl Shard {
         if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
             barred.set(&mut actor.barred, None, token);
         }
+        if actor.held_events > 0 {
+            // What it held is read again later.
+            events::held_changed(&actor.key.pipeline, difference(0, actor.held_events));
+        }
         if let Some(waiting) = actor.sequencer.waiting() {
             self.sleeping.insert(actor.pipeline.index, actor.key.clone(), waiting);
         }

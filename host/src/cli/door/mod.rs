@@ -10,6 +10,7 @@ pub(super) use remote::Remote;
 use super::health::reachable;
 use crate::config::{Config, Problems};
 use crate::control::{Control, Fault, PipelineRow};
+use seriatim_sequencer::Policy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,17 +71,23 @@ impl AnyHostArgs {
     pub(super) fn open(&self, config: &Path) -> Result<Arc<dyn Control>, Failure> {
         match &self.store {
             None => self.running.open(config),
-            Some(folder) => stopped(folder),
+            Some(folder) => stopped(folder, config),
         }
     }
 }
 
 /// The one place that opens a stopped host's folder.
-fn stopped(folder: &Path) -> Result<Arc<dyn Control>, Failure> {
-    let opened = tokio::task::block_in_place(|| crate::control::Stopped::open(folder, Vec::new()));
+fn stopped(folder: &Path, config: &Path) -> Result<Arc<dyn Control>, Failure> {
+    let opened = tokio::task::block_in_place(|| crate::control::Stopped::open(folder, policies(config)));
     opened
         .map(|stopped| Arc::new(stopped) as Arc<dyn Control>)
         .map_err(|error| Failure::Failed(format!("--store {}: {error}", folder.display())))
+}
+
+/// What the config says that a host would do: without it (the folder may come from another machine) sentences say less of the future.
+fn policies(config: &Path) -> Vec<(String, Arc<Policy>)> {
+    let Ok(config) = Config::load(config) else { return Vec::new() };
+    config.pipelines.iter().map(|pipeline| (pipeline.name.value.clone(), Arc::new(pipeline.policy(&config.run)))).collect()
 }
 
 /// Which pipeline.

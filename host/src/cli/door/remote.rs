@@ -220,6 +220,8 @@ impl Control for Remote {
         let asked = vec![
             ("state", (!states.is_empty()).then(|| states.join(","))),
             ("reason", query.reason),
+            ("handler", query.handler),
+            ("older_than_seconds", query.older_than_seconds.map(|seconds| seconds.to_string())),
             ("sort", Some(sort.to_owned())),
             ("after", query.after),
             ("limit", unless_zero(query.limit as u64)),
@@ -251,6 +253,7 @@ impl Control for Remote {
         let all = filter == BulkFilter::default();
         let body = object(vec![
             ("entities", (!filter.entities.is_empty()).then(|| json!(filter.entities))),
+            ("states", (!filter.states.is_empty()).then(|| json!(filter.states))),
             ("reason", filter.reason.map(Value::from)),
             ("handler", filter.handler.map(Value::from)),
             ("older_than_seconds", filter.older_than_seconds.map(Value::from)),

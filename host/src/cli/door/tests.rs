@@ -34,6 +34,15 @@ fn admin(folder: &Path, lines: &str) -> AdminConfig {
     Config::load(&file).unwrap().admin
 }
 
+#[test]
+fn a_stopped_folder_is_read_with_what_the_config_says() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(super::policies(&folder.path().join("seriatim.toml")).is_empty(), "a folder can be read without one");
+    admin(folder.path(), "[pipelines.p.order]\nlate = \"drop\"");
+    let policies = super::policies(&folder.path().join("seriatim.toml"));
+    assert!(matches!(&policies[..], [(name, policy)] if name == "p" && policy.late == seriatim_sequencer::Late::Drop), "{policies:?}");
+}
+
 #[tokio::test]
 async fn everything_that_is_asked_arrives_and_comes_back() {
     let long = "\u{1f6eb}".repeat(64);
@@ -47,6 +56,8 @@ async fn everything_that_is_asked_arrives_and_comes_back() {
         pipeline: "flights".to_owned(),
         states: vec![EntityState::Parked, EntityState::Waiting],
         reason: Some("gap".to_owned()),
+        handler: Some("rotation".to_owned()),
+        older_than_seconds: Some(7),
         sort: Sort::Age,
         after: Some(" &=+".to_owned()),
         limit: 3,

@@ -25,21 +25,20 @@ pub(super) async fn list(control: &dyn Control, args: &ListArgs) -> Result<Said,
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let (mut entities, mut after) = (Vec::new(), args.after.clone());
     let now = now();
-    let oldest = args.older_than.map(|age| now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     loop {
         let query = EntityQuery {
             pipeline: pipeline.clone(),
             states: args.state.iter().map(|word| (*word).into()).collect(),
             reason: args.reason.clone(),
+            handler: args.handler.clone(),
+            older_than_seconds: args.older_than.map(|age| age.as_secs()),
             sort: args.sort.into(),
             after,
-            // Where the age is chosen here, pages are not cut, so that `after` stands where the list ends.
             limit: PAGE.min(limit - entities.len()),
         };
         let page = control.entities(query).await?;
         after = page.next;
-        let chosen = |row: &EntityRow| oldest.is_none_or(|oldest| row.since.is_some_and(|since| since <= oldest));
-        entities.extend(page.entities.into_iter().filter(chosen));
+        entities.extend(page.entities);
         if after.is_none() || entities.len() >= limit {
             break;
         }

@@ -45,6 +45,9 @@ pub(super) struct ListArgs {
     /// Only those that wait for this reason.
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
+    /// Only those whose last failure was this handler's.
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
     /// Only those that have waited at least so long, such as 5m.
     #[arg(long, value_name = "DURATION", value_parser = output::duration)]
     older_than: Option<Duration>,
@@ -112,11 +115,14 @@ pub(super) struct StateArgs {
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct TargetArgs {
     /// The entity.
-    #[arg(value_parser = entity, allow_hyphen_values = true, conflicts_with_all = ["from", "reason", "handler", "older_than", "all"])]
+    #[arg(value_parser = entity, allow_hyphen_values = true, conflicts_with_all = ["from", "state", "reason", "handler", "older_than", "all"])]
     entity: Option<String>,
     /// A file with one entity a line; - is standard input. Empty lines do not count.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// All in this state; several with commas, or repeated. Without it and --reason, resume and skip mean those that are parked.
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<StateWord>,
     /// All that wait for this reason.
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
@@ -151,7 +157,7 @@ pub(super) struct GoArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// The sequence that the entity must be at; without it, the one it is at when asked.
-    #[arg(long, value_name = "N", requires = "entity", conflicts_with_all = ["from", "reason", "handler", "older_than", "all"], allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "entity", conflicts_with_all = ["from", "state", "reason", "handler", "older_than", "all"], allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     sequence: Option<u64>,
     /// The epoch of --sequence.
     #[arg(long, value_name = "N", requires = "sequence", allow_negative_numbers = true, default_value_t = 0)]

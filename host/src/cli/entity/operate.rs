@@ -129,15 +129,19 @@ async fn many(
     pipeline: &PipelineArg,
     host: &HostArgs,
 ) -> Result<Said, Failure> {
-    let said = target.from.is_some() || target.reason.is_some() || target.handler.is_some() || target.older_than.is_some();
+    let common = !target.state.is_empty() || target.reason.is_some() || target.handler.is_some() || target.older_than.is_some();
+    let said = target.from.is_some() || common;
     if said == target.all {
         let text = if said { "--all goes with no other choice" } else { "say which" };
-        return Err(Failure::Usage(format!("entity {verb}: {text}: an ENTITY, --from FILE, --reason, --handler, --older-than, or --all")));
+        return Err(Failure::Usage(format!(
+            "entity {verb}: {text}: an ENTITY, --from FILE, --state, --reason, --handler, --older-than, or --all"
+        )));
     }
     let names = target.from.as_deref().map(listed).transpose()?;
     let pipeline = pipeline.name(control).await?;
     let filter = |entities: &[String]| BulkFilter {
         entities: entities.to_vec(),
+        states: target.state.iter().map(|word| (*word).into()).collect(),
         reason: target.reason.clone(),
         handler: target.handler.clone(),
         older_than_seconds: target.older_than.map(|age| age.as_secs()),

@@ -100,6 +100,8 @@ async fn lists_and_histories_go_on_over_pages_to_their_limit() {
     assert_eq!(text(&memory, &["list", "--state", "live"]).await, "no entities");
     assert_eq!(text(&memory, &["list", "--older-than", "1h", "--limit", "5"]).await.lines().count(), 6);
     assert_eq!(text(&memory, &["list", "--older-than", "100000d"]).await, "no entities");
+    assert!(text(&memory, &["resume", "--state", "waiting,live", "--dry-run"]).await.contains("0 matched"));
+    assert!(text(&memory, &["resume", "--state", "parked", "--dry-run"]).await.contains("2500 matched"));
     let said = run(&memory, &["history", "e0000", "--limit", "200"]).await.unwrap();
     assert_eq!((said.text.lines().count(), said.note.as_str()), (201, "there are more: --from 201"));
     assert_eq!(text(&memory, &["history", "e0000", "--from", "201"]).await.lines().count(), 51);

@@ -62,18 +62,26 @@ fn first(
     heap.into_sorted_vec()
 }
 
-/// A page of entities. What changes its place between two pages may be seen twice or not at all, unless the list is sorted by name.
-pub(in crate::control) fn page(directory: &Directory, query: &EntityQuery, highest: u64) -> Result<EntityPage, Fault> {
+/// A page of entities. `handler`: the index of the one that the query names; `now`: host time. What changes its place between two pages may be seen twice or not at all, unless the list is sorted by name.
+pub(in crate::control) fn page(
+    directory: &Directory,
+    query: &EntityQuery,
+    handler: Option<usize>,
+    highest: u64,
+    now: u64,
+) -> Result<EntityPage, Fault> {
     let limit = if query.limit == 0 { PAGE } else { query.limit.min(PAGE_MAX) };
     let after = query.after.as_deref().map(parse).transpose()?;
     let name: Arc<str> = query.pipeline.as_str().into();
-    let fits = |view: &View| {
-        let state = report::state(view.waiting.as_ref());
-        let reason = view.waiting.map(|waiting| waiting.reason.name());
-        (query.states.is_empty() || query.states.contains(&state)) && query.reason.as_deref().is_none_or(|wanted| reason == Some(wanted))
+    let filter = BulkFilter {
+        states: query.states.clone(),
+        reason: query.reason.clone(),
+        older_than_seconds: query.older_than_seconds,
+        ..BulkFilter::default()
     };
-    let mut keys =
-        first(directory, &query.pipeline, after.as_ref(), limit + 1, |entity, view| key(query.sort, entity, view, highest), fits);
+    let wanted = Wanted { filter: &filter, handler, parked: false, now };
+    let place = |entity: &Arc<str>, view: &View| key(query.sort, entity, view, highest);
+    let mut keys = first(directory, &query.pipeline, after.as_ref(), limit + 1, place, |view| wanted.fits(view));
     let more = keys.len() > limit;
     keys.truncate(limit);
     let next = keys.last().filter(|_| more).map(|(number, entity)| format!("{number}:{entity}"));
@@ -104,7 +112,7 @@ pub(super) struct Wanted<'a> {
     pub(super) filter: &'a BulkFilter,
     /// The handler's index, where the filter names one.
     pub(super) handler: Option<usize>,
-    /// Without a reason only those that are parked.
+    /// Without a reason or a state only those that are parked.
     pub(super) parked: bool,
     /// Host time.
     pub(super) now: u64,
@@ -115,9 +123,11 @@ impl Wanted<'_> {
         let waiting = view.waiting.as_ref();
         let age = |seconds: u64| waiting.is_some_and(|waiting| self.now.saturating_sub(waiting.since) >= seconds.saturating_mul(1_000));
         let reason = waiting.map(|waiting| waiting.reason.name());
-        let parked = report::state(waiting) == EntityState::Parked;
+        let state = report::state(waiting);
+        let said = self.filter.reason.is_some() || !self.filter.states.is_empty();
         self.filter.reason.as_deref().is_none_or(|wanted| reason == Some(wanted))
-            && (self.filter.reason.is_some() || !self.parked || parked)
+            && (self.filter.states.is_empty() || self.filter.states.contains(&state))
+            && (said || !self.parked || state == EntityState::Parked)
             && self.filter.older_than_seconds.is_none_or(age)
             && self.handler.is_none_or(|handler| view.failed == Some(handler))
     }
@@ -146,7 +156,8 @@ mod tests {
     fn all(query: &EntityQuery) -> Vec<EntityRow> {
         let (directory, mut query, mut rows) = (directory(), query.clone(), Vec::new());
         loop {
-            let page = page(&directory, &query, 100).unwrap();
+            let handler = query.handler.as_deref().map(|handler| usize::from(handler == "one"));
+            let page = page(&directory, &query, handler, 100, 11_015).unwrap();
             assert!(page.entities.len() <= query.limit);
             rows.extend(page.entities);
             match page.next {
@@ -175,8 +186,20 @@ mod tests {
         assert_eq!(all(&query).len(), 10);
         let rows = all(&EntityQuery { reason: Some("operator".to_owned()), ..query.clone() });
         assert!(!rows.is_empty() && rows.iter().all(|row| row.reason.as_deref() == Some("operator") && row.alarm.is_none()));
-        let error = page(&directory(), &EntityQuery { after: Some("x".to_owned()), ..query }, 100).unwrap_err();
+        let error = page(&directory(), &EntityQuery { after: Some("x".to_owned()), ..query }, None, 100, 0).unwrap_err();
         assert!(matches!(error, Fault::Bad(_)));
+    }
+
+    #[test]
+    fn age_and_handler_choose_before_pages_are_cut() {
+        let query =
+            EntityQuery { pipeline: "p".to_owned(), limit: 3, sort: Sort::Age, older_than_seconds: Some(10), ..EntityQuery::default() };
+        let rows = all(&query);
+        assert!((4..20).contains(&rows.len()) && rows.iter().all(|row| row.since.is_some_and(|since| since <= 1_015)), "{rows:?}");
+        let one = all(&EntityQuery { handler: Some("one".to_owned()), sort: Sort::Name, older_than_seconds: None, ..query.clone() });
+        assert!(one.len() == 15 && one.iter().all(|row| !row.live), "{one:?}");
+        let both = all(&EntityQuery { handler: Some("one".to_owned()), ..query });
+        assert!(both.len() < rows.len() && both.iter().all(|row| rows.contains(row)), "{both:?}");
     }
 
     #[test]
@@ -189,6 +212,11 @@ mod tests {
         assert_eq!(names(&BulkFilter::default(), None, true), 10);
         assert_eq!(names(&BulkFilter { reason: Some("retry".to_owned()), ..BulkFilter::default() }, Some(1), true), 10);
         assert_eq!(names(&BulkFilter { reason: Some("retry".to_owned()), ..BulkFilter::default() }, Some(0), true), 0);
+        let states = |states: &[EntityState]| BulkFilter { states: states.to_vec(), ..BulkFilter::default() };
+        // A state that is said is meant, also by those words that else mean what is parked.
+        assert_eq!(names(&states(&[EntityState::Live]), None, true), 10);
+        assert_eq!(names(&states(&[EntityState::Waiting, EntityState::Parked]), None, true), 20);
+        assert_eq!(names(&BulkFilter { reason: Some("operator".to_owned()), ..states(&[EntityState::Live]) }, None, true), 0);
         assert!((1..20).contains(&names(&BulkFilter { older_than_seconds: Some(10), ..BulkFilter::default() }, None, false)));
     }
 }
