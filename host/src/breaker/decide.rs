@@ -123,7 +123,7 @@ impl Window {
     }
 
     /// Whether so many entities, at least, have faults in it.
-    fn from_entities(&self, least: usize) -> bool {
+    fn has_entities(&self, least: usize) -> bool {
         let mut seen = HashSet::new();
         self.calls.iter().any(|(entity, fault)| *fault && seen.insert(*entity) && seen.len() >= least)
     }
@@ -232,7 +232,7 @@ impl Decider {
         let window = self.windows.get_mut(handler)?;
         window.push(call.entity, true, events);
         let share = (window.faults as u64).saturating_mul(100) >= percent.saturating_mul(events as u64);
-        if !share || !window.from_entities(entities) {
+        if !share || !window.has_entities(entities) {
             return None;
         }
         // It opens again soon after a probe closed it: what the probe met was not what the others meet.
