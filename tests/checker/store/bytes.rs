@@ -81,6 +81,8 @@ pub enum Reason {
     Record,
     /// No room for another given-up range.
     RangesFull,
+    /// The pipeline's handlers were not called (since version 2).
+    Breaker,
 }
 
 impl fmt::Display for Reason {
@@ -96,6 +98,7 @@ impl fmt::Display for Reason {
             Self::Operator => "operator",
             Self::Record => "record",
             Self::RangesFull => "ranges-full",
+            Self::Breaker => "breaker",
         })
     }
 }

@@ -66,6 +66,9 @@ fn every_reason_is_read() {
         read += 1;
     }
     assert_eq!(read, 22);
+    let line = include_str!("../../fixtures/records-v2.hex").lines().find_map(|line| line.strip_prefix("waiting-breaker: ")).unwrap();
+    let told = Waiting { alarm: Some(Alarm::Host(1_700_000_000_000)), ..waiting(Reason::Breaker) };
+    assert_eq!(bytes::waiting(&hex::decode(line).unwrap()).unwrap(), told);
 }
 
 /// `<length, u8><text>`
@@ -134,7 +137,7 @@ fn what_is_not_of_the_format_is_named() {
     let slot_key = |at: u64| key("N1", &[&[3], &at.to_be_bytes()[..]].concat());
     for (problem, wanted) in [
         (read(Keyspace::Records, key("N1", &[9]), &[1]), "an unknown kind 9"),
-        (read(Keyspace::Records, key("N1", &[1]), &[2, 0]), "version 2"),
+        (read(Keyspace::Records, key("N1", &[1]), &[3, 0]), "version 3"),
         (read(Keyspace::Records, key("N1", &[1]), &[1, 0xc0]), "not the MessagePack it should be"),
         (read(Keyspace::Records, slot_key(70_001 % 64), &[slot.as_slice(), &[0]].concat()), "1 bytes too many"),
         (read(Keyspace::Records, slot_key(5), &slot), "at 5"),
