@@ -218,22 +218,19 @@ fn a_pass_that_brings_more_than_is_taken_ends_early_and_the_next_one_goes_on_fro
 
 #[test]
 fn a_pass_that_ended_early_judges_no_gap() {
-    let mut scene = scene(|policy| (policy.queue_max, policy.gap_wait) = (1, 1)).slow_handlers();
-    scene.park();
-    for sequence in [1, 2, 5, 3, 4] {
+    let mut scene = scene(|policy| (policy.held_max, policy.gap_then) = (1, GapThen::Skip));
+    for sequence in [3, 4] {
         scene.comes(sequence);
     }
-    scene.reload();
-    scene.resume(1);
-    scene.step(Input::PassStarted { gone_below: 1 });
-    for stream_sequence in 1..=4 {
-        scene.brings(stream_sequence);
-    }
-    assert!(scene.had_enough(), "5 is held, 3 found the queue full");
     scene.after(1_000);
-    scene.step(Input::PassEnded { to: 0 });
-    scene.ok();
-    assert_eq!(scene.ok(), "commit applied 2; read #3 to #5");
+    scene.comes(2);
+    scene.reload();
+    scene.after(60_000);
+    scene.step(Input::PassStarted { gone_below: 1 });
+    scene.brings(1);
+    scene.brings(2);
+    // The third message may be the missing one: this pass does not know.
+    assert_eq!(scene.step(Input::PassEnded { to: 2 }), "read #1 to #3");
 }
 
 #[test]
