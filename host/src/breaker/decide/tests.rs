@@ -1,3 +1,5 @@
+//! The decider alone: when it opens, who probes, when it closes. Times are values.
+
 use super::*;
 
 const SETTINGS: Settings = Settings { percent: 50, events: 10, entities: 3, delay: 100, delay_max: 400 };
