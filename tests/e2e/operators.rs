@@ -2,8 +2,8 @@
 //! and keeps the order of everything else.
 
 use crate::harness::misbehave::command as told;
-use crate::harness::{DEAD_LETTERS, Input, Operator, World, misbehave};
-use serde_json::json;
+use crate::harness::{DEAD_LETTERS, Input, Operator, World, misbehave, until};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_gap_is_explained_and_skipped() {
@@ -47,6 +47,42 @@ async fn a_parked_entity_stays_parked_through_a_kill_and_goes_on_in_order() {
     assert_eq!(world.applied("a").await, Ok(1), "nothing of it is delivered");
     assert_eq!(operator.ask(&["entity", "resume", "a"])["changed"], json!(true));
     world.until_applied("a", 3).await;
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+#[tokio::test]
+async fn the_folder_of_a_stopped_host_tells_the_same_and_is_not_written_to() {
+    let mut world = World::new().await;
+    world.config.flights().gap_wait = "1h";
+    let (mut host, operator) = Operator::with_host(&mut world).await;
+    world.publish(&[Input::event("a", 1), Input::event("a", 2), Input::event("a", 2).again(), Input::event("a", 4)]).await;
+    world.until_applied("a", 2).await;
+    until("a wait that is durable", async || {
+        let report = operator.ask(&["entity", "show", "a"]);
+        if report["waiting"].is_object() { Ok(()) } else { Err(report.to_string()) }
+    })
+    .await;
+    let fates = |page: &Value| page["events"].as_array().unwrap().iter().map(|event| event["fate"].clone()).collect::<Vec<_>>();
+    let history = operator.ask(&["entity", "history", "a"]);
+    assert_eq!(fates(&history), ["finished", "finished", "finished", "waiting"]);
+    host.stop().await;
+    let store = world.path("store");
+    let store = store.to_str().unwrap();
+    for _ in 0..2 {
+        assert_eq!(operator.ask(&["entity", "history", "a", "--store", store]), history);
+    }
+    let report = operator.ask(&["entity", "show", "a", "--store", store]);
+    assert_eq!((&report["state"], &report["head"]["sequence"]), (&json!("waiting"), &json!(3)));
+    let mut host = world.host().await;
+    operator.refused(&["entity", "history", "a", "--store", store], &["is in use", "ask the running host"]);
+    world.publish_one(Input::event("a", 3)).await;
+    world.until_applied("a", 4).await;
+    host.stop().await;
+    world.broker.kill();
+    operator.refused(&["entity", "history", "a", "--store", store], &["an entity's events are in its stream"]);
+    world.broker.again().await;
+    let host = world.host().await;
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }

@@ -7,10 +7,12 @@ pub mod decide;
 mod run;
 mod start;
 mod status;
+mod stopped;
 
 pub use decide::Refused;
 pub use run::run;
 pub use start::load_handlers;
+pub use stopped::histories;
 
 use crate::config::{Config, NatsAuth, NatsConfig, Problems};
 use crate::nats::auth::Credentials;

@@ -2,6 +2,7 @@
 
 use super::start::{self, Ready};
 use super::status::Status;
+use super::stopped;
 use super::{Error, Flags, connect_options, connection_name};
 use crate::admin::{api, health};
 use crate::config::Config;
@@ -23,10 +24,8 @@ use crate::sink::publisher::{PublishSink, Publisher};
 use crate::sink::search::{SearchSink, Searcher};
 use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
-use crate::source::history::HistorySource;
 use crate::source::reader::{self, Reader, ReaderConfig};
 use crate::source::retention;
-use crate::source::sources::Source;
 use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
 use crate::sweep::Sweep;
 use crate::telemetry::lifecycle::{Queue, Received};
@@ -312,11 +311,8 @@ impl Host {
                 poisoned.set(error.to_string());
             }
         });
-        let token = match settings.event.entity.value {
-            Source::Subject(token) => Some(token),
-            _ => None,
-        };
-        let source = HistorySource { pipeline: pipeline.name.clone(), subjects: subjects.clone(), token, decoder: decoder.clone() };
+        let source = stopped::history_source(settings, decoder.clone());
+        let token = source.token;
         let (stream, progress) = (known.clone(), durable.clone());
         let history = History { source, known: Box::new(move || stream.as_of(progress.get().highest, progress.get().highest_time)) };
         let service = Service {

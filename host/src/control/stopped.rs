@@ -1,11 +1,12 @@
-//! Answers operators from a stopped host's store folder: read-only, from a copy, so that nothing of the folder changes. What needs the broker, or would
-//! change something, is refused and says who can do it.
+//! Answers operators from a stopped host's store folder: read-only, from a copy, so that nothing of the folder changes. What would change something is
+//! refused and says who can do it; a history needs the streams, too.
 
-use super::live::{checked, host_millis, list, of, unknown, unreadable, values};
+use super::fate;
+use super::live::{checked, host_millis, list, of, record_view, unknown, unreadable, values};
 use super::report::{self, Around};
 use super::{
     Answer, BulkDone, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName, EntityPage, EntityQuery,
-    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, PipelineRow, PurgeDone, Redrive, RedriveDone, StateReport, Word,
+    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, Letters, PipelineRow, PurgeDone, Redrive, RedriveDone, StateReport, Word,
 };
 use crate::directory::{Directory, View};
 use crate::event::EntityKey;
@@ -24,6 +25,8 @@ pub struct Stopped {
     /// Those that wait or are parked; nobody is in memory.
     directory: Directory,
     policies: Vec<(String, Arc<Policy>)>,
+    /// The streams, where they can be read.
+    streams: Option<Arc<dyn Letters>>,
     /// Where the copy is; gone with this.
     _scratch: tempfile::TempDir,
 }
@@ -43,7 +46,19 @@ impl Stopped {
         for (name, _) in &pipelines {
             show(&store, &directory, name)?;
         }
-        Ok(Self { store, pipelines, directory, policies, _scratch: scratch })
+        Ok(Self { store, pipelines, directory, policies, streams: None, _scratch: scratch })
+    }
+
+    /// What the store knows of its pipelines.
+    #[must_use]
+    pub fn records(&self) -> &[(String, PipelineRecord)] {
+        &self.pipelines
+    }
+
+    /// The same with the streams, for histories.
+    #[must_use]
+    pub fn with_streams(self, streams: Arc<dyn Letters>) -> Self {
+        Self { streams: Some(streams), ..self }
     }
 
     fn record(&self, pipeline: &str) -> Result<&PipelineRecord, Fault> {
@@ -163,8 +178,21 @@ impl Control for Stopped {
         now(loaded.map(|loaded| values::report(&loaded.state, handler.as_deref())))
     }
 
-    fn history(&self, _: HistoryQuery) -> Answer<'_, HistoryPage> {
-        refused("an entity's history is in its stream")
+    fn history(&self, query: HistoryQuery) -> Answer<'_, HistoryPage> {
+        let Some(streams) = &self.streams else { return refused("an entity's history is in its stream") };
+        Box::pin(async move {
+            let progress = self.record(&query.name.pipeline)?.progress;
+            checked(&query.name.entity)?;
+            let name = query.name.clone();
+            let part = streams.history(query).await?;
+            // Of whom the store knows nothing the stream may still have something that was not read.
+            let loaded = match self.load(&name) {
+                Ok((_, loaded)) => loaded.map_err(unreadable)?,
+                Err(Fault::Unknown(_)) => Loaded::default(),
+                Err(fault) => return Err(fault),
+            };
+            Ok(fate::page(part, &record_view(&loaded, progress.watermark, progress.highest)))
+        })
     }
 
     fn operate(&self, _: EntityName, _: Word) -> Answer<'_, Done> {

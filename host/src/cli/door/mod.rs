@@ -8,8 +8,10 @@ mod tests;
 pub(super) use remote::Remote;
 
 use super::health::reachable;
+use crate::app;
 use crate::config::{Config, Problems};
-use crate::control::{Control, Fault, PipelineRow};
+use crate::control::{BrokerLetters, Control, Fault, PipelineRow, Stopped};
+use crate::nats::connect::connect_once;
 use seriatim_sequencer::Policy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,21 +69,30 @@ pub(super) struct AnyHostArgs {
 }
 
 impl AnyHostArgs {
+    /// The running host, or the folder together with the streams that the config names.
+    pub(super) async fn open_with_streams(&self, config: &Path) -> Result<Arc<dyn Control>, Failure> {
+        let Some(folder) = &self.store else { return self.running.open(config) };
+        let settings = Config::load(config).map_err(Failure::Config)?;
+        let stopped = folder_of(folder, config)?;
+        let connection = connect_once(app::connect_options(&settings.nats, "seriatim entity history")).await;
+        let connection = connection.map_err(|error| Failure::Failed(format!("an entity's events are in its stream: {error}")))?;
+        let streams = BrokerLetters::new(connection, app::histories(&settings, stopped.records()));
+        Ok(Arc::new(stopped.with_streams(Arc::new(streams))))
+    }
+
     /// The running host, or the folder.
     pub(super) fn open(&self, config: &Path) -> Result<Arc<dyn Control>, Failure> {
         match &self.store {
             None => self.running.open(config),
-            Some(folder) => stopped(folder, config),
+            Some(folder) => Ok(Arc::new(folder_of(folder, config)?)),
         }
     }
 }
 
 /// The one place that opens a stopped host's folder.
-fn stopped(folder: &Path, config: &Path) -> Result<Arc<dyn Control>, Failure> {
-    let opened = tokio::task::block_in_place(|| crate::control::Stopped::open(folder, policies(config)));
-    opened
-        .map(|stopped| Arc::new(stopped) as Arc<dyn Control>)
-        .map_err(|error| Failure::Failed(format!("--store {}: {error}", folder.display())))
+fn folder_of(folder: &Path, config: &Path) -> Result<Stopped, Failure> {
+    let opened = tokio::task::block_in_place(|| Stopped::open(folder, policies(config)));
+    opened.map_err(|error| Failure::Failed(format!("--store {}: {error}", folder.display())))
 }
 
 /// What the config says that a host would do: without it (the folder may come from another machine) sentences say less of the future.

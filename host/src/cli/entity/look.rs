@@ -179,7 +179,7 @@ pub(super) async fn history(control: &dyn Control, args: &HistoryArgs) -> Result
     }
     let note = next.map(|next| format!("there are more: --from {next}")).unwrap_or_default();
     let page = HistoryPage { events, next };
-    let text = if args.host.json { json(&page)? } else { past(&page.events) };
+    let text = if args.host.running.json { json(&page)? } else { past(&page.events) };
     Ok(Said { text, note, failed: false })
 }
 

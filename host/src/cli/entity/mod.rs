@@ -93,7 +93,7 @@ pub(super) struct HistoryArgs {
     #[command(flatten)]
     pipeline: PipelineArg,
     #[command(flatten)]
-    host: HostArgs,
+    host: AnyHostArgs,
 }
 
 /// Arguments of `entity state`.
@@ -239,7 +239,7 @@ async fn run(config: &Path, command: Command) -> Result<Said, Failure> {
     match command {
         Command::List(args) => look::list(&*args.host.open(config)?, &args).await,
         Command::Show(args) => look::show(&*args.host.open(config)?, &args).await,
-        Command::History(args) => look::history(&*args.host.open(config)?, &args).await,
+        Command::History(args) => look::history(&*args.host.open_with_streams(config).await?, &args).await,
         Command::State(args) => look::state(&*args.host.open(config)?, &args).await,
         Command::Park(args) => operate::park(&*args.host.open(config)?, &args).await,
         Command::Resume(args) => operate::go(&*args.host.open(config)?, operate::Way::Resume, &args).await,
