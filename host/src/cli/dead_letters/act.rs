@@ -5,6 +5,7 @@ use super::{PurgeArgs, RedriveArgs};
 use crate::cli::door::{Failure, Said};
 use crate::cli::output::{json, now};
 use crate::control::{Control, DeadLetterQuery, DeadLetterRow, PurgeDone, Redrive};
+use crate::progress::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub(super) async fn redrive(control: &dyn Control, args: &RedriveArgs) -> Result
         return would(control, args).await;
     }
     let mut done = Vec::new();
+    let mut view = View::new();
+    view.begin((!args.numbers.is_empty()).then_some(args.numbers.len() as u64));
     if args.numbers.is_empty() {
         let query = args.choice.query(now());
         // What is written while this goes on, such as an event that fails once more, is not for this run.
@@ -50,14 +53,17 @@ pub(super) async fn redrive(control: &dyn Control, args: &RedriveArgs) -> Result
             let page = control.dead_letters(DeadLetterQuery { from, limit: PAGE, until, ..query.clone() }).await?;
             for row in &page.dead_letters {
                 done.push(one(control, row.stream_sequence, &redrive).await);
+                view.show(done.len() as u64, &format!("{} dead letters", done.len()));
             }
             next = page.next;
         }
     } else {
         for number in &args.numbers {
             done.push(one(control, *number, &redrive).await);
+            view.show(done.len() as u64, &format!("{} dead letters", done.len()));
         }
     }
+    view.end();
     let failed = done.iter().any(|one| one.error.is_some());
     let text = if args.host.json { json(&done)? } else { told(&done) };
     Ok(Said { text, note: String::new(), failed })
@@ -110,11 +116,15 @@ pub(super) async fn purge(control: &dyn Control, args: &PurgeArgs) -> Result<Sai
         ));
     }
     let mut done = PurgeDone { matched: 0, deleted: 0, next: Some(0) };
+    let mut view = View::new();
+    view.begin(None);
     // The host deletes a bounded number at a time.
     while let Some(from) = done.next {
         let part = control.purge(DeadLetterQuery { from, ..args.choice.query(now()) }, args.dry_run).await?;
         done = PurgeDone { matched: done.matched + part.matched, deleted: done.deleted + part.deleted, next: part.next };
+        view.show(done.matched, &format!("{} matched, {} deleted", done.matched, done.deleted));
     }
+    view.end();
     if args.host.json {
         return Ok(Said::of(json(&done)?));
     }

@@ -4,6 +4,7 @@ use super::{ExportArgs, ListArgs, ShowArgs};
 use crate::cli::door::{Failure, Said};
 use crate::cli::output::{at, json, line, lines, now, some_place, table};
 use crate::control::{Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow};
+use crate::progress::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs::OpenOptions;
@@ -111,6 +112,8 @@ pub(super) async fn export(control: &dyn Control, args: &ExportArgs) -> Result<S
     };
     let query = args.choice.query(now());
     let (mut written, mut next) = (0_u64, Some(args.from));
+    let mut view = View::new();
+    view.begin(None);
     while let Some(from) = next {
         let page = control.dead_letters(DeadLetterQuery { from, limit: PAGE, ..query.clone() }).await?;
         for row in page.dead_letters {
@@ -121,9 +124,11 @@ pub(super) async fn export(control: &dyn Control, args: &ExportArgs) -> Result<S
             let text = serde_json::to_string(&report).map_err(|error| fault(error.into()))?;
             writeln!(out, "{text}").map_err(fault)?;
             written += 1;
+            view.show(written, &format!("{written} dead letters"));
         }
         next = page.next;
     }
     out.flush().map_err(fault)?;
+    view.end();
     Ok(Said { note: format!("{written} dead letters written"), ..Said::default() })
 }

@@ -4,6 +4,7 @@ use super::{ForgetArgs, GoArgs, ParkArgs, TargetArgs, entity, name};
 use crate::cli::door::{Failure, HostArgs, PipelineArg, Said};
 use crate::cli::output::{json, line, place, table};
 use crate::control::{BulkDone, BulkEntry, BulkFilter, Control, Done, EntityName, EntityReport, EntityState, Place, Word};
+use crate::progress::View;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::Path;
 
@@ -150,7 +151,10 @@ async fn many(
     match names {
         None => done = control.operate_many(pipeline, word, filter(&[]), target.dry_run).await?,
         Some(names) => {
-            for part in names.chunks(NAMED) {
+            let mut view = View::new();
+            view.begin(Some(names.len() as u64));
+            for (number, part) in names.chunks(NAMED).enumerate() {
+                view.show((number * NAMED) as u64, &format!("{} of {} entities", number * NAMED, names.len()));
                 let met = control.operate_many(pipeline.clone(), word, filter(part), target.dry_run).await;
                 let met = met.map_err(|fault| {
                     Failure::Failed(format!(
@@ -162,6 +166,7 @@ async fn many(
                 done.changed += met.changed;
                 done.entities.extend(met.entities);
             }
+            view.end();
         }
     }
     let refused = done.entities.iter().any(|entry| entry.error.is_some());
