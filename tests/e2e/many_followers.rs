@@ -6,7 +6,7 @@ use crate::harness::{Host, Input, Operator, World};
 /// What most producers never reach.
 const MANY: u64 = 100_000;
 /// Enough for a catch-up in which a host can be killed several times.
-const SOME: u64 = 20_000;
+const SOME: u64 = 6_000;
 /// Bursts of live events on the way, about.
 const ROUNDS: u64 = 50;
 /// Followers between two events of each other entity.
