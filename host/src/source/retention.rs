@@ -1,5 +1,5 @@
 //! Warns before the stream's limits remove what is still to be done: of an entity that waits (from its S on), or of the pipeline itself (behind
-//! the watermark). One task per pipeline looks at intervals; [`Approach`] decides when to say so, once each time something comes near.
+//! the watermark). One task per pipeline looks at intervals; `Approach` decides when to say so, once each time something comes near.
 
 use crate::directory::Directory;
 use crate::nats::api::ApiError;
