@@ -3,7 +3,7 @@
 //!
 //! `SERIATIM_FOLLOWERS=100000 cargo xtask test -- many_followers` is the whole number; every run has 20,000.
 
-use crate::harness::{Host, Input, Operator, World};
+use crate::harness::{Host, Input, Operator, World, tools};
 
 /// Followers, unless `SERIATIM_FOLLOWERS` says how many: 100,000 take three minutes of two cores.
 const MANY: u64 = 20_000;
@@ -113,7 +113,7 @@ impl Scene {
 }
 
 async fn resumed_in_vain_and_skipped(entity: &'static str) {
-    let many = std::env::var("SERIATIM_FOLLOWERS").map_or(MANY, |text| text.parse().expect("SERIATIM_FOLLOWERS is a number"));
+    let many = tools::followers().unwrap_or(MANY);
     let mut scene = Scene::parked(entity, many).await;
     for word in ["resume", "skip"] {
         scene.operator.refused(&["entity", word, STUCK, "--sequence", "2"], &["stands at event 1"]);

@@ -20,6 +20,16 @@ pub fn nats_server() -> PathBuf {
     from_environment("SERIATIM_NATS_SERVER")
 }
 
+/// Followers of a parked entity, where somebody asks for another number than every run has.
+pub fn followers() -> Option<u64> {
+    let text = var_os("SERIATIM_FOLLOWERS")?;
+    Some(
+        text.to_str()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("SERIATIM_FOLLOWERS is {}, not a number", text.display())),
+    )
+}
+
 fn from_environment(name: &str) -> PathBuf {
     match var_os(name).map(PathBuf::from) {
         Some(path) if path.exists() => path,
