@@ -143,7 +143,8 @@ async fn of_an_entity_in_the_payload() {
 
 /// Killed while parked, after the word is answered, twice on the way, near the joining and after it. The word is said once.
 async fn through_kills(entity: &'static str, word: &str) -> (World, u64, u64) {
-    let mut scene = Scene::parked(entity, SOME).await;
+    let some = tools::followers().unwrap_or(SOME);
+    let mut scene = Scene::parked(entity, some).await;
     // What the head failed for is mended.
     scene.world.config.flights().handlers[0].limits = vec![];
     scene.killed().await;
@@ -151,7 +152,7 @@ async fn through_kills(entity: &'static str, word: &str) -> (World, u64, u64) {
     scene.live().await;
     assert!(scene.operator.say(word, STUCK, 1));
     scene.killed().await;
-    for place in [SOME / 4, SOME / 2, SOME, SOME + 20] {
+    for place in [some / 4, some / 2, some, some + 20] {
         scene.live_until(place).await;
         scene.killed().await;
     }
