@@ -3,7 +3,7 @@
 use super::{ExportArgs, ListArgs, ShowArgs};
 use crate::cli::door::{Failure, Said};
 use crate::cli::output::{at, json, line, lines, now, some_place, table};
-use crate::control::{Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow};
+use crate::control::{Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, write_line};
 use crate::progress::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -121,8 +121,7 @@ pub(super) async fn export(control: &dyn Control, args: &ExportArgs) -> Result<S
             let report = control.dead_letter(number).await.map_err(|error| {
                 Failure::Failed(format!("dead letter {number}: {error}\n{written} were written before; go on with --from {number}"))
             })?;
-            let text = serde_json::to_string(&report).map_err(|error| fault(error.into()))?;
-            writeln!(out, "{text}").map_err(fault)?;
+            write_line(&report, &mut *out).map_err(fault)?;
             written += 1;
             view.show(written, &format!("{written} dead letters"));
         }

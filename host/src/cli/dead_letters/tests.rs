@@ -105,6 +105,7 @@ async fn they_are_exported_line_by_line_and_purged() {
     let said = run(&memory, &["export", "--output", output]).await.unwrap();
     assert_eq!(said.note, "1200 dead letters written");
     let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.lines().all(|line| line.starts_with("{\"format\":\"seriatim-dead-letter/1\",")), "docs/dead-letters.md");
     let numbers: Vec<u64> =
         written.lines().map(|line| serde_json::from_str::<crate::control::DeadLetterReport>(line).unwrap().row.stream_sequence).collect();
     assert_eq!(numbers, (1..=1_200).collect::<Vec<_>>());
