@@ -1,6 +1,6 @@
 //! Promise (docs/metrics.md): every metric of that page exists in a running host and moves when what it tells of happens.
 
-use crate::harness::{Input, OUTPUTS, SOURCE, World, command, misbehave, telemetry};
+use crate::harness::{Input, OUTPUTS, SOURCE, World, command, misbehave, telemetry, until};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
@@ -96,9 +96,17 @@ async fn every_documented_metric_moves() {
     let broken = |entity| command(entity, 1, &json!({ "do": "trap" }));
     world.publish(&[broken("broken1"), broken("broken2")]).await;
     seen.at("seriatim_breaker_open", &handler, |open| open == 1.0).await;
-    // Each probe that fails is their last attempt, after which others have their turn.
-    world.publish_one(Input::event("busy", 10)).await;
-    seen.at("seriatim_breaker_open", &handler, |open| open == 0.0).await;
+    // It closes by a probe that succeeds; with nobody left to probe with, it stays open until an event comes: so one more comes, again and again.
+    let mut sequence = 9;
+    until("the breaker to close", async || {
+        sequence += 1;
+        world.publish_one(Input::event("busy", sequence)).await;
+        let (_, text) = telemetry::get(host.port(), "/metrics").await?;
+        let open = telemetry::sum(&text, "seriatim_breaker_open", &handler);
+        let parked = telemetry::sum(&text, "seriatim_parked_entities", &[("reason", "trap")]);
+        if open == 0.0 && parked == 3.0 { Ok(()) } else { Err(format!("open: {open}, parked: {parked}")) }
+    })
+    .await;
     seen.at("seriatim_entities_retired_total", &[("pipeline", "flights")], |retired| retired >= 1.0).await;
 
     world.broker.kill();
