@@ -37,7 +37,10 @@ pub trait HealthSource: Send + Sync + 'static {
     fn ready(&self) -> Result<(), Vec<String>>;
 
     /// All metrics in the Prometheus text format.
-    fn metrics(&self) -> String;
+    ///
+    /// # Errors
+    /// In words, when they cannot be written.
+    fn metrics(&self) -> Result<String, String>;
 }
 
 /// Answers until `shutdown` is done, then lets what is under way come to its end.
@@ -88,7 +91,10 @@ async fn readyz(State(source): State<Arc<dyn HealthSource>>, headers: HeaderMap)
 }
 
 async fn metrics(State(source): State<Arc<dyn HealthSource>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], source.metrics()).into_response()
+    match source.metrics() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be written: {error}\n")).into_response(),
+    }
 }
 
 fn answer(state: Result<(), Vec<String>>, title: &str, headers: &HeaderMap) -> Response {
@@ -133,8 +139,8 @@ mod tests {
             if reasons.is_empty() { Ok(()) } else { Err(reasons) }
         }
 
-        fn metrics(&self) -> String {
-            "seriatim_build_info{version=\"1\"} 1\n".to_owned()
+        fn metrics(&self) -> Result<String, String> {
+            Ok("seriatim_build_info{version=\"1\"} 1\n".to_owned())
         }
     }
 

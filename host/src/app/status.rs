@@ -5,14 +5,14 @@ use crate::directory::Directory;
 use crate::nats::connect::Connection;
 use crate::pipeline::Pipeline;
 use crate::store::Poison;
-use crate::telemetry::{events, metrics::Recorded};
+use crate::telemetry::{events, metrics::Recorder};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// See the module.
 pub(super) struct Status {
-    recorded: Recorded,
+    recorded: &'static Recorder,
     poison: Poison,
     state: Mutex<State>,
 }
@@ -33,7 +33,7 @@ struct Parts {
 
 impl Status {
     /// Starting.
-    pub(super) fn new(recorded: Recorded, poison: Poison) -> Self {
+    pub(super) fn new(recorded: &'static Recorder, poison: Poison) -> Self {
         let state = State { phase: Some("starting".to_owned()), ..State::default() };
         Self { recorded, poison, state: Mutex::new(state) }
     }
@@ -93,7 +93,7 @@ impl HealthSource for Status {
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
-    fn metrics(&self) -> String {
+    fn metrics(&self) -> Result<String, String> {
         let mut state = self.state();
         if let Some(parts) = &state.parts {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -122,6 +122,6 @@ impl HealthSource for Status {
             state.told_parked = parked.into_keys().collect();
         }
         drop(state);
-        self.recorded.render()
+        self.recorded.render().map_err(|error| error.to_string())
     }
 }

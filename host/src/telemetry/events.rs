@@ -3,8 +3,8 @@
 //!
 //! What came from outside stands in fields, never in the text of a line: fields are escaped. Counting is on the path of every event, so each thread keeps the handles of its series: there are few, their labels are bounded.
 
-use super::metrics as names;
-use metrics::{Counter, Gauge, Histogram, Label, SharedString};
+use super::metrics::{self as names, Recorder, with_recorder};
+use prometheus::{Gauge, Histogram, IntCounter};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -100,51 +100,63 @@ impl Lifecycle {
     }
 }
 
-/// Series of one kind by metric and up to two labels; a third one goes without a cache.
+/// Series of one kind by metric and up to two label values; a third one goes without a cache.
 type Series<H> = RefCell<HashMap<&'static str, HashMap<Box<str>, HashMap<Box<str>, H>>>>;
 
 thread_local! {
-    static COUNTERS: Series<Counter> = RefCell::default();
+    static COUNTERS: Series<IntCounter> = RefCell::default();
     static GAUGES: Series<Gauge> = RefCell::default();
     static HISTOGRAMS: Series<Histogram> = RefCell::default();
 }
 
-/// Hands the series to `act`. The second label is left out when its name is empty.
+/// A series that this thread remembers, or gets from the recorder. A metric of one label does not look at `second`.
 fn series<H: Clone>(
     cache: &'static std::thread::LocalKey<Series<H>>,
     metric: &'static str,
-    pipeline: &str,
-    (name, value): (&'static str, &str),
-    register: impl FnOnce(&'static str, Vec<Label>) -> H,
-) -> H {
-    let known = |cache: &Series<H>| cache.borrow().get(metric)?.get(pipeline)?.get(value).cloned();
+    (pipeline, second): (&str, &str),
+    get: impl FnOnce(&Recorder, &[&str]) -> Option<H>,
+) -> Option<H> {
+    let known = |cache: &Series<H>| cache.borrow().get(metric)?.get(pipeline)?.get(second).cloned();
     if let Some(series) = cache.with(known) {
-        return series;
+        return Some(series);
     }
-    let mut labels = vec![Label::new("pipeline", SharedString::from(pipeline.to_owned()))];
-    if !name.is_empty() {
-        labels.push(Label::new(name, SharedString::from(value.to_owned())));
-    }
-    let series = register(metric, labels);
+    let names = names::METRICS.iter().find(|known| known.name == metric)?.labels;
+    let labels = [pipeline, second];
+    let series = with_recorder(|recorder| get(recorder, labels.get(..names.len())?))?;
     cache.with(|cache| {
         let mut cache = cache.borrow_mut();
-        cache.entry(metric).or_default().entry(pipeline.into()).or_default().insert(value.into(), series.clone());
+        cache.entry(metric).or_default().entry(pipeline.into()).or_default().insert(second.into(), series.clone());
     });
-    series
+    Some(series)
 }
 
-const NONE: (&str, &str) = ("", "");
+/// Stands for the second label of metrics that have one only.
+const NONE: &str = "";
 
-fn counter(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Counter {
-    series(&COUNTERS, metric, pipeline, second, |metric, labels| metrics::counter!(metric, labels))
+fn count(metric: &'static str, pipeline: &str, second: &str, by: u64) {
+    if let Some(counter) = series(&COUNTERS, metric, (pipeline, second), |recorder, labels| recorder.counter(metric, labels)) {
+        counter.inc_by(by);
+    }
 }
 
-fn gauge(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Gauge {
-    series(&GAUGES, metric, pipeline, second, |metric, labels| metrics::gauge!(metric, labels))
+fn gauge(metric: &'static str, pipeline: &str, second: &str, change: impl FnOnce(&Gauge)) {
+    if let Some(gauge) = series(&GAUGES, metric, (pipeline, second), |recorder, labels| recorder.gauge(metric, labels)) {
+        change(&gauge);
+    }
 }
 
-fn histogram(metric: &'static str, pipeline: &str, second: (&'static str, &str)) -> Histogram {
-    series(&HISTOGRAMS, metric, pipeline, second, |metric, labels| metrics::histogram!(metric, labels))
+fn set(metric: &'static str, pipeline: &str, second: &str, value: f64) {
+    gauge(metric, pipeline, second, |gauge| gauge.set(value));
+}
+
+fn add(metric: &'static str, pipeline: &str, by: f64) {
+    gauge(metric, pipeline, NONE, |gauge| gauge.add(by));
+}
+
+fn observe(metric: &'static str, pipeline: &str, second: &str, value: f64) {
+    if let Some(histogram) = series(&HISTOGRAMS, metric, (pipeline, second), |recorder, labels| recorder.histogram(metric, labels)) {
+        histogram.observe(value);
+    }
 }
 
 /// Counts of this size lose nothing as `f64`.
@@ -155,54 +167,56 @@ fn float(number: u64) -> f64 {
 
 /// Recording has started.
 pub(super) fn started() {
-    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    if let Some(info) = with_recorder(|recorder| recorder.gauge(names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")])) {
+        info.set(1.0);
+    }
 }
 
 /// A pipeline is there: its counters are shown as 0 from now on.
 pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a str>) {
     for outcome in Outcome::ALL {
-        counter(names::EVENTS, pipeline, ("outcome", outcome.name())).increment(0);
+        count(names::EVENTS, pipeline, outcome.name(), 0);
     }
     for kind in Disorder::ALL {
-        counter(names::DISORDER, pipeline, ("kind", kind.name())).increment(0);
+        count(names::DISORDER, pipeline, kind.name(), 0);
     }
     for outcome in Lifecycle::ALL {
-        counter(names::LIFECYCLE_EVENTS, pipeline, ("outcome", outcome.name())).increment(0);
+        count(names::LIFECYCLE_EVENTS, pipeline, outcome.name(), 0);
     }
-    counter(names::ENTITIES_RETIRED, pipeline, NONE).increment(0);
-    gauge(names::RETENTION_LEFT, pipeline, NONE).set(1.0);
+    count(names::ENTITIES_RETIRED, pipeline, NONE, 0);
+    set(names::RETENTION_LEFT, pipeline, NONE, 1.0);
     for handler in handlers {
-        counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(0);
-        counter(names::RETRIES, pipeline, ("handler", handler)).increment(0);
-        gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(0.0);
+        count(names::OUTPUTS, pipeline, handler, 0);
+        count(names::RETRIES, pipeline, handler, 0);
+        set(names::BREAKER_OPEN, pipeline, handler, 0.0);
     }
     for metric in
         [names::HELD_EVENTS, names::LIVE_ENTITIES, names::STREAM_LAG, names::OLDEST_WAITING, names::OUTBOX_ENTRIES, names::RETENTION_NEAR]
     {
-        gauge(metric, pipeline, NONE).increment(0.0);
+        add(metric, pipeline, 0.0);
     }
 }
 
 /// An event has come to its end, durably. Applied ones: [`applied`].
 pub fn finished(pipeline: &str, outcome: Outcome) {
-    counter(names::EVENTS, pipeline, ("outcome", outcome.name())).increment(1);
+    count(names::EVENTS, pipeline, outcome.name(), 1);
 }
 
 /// An event was applied, `lag` after it was published.
 pub fn applied(pipeline: &str, lag: Duration) {
     finished(pipeline, Outcome::Applied);
-    histogram(names::PROCESSING_LAG, pipeline, NONE).record(lag);
+    observe(names::PROCESSING_LAG, pipeline, NONE, lag.as_secs_f64());
 }
 
 /// It is an event's turn, so long after it was read.
 pub fn turn_came(pipeline: &str, waited: Duration) {
-    histogram(names::ENTITY_WAIT, pipeline, NONE).record(waited);
+    observe(names::ENTITY_WAIT, pipeline, NONE, waited.as_secs_f64());
 }
 
 /// A gap opened: this many sequences are missing.
 pub fn gap_opened(at: EventAt<'_>, missing: u64) {
-    counter(names::DISORDER, at.pipeline, ("kind", Disorder::Gap.name())).increment(1);
-    histogram(names::SEQUENCE_GAP, at.pipeline, NONE).record(float(missing));
+    count(names::DISORDER, at.pipeline, Disorder::Gap.name(), 1);
+    observe(names::SEQUENCE_GAP, at.pipeline, NONE, float(missing));
     let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::debug!(pipeline, entity, sequence, stream_sequence, missing, "an event came early");
 }
@@ -220,24 +234,24 @@ pub fn given_up(at: EventAt<'_>, last: u64) {
 
 /// An event was late or in conflict with an earlier one.
 pub fn out_of_order(at: EventAt<'_>, kind: Disorder) {
-    counter(names::DISORDER, at.pipeline, ("kind", kind.name())).increment(1);
+    count(names::DISORDER, at.pipeline, kind.name(), 1);
     let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::info!(pipeline, entity, sequence, stream_sequence, kind = kind.name(), "an event came out of order");
 }
 
 /// The number of early events in memory changed.
 pub fn held_changed(pipeline: &str, by: i32) {
-    gauge(names::HELD_EVENTS, pipeline, NONE).increment(f64::from(by));
+    add(names::HELD_EVENTS, pipeline, f64::from(by));
 }
 
 /// The number of committed and unconfirmed outputs and dead letters changed.
 pub fn outbox_changed(pipeline: &str, by: i32) {
-    gauge(names::OUTBOX_ENTRIES, pipeline, NONE).increment(f64::from(by));
+    add(names::OUTBOX_ENTRIES, pipeline, f64::from(by));
 }
 
 /// State and ids of an entity that was not seen for long are gone, durably.
 pub fn retired(pipeline: &str) {
-    counter(names::ENTITIES_RETIRED, pipeline, NONE).increment(1);
+    count(names::ENTITIES_RETIRED, pipeline, NONE, 1);
 }
 
 /// A sweep that retired some has looked at all entities of a pipeline.
@@ -247,45 +261,46 @@ pub fn swept(pipeline: &str, entities: u64, retain: Duration) {
 
 /// How many entities are in memory, for those who count them anew.
 pub fn live_are(pipeline: &str, count: u64) {
-    gauge(names::LIVE_ENTITIES, pipeline, NONE).set(float(count));
+    set(names::LIVE_ENTITIES, pipeline, NONE, float(count));
 }
 
 /// How many entities wait for this reason, for those who count them anew.
 pub fn waiting_are(pipeline: &str, reason: &str, count: u64) {
-    gauge(names::WAITING_ENTITIES, pipeline, ("reason", reason)).set(float(count));
+    set(names::WAITING_ENTITIES, pipeline, reason, float(count));
 }
 
 /// How many entities are parked for this reason, for those who count them anew.
 pub fn parked_are(pipeline: &str, reason: &str, count: u64) {
-    gauge(names::PARKED_ENTITIES, pipeline, ("reason", reason)).set(float(count));
+    set(names::PARKED_ENTITIES, pipeline, reason, float(count));
 }
 
 /// How many messages the watermark is behind the stream's last.
 pub fn stream_lag_is(pipeline: &str, messages: u64) {
-    gauge(names::STREAM_LAG, pipeline, NONE).set(float(messages));
+    set(names::STREAM_LAG, pipeline, NONE, float(messages));
 }
 
 /// How long the entity that waits longest has waited.
 pub fn oldest_waiting_is(pipeline: &str, age: Duration) {
-    gauge(names::OLDEST_WAITING, pipeline, NONE).set(age.as_secs_f64());
+    set(names::OLDEST_WAITING, pipeline, NONE, age.as_secs_f64());
 }
 
 /// A handler call ended, well or not.
 pub fn handler_called(pipeline: &str, handler: &str, took: Duration) {
-    histogram(names::HANDLER_DURATION, pipeline, ("handler", handler)).record(took);
+    observe(names::HANDLER_DURATION, pipeline, handler, took.as_secs_f64());
 }
 
 /// A handler call failed. `kind` is the failure's name, `backtrace` the handler's.
 pub fn handler_failed(at: EventAt<'_>, handler: &str, kind: &'static str, attempt: u32, message: &str, backtrace: Option<&str>) {
-    let (pipeline, handler_label) = (at.pipeline.to_owned(), handler.to_owned());
-    metrics::counter!(names::HANDLER_FAILURES, "pipeline" => pipeline, "handler" => handler_label, "kind" => kind).increment(1);
+    if let Some(failures) = with_recorder(|recorder| recorder.counter(names::HANDLER_FAILURES, &[at.pipeline, handler, kind])) {
+        failures.inc();
+    }
     let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::warn!(pipeline, entity, sequence, stream_sequence, handler, attempt, kind, error = message, backtrace, "a handler failed");
 }
 
 /// Another attempt at an event will be made, after this delay.
 pub fn retry_set(at: EventAt<'_>, handler: &str, attempt: u32, delay: Duration) {
-    counter(names::RETRIES, at.pipeline, ("handler", handler)).increment(1);
+    count(names::RETRIES, at.pipeline, handler, 1);
     let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::debug!(pipeline, entity, sequence, stream_sequence, handler, attempt, ?delay, "the next attempt is set");
 }
@@ -293,7 +308,7 @@ pub fn retry_set(at: EventAt<'_>, handler: &str, attempt: u32, delay: Duration) 
 /// An event was given up, and its dead letter is durable.
 pub fn dead_lettered(at: EventAt<'_>, reason: &str, error: &str) {
     finished(at.pipeline, Outcome::DeadLettered);
-    counter(names::DEAD_LETTERS, at.pipeline, ("reason", reason)).increment(1);
+    count(names::DEAD_LETTERS, at.pipeline, reason, 1);
     let EventAt { pipeline, entity, sequence, stream_sequence } = at;
     tracing::warn!(pipeline, entity, sequence, stream_sequence, reason, error, "an event was dead-lettered");
 }
@@ -311,7 +326,7 @@ pub fn pipeline_stopped(pipeline: &str, reason: &str) {
 
 /// A handler fails so often that none of its pipeline is called; after `delay` one entity probes whether it is well again.
 pub fn breaker_opened(pipeline: &str, handler: &str, error: &str, delay: u64) {
-    gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(1.0);
+    set(names::BREAKER_OPEN, pipeline, handler, 1.0);
     tracing::error!(
         pipeline,
         handler,
@@ -328,7 +343,7 @@ pub fn breaker_probed(pipeline: &str, handler: &str, error: &str, delay: u64) {
 
 /// The handlers of the pipeline are called again.
 pub fn breaker_closed(pipeline: &str, handler: &str) {
-    gauge(names::BREAKER_OPEN, pipeline, ("handler", handler)).set(0.0);
+    set(names::BREAKER_OPEN, pipeline, handler, 0.0);
     tracing::info!(pipeline, handler, "the circuit breaker closed: the pipeline's handlers are called again");
 }
 
@@ -339,30 +354,33 @@ pub fn lost(pipeline: &str, first: u64, last: u64) {
 
 /// A group commit is durable.
 pub fn committed(changes: usize, took: Duration) {
-    metrics::histogram!(names::COMMIT_DURATION).record(took);
-    metrics::histogram!(names::COMMIT_CHANGES).record(float(changes as u64));
+    for (metric, value) in [(names::COMMIT_DURATION, took.as_secs_f64()), (names::COMMIT_CHANGES, float(changes as u64))] {
+        if let Some(histogram) = with_recorder(|recorder| recorder.histogram(metric, &[])) {
+            histogram.observe(value);
+        }
+    }
 }
 
 /// The broker confirmed an output of a handler.
 pub fn output_confirmed(pipeline: &str, handler: &str) {
-    counter(names::OUTPUTS, pipeline, ("handler", handler)).increment(1);
+    count(names::OUTPUTS, pipeline, handler, 1);
 }
 
 /// A reader was made anew.
 pub fn reader_restarted(pipeline: &str, reason: &str, detail: &str) {
-    counter(names::READER_RESTARTS, pipeline, ("reason", reason)).increment(1);
+    count(names::READER_RESTARTS, pipeline, reason, 1);
     tracing::info!(pipeline, reason, detail, "the reader starts a new consumer");
 }
 
 /// A lifecycle event was sent, or found no room.
 pub fn lifecycle(pipeline: &str, outcome: Lifecycle) {
-    counter(names::LIFECYCLE_EVENTS, pipeline, ("outcome", outcome.name())).increment(1);
+    count(names::LIFECYCLE_EVENTS, pipeline, outcome.name(), 1);
 }
 
 /// How near the stream's limits are to what is still to be done: entities whose events they will soon take, and the share left of the tightest.
 pub fn retention_is(pipeline: &str, near: u64, left: f64) {
-    gauge(names::RETENTION_NEAR, pipeline, NONE).set(float(near));
-    gauge(names::RETENTION_LEFT, pipeline, NONE).set(left);
+    set(names::RETENTION_NEAR, pipeline, NONE, float(near));
+    set(names::RETENTION_LEFT, pipeline, NONE, left);
 }
 
 /// The stream's limits come near something that is still to be done: once per approach. `entity` is empty where the pipeline itself is behind.
@@ -418,12 +436,12 @@ mod tests {
         });
         for line in [
             concat!("seriatim_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "seriatim_events_total{pipeline=\"p\",outcome=\"applied\"} 2",
-            "seriatim_events_total{pipeline=\"p\",outcome=\"superseded\"} 0",
-            "seriatim_events_total{pipeline=\"p\",outcome=\"dead_lettered\"} 1",
-            "seriatim_events_total{pipeline=\"q\",outcome=\"duplicate\"} 1",
-            "seriatim_disorder_total{pipeline=\"p\",kind=\"gap\"} 1",
-            "seriatim_disorder_total{pipeline=\"p\",kind=\"late\"} 1",
+            "seriatim_events_total{outcome=\"applied\",pipeline=\"p\"} 2",
+            "seriatim_events_total{outcome=\"superseded\",pipeline=\"p\"} 0",
+            "seriatim_events_total{outcome=\"dead_lettered\",pipeline=\"p\"} 1",
+            "seriatim_events_total{outcome=\"duplicate\",pipeline=\"q\"} 1",
+            "seriatim_disorder_total{kind=\"gap\",pipeline=\"p\"} 1",
+            "seriatim_disorder_total{kind=\"late\",pipeline=\"p\"} 1",
             "seriatim_sequence_gap_sum{pipeline=\"p\"} 4",
             "seriatim_held_events{pipeline=\"p\"} 3",
             "seriatim_live_entities{pipeline=\"p\"} 1",
@@ -433,18 +451,18 @@ mod tests {
             "seriatim_entity_wait_seconds_count{pipeline=\"p\"} 1",
             "seriatim_stream_lag_messages{pipeline=\"p\"} 17",
             "seriatim_oldest_waiting_seconds{pipeline=\"p\"} 1.5",
-            "seriatim_handler_duration_seconds_count{pipeline=\"p\",handler=\"h\"} 1",
-            "seriatim_handler_failures_total{pipeline=\"p\",handler=\"h\",kind=\"trap\"} 1",
-            "seriatim_retries_total{pipeline=\"p\",handler=\"h\"} 1",
+            "seriatim_handler_duration_seconds_count{handler=\"h\",pipeline=\"p\"} 1",
+            "seriatim_handler_failures_total{handler=\"h\",kind=\"trap\",pipeline=\"p\"} 1",
+            "seriatim_retries_total{handler=\"h\",pipeline=\"p\"} 1",
             "seriatim_dead_letters_total{pipeline=\"p\",reason=\"trap\"} 1",
             "seriatim_commit_duration_seconds_count 1",
             "seriatim_commit_changes_sum 7",
-            "seriatim_outputs_total{pipeline=\"p\",handler=\"h\"} 1",
+            "seriatim_outputs_total{handler=\"h\",pipeline=\"p\"} 1",
             "seriatim_outbox_entries{pipeline=\"p\"} 2",
             "seriatim_reader_restarts_total{pipeline=\"p\",reason=\"heartbeat\"} 1",
             "seriatim_parked_entities{pipeline=\"p\",reason=\"trap\"} 2",
-            "seriatim_lifecycle_events_total{pipeline=\"p\",outcome=\"sent\"} 1",
-            "seriatim_lifecycle_events_total{pipeline=\"p\",outcome=\"overflowed\"} 0",
+            "seriatim_lifecycle_events_total{outcome=\"sent\",pipeline=\"p\"} 1",
+            "seriatim_lifecycle_events_total{outcome=\"overflowed\",pipeline=\"p\"} 0",
             "seriatim_retention_near_entities{pipeline=\"p\"} 3",
             "seriatim_retention_left_ratio{pipeline=\"p\"} 0.25",
         ] {
@@ -459,7 +477,9 @@ mod tests {
             for line in series {
                 let labels = line.split_once('{').map_or("", |(_, rest)| rest.split_once('}').expect("labels").0);
                 let names: Vec<_> = labels.split(',').filter_map(|l| l.split_once('=')).map(|(n, _)| n).filter(|n| *n != "le").collect();
-                assert_eq!(names, metric.labels, "{line}");
+                let mut labels = metric.labels.to_vec();
+                labels.sort_unstable();
+                assert_eq!(names, labels, "{line}");
             }
         }
     }

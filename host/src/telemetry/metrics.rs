@@ -1,9 +1,10 @@
 //! The names of all metrics, with their labels, buckets and meanings, and the recorder that keeps them. `docs/metrics.md` is compared with
 //! [`METRICS`] by a test. Labels are bounded: pipelines, handlers and fixed words, never the entity. Counting itself is `events.rs`'s.
 
-use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::time::Duration;
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// The running version, as label of a constant 1.
 pub const BUILD_INFO: &str = "seriatim_build_info";
@@ -141,81 +142,118 @@ pub const METRICS: &[MetricDoc] = &[
     counter(LIFECYCLE_EVENTS, &["pipeline", "outcome"], "Lifecycle events: `sent`, and `overflowed` where `run.lifecycle-queue` was full."),
 ];
 
-/// Tells the recorder what each metric means.
-pub fn describe() {
-    for metric in METRICS {
-        let unit = if metric.name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
-        match metric.kind {
-            MetricKind::Counter => describe_counter!(metric.name, unit, metric.doc),
-            MetricKind::Gauge => describe_gauge!(metric.name, unit, metric.doc),
-            MetricKind::Histogram(_) => describe_histogram!(metric.name, unit, metric.doc),
-        }
-    }
-}
+/// The one of this process. What is counted before [`install`] is not kept.
+static RECORDER: OnceLock<Recorder> = OnceLock::new();
 
 /// Why there is no recorder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The recorder could not be made or another one is there.
+    /// A metric could not be made.
     #[error("metrics cannot be recorded: {0}")]
-    Recorder(#[from] metrics_exporter_prometheus::BuildError),
-    /// The thread that keeps the histograms small could not be started.
-    #[error("metrics cannot be recorded: {0}")]
-    Thread(#[from] std::io::Error),
+    Metric(#[from] prometheus::Error),
+    /// There is one already.
+    #[error("metrics cannot be recorded: this process records them already")]
+    Twice,
 }
 
-/// Reads what was recorded. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Recorded(PrometheusHandle);
+/// Every metric of [`METRICS`], with all its series.
+#[derive(Debug)]
+pub struct Recorder {
+    registry: Registry,
+    counters: HashMap<&'static str, IntCounterVec>,
+    gauges: HashMap<&'static str, GaugeVec>,
+    histograms: HashMap<&'static str, HistogramVec>,
+}
 
-impl Recorded {
+impl Recorder {
+    fn new() -> Result<Self, prometheus::Error> {
+        let mut new = Self { registry: Registry::new(), counters: HashMap::new(), gauges: HashMap::new(), histograms: HashMap::new() };
+        for MetricDoc { name, kind, labels, doc } in METRICS {
+            match kind {
+                MetricKind::Counter => {
+                    let vec = new.registered(IntCounterVec::new(Opts::new(*name, *doc), labels)?)?;
+                    new.counters.insert(name, vec);
+                }
+                MetricKind::Gauge => {
+                    let vec = new.registered(GaugeVec::new(Opts::new(*name, *doc), labels)?)?;
+                    new.gauges.insert(name, vec);
+                }
+                MetricKind::Histogram(buckets) => {
+                    let vec = new.registered(HistogramVec::new(HistogramOpts::new(*name, *doc).buckets(buckets.to_vec()), labels)?)?;
+                    new.histograms.insert(name, vec);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    fn registered<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
     /// Everything in the Prometheus text format.
-    #[must_use]
-    pub fn render(&self) -> String {
-        self.0.render()
+    ///
+    /// # Errors
+    /// A series cannot be written as text.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// The counter of these label values; `None` for what [`METRICS`] does not know.
+    pub(super) fn counter(&self, name: &str, labels: &[&str]) -> Option<prometheus::IntCounter> {
+        self.counters.get(name)?.get_metric_with_label_values(labels).ok()
+    }
+
+    /// The gauge of these label values; `None` for what [`METRICS`] does not know.
+    pub(super) fn gauge(&self, name: &str, labels: &[&str]) -> Option<prometheus::Gauge> {
+        self.gauges.get(name)?.get_metric_with_label_values(labels).ok()
+    }
+
+    /// The histogram of these label values; `None` for what [`METRICS`] does not know.
+    pub(super) fn histogram(&self, name: &str, labels: &[&str]) -> Option<prometheus::Histogram> {
+        self.histograms.get(name)?.get_metric_with_label_values(labels).ok()
     }
 }
 
 /// Starts recording in this process: once, before anything is counted.
 ///
 /// # Errors
-/// When another recorder is installed already, or no thread can be started.
-pub fn install() -> Result<Recorded, Error> {
-    /// Samples of histograms are kept one by one until they are sorted into buckets; this bounds how many.
-    const UPKEEP: Duration = Duration::from_secs(1);
-    let handle = builder()?.install_recorder()?;
-    describe();
-    let kept = handle.clone();
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
-        loop {
-            std::thread::sleep(UPKEEP);
-            kept.run_upkeep();
-        }
-    })?;
+/// When it has been called before.
+pub fn install() -> Result<&'static Recorder, Error> {
+    RECORDER.set(Recorder::new()?).map_err(|_| Error::Twice)?;
     super::events::started();
-    Ok(Recorded(handle))
+    RECORDER.get().ok_or(Error::Twice)
 }
 
-fn builder() -> Result<PrometheusBuilder, metrics_exporter_prometheus::BuildError> {
-    METRICS.iter().try_fold(PrometheusBuilder::new(), |builder, metric| match metric.kind {
-        MetricKind::Histogram(buckets) => builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets),
-        MetricKind::Counter | MetricKind::Gauge => Ok(builder),
-    })
+/// Lets `act` use what records on this thread, if anything does.
+pub(super) fn with_recorder<T>(act: impl FnOnce(&Recorder) -> Option<T>) -> Option<T> {
+    #[cfg(test)]
+    if let Some(recorder) = tests::LOCAL.with_borrow(Clone::clone) {
+        return act(&recorder);
+    }
+    RECORDER.get().and_then(act)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::cell::RefCell;
     use std::fmt::Write as _;
+    use std::rc::Rc;
 
-    /// What a piece of code records, as it is scraped.
+    thread_local! {
+        /// What records on a test's own thread.
+        pub(super) static LOCAL: RefCell<Option<Rc<Recorder>>> = const { RefCell::new(None) };
+    }
+
+    /// What a piece of code records, as it is scraped. Once in a thread: series are remembered there.
     pub(in crate::telemetry) fn recorded(what: impl FnOnce()) -> String {
-        let recorder = builder().expect("a recorder").build_recorder();
-        ::metrics::with_local_recorder(&recorder, || {
-            describe();
-            what();
-        });
-        recorder.handle().render()
+        let recorder = Rc::new(Recorder::new().expect("a recorder"));
+        LOCAL.set(Some(recorder.clone()));
+        what();
+        LOCAL.set(None);
+        recorder.render().expect("text")
     }
 
     #[test]
@@ -233,11 +271,30 @@ pub(super) mod tests {
 
     #[test]
     fn histograms_have_the_buckets_of_the_table() {
-        let text = recorded(|| ::metrics::histogram!(SEQUENCE_GAP, "pipeline" => "p").record(7.0));
+        let text = recorded(|| {
+            let gaps = with_recorder(|recorder| recorder.histogram(SEQUENCE_GAP, &["p"]));
+            gaps.expect("a histogram").observe(7.0);
+        });
         for line in ["le=\"5\"} 0", "le=\"10\"} 1", "le=\"1000\"} 1", "le=\"+Inf\"} 1"] {
             assert!(text.contains(&format!("seriatim_sequence_gap_bucket{{pipeline=\"p\",{line}")), "{text}");
         }
         assert!(text.contains("# HELP seriatim_sequence_gap Missing sequences"), "{text}");
+    }
+
+    /// A sample must not get lost because somebody scrapes at that moment: counts of histograms are compared with those of events.
+    #[test]
+    fn scraping_loses_no_sample() {
+        const SAMPLES: u64 = 200_000;
+        let recorder = Recorder::new().expect("a recorder");
+        let gaps = recorder.histogram(SEQUENCE_GAP, &["p"]).expect("a histogram");
+        std::thread::scope(|scope| {
+            let recording = scope.spawn(|| (0..SAMPLES).for_each(|_| gaps.observe(7.0)));
+            while !recording.is_finished() {
+                recorder.render().expect("text");
+            }
+        });
+        let text = recorder.render().expect("text");
+        assert!(text.contains(&format!("seriatim_sequence_gap_count{{pipeline=\"p\"}} {SAMPLES}\n")), "{text}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn a_full_queue_takes_nothing_counts_it_and_says_so() {
     let (queue, received) = Queue::new(2);
     let mut received = received.expect("a queue with room");
     let text = recorded(|| (0..5).for_each(|_| queue.push(closed())));
-    let line = "seriatim_lifecycle_events_total{pipeline=\"flights\",outcome=\"overflowed\"} 3";
+    let line = "seriatim_lifecycle_events_total{outcome=\"overflowed\",pipeline=\"flights\"} 3";
     assert!(text.lines().any(|found| found == line), "{text}");
     assert!(received.overflowed() && !received.overflowed(), "said once");
     let mut taken = Vec::new();
