@@ -6,7 +6,7 @@ use crate::store::renumbered;
 use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::Policy;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
 
 /// One pipeline of this host.
@@ -21,7 +21,7 @@ pub struct Pipeline {
     /// What its sequencers are told.
     pub policy: Arc<Policy>,
     /// Called in this order for each event.
-    pub handlers: Vec<Handler>,
+    pub handlers: Handlers,
     /// Part of every output id (design §1).
     pub generation: u64,
     /// Every generation with the stream sequence it began at.
@@ -51,6 +51,55 @@ impl Pipeline {
     #[must_use]
     pub fn renumbered_since(&self, generation: u64) -> Option<u64> {
         renumbered(&self.generations, generation, self.generation)
+    }
+}
+
+/// The handlers of a pipeline, in the order of the config. Each may be replaced by another component of the same name while events are handled:
+/// an event is handled by those that were there when its call began.
+#[derive(Debug, Default)]
+pub struct Handlers {
+    current: RwLock<Arc<[Handler]>>,
+    /// For each: migrations of loads up to this number are confirmed.
+    confirmed: Box<[AtomicU64]>,
+}
+
+impl Handlers {
+    /// These, with the number of the last load of each that an operator has confirmed.
+    #[must_use]
+    pub fn new(handlers: Vec<(Handler, u64)>) -> Self {
+        let (handlers, confirmed): (Vec<_>, Vec<_>) = handlers.into_iter().unzip();
+        Self { current: RwLock::new(handlers.into()), confirmed: confirmed.into_iter().map(AtomicU64::new).collect() }
+    }
+
+    /// Those that handle events from now on, until one is replaced.
+    #[must_use]
+    pub fn now(&self) -> Arc<[Handler]> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The one at this place handles the next event of each entity. Calls under way end with the one that they began with.
+    pub fn replace(&self, place: usize, handler: Handler) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = current.iter().enumerate().map(|(at, old)| if at == place { handler.clone() } else { old.clone() }).collect();
+    }
+
+    /// The number of the last load whose migrations are confirmed.
+    #[must_use]
+    pub fn confirmed(&self, place: usize) -> u64 {
+        self.confirmed.get(place).map_or(0, |confirmed| confirmed.load(Ordering::Acquire))
+    }
+
+    /// Migrations of loads up to this number cannot be taken back any more.
+    pub fn confirm(&self, place: usize, load: u64) {
+        if let Some(confirmed) = self.confirmed.get(place) {
+            confirmed.fetch_max(load, Ordering::AcqRel);
+        }
+    }
+}
+
+impl From<Vec<Handler>> for Handlers {
+    fn from(handlers: Vec<Handler>) -> Self {
+        Self::new(handlers.into_iter().map(|handler| (handler, 0)).collect())
     }
 }
 

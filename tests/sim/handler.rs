@@ -32,6 +32,7 @@ fn load() -> Handler {
         outputs: vec!["echo.>".to_owned()],
         isolation: Isolation::Run,
         limits: Limits::default(),
+        load: 0,
     };
     engine.load(&bytes, config).unwrap()
 }

@@ -87,7 +87,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         name: name.clone(),
         stream: STREAM.to_owned(),
         policy: Arc::new(policy(settings)),
-        handlers: vec![handler::component()],
+        handlers: vec![handler::component()].into(),
         generation: record.generation,
         generations: record.generations.clone(),
         gone: record.gone.clone(),

@@ -20,6 +20,8 @@ pub enum FailureKind {
     OutputRefused,
     /// It went past a bound on state, outputs or log lines.
     TooLarge,
+    /// The entity's state is of another version, and the component could not migrate it.
+    Migration,
     /// The host could not run it: no room for an instance. Not the handler's fault; no attempt is counted.
     Host,
 }
@@ -43,6 +45,7 @@ impl FailureKind {
             Self::Memory => "memory",
             Self::OutputRefused => "output-refused",
             Self::TooLarge => "too-large",
+            Self::Migration => "migration",
             Self::Host => "host",
         }
     }

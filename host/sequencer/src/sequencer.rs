@@ -385,6 +385,8 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         match (failure.reason, retry, self.policy.failure_then) {
+            // Another attempt would find the same state, and the event is not to blame.
+            (reason @ DeadReason::Migration, ..) => self.wait_with(now, WaitReason::Failed(reason), None, attempts, None, out),
             (DeadReason::Rejected, ..) | (_, None, FailureThen::DeadLetter) => {
                 self.dead_letter_head(now, failure.reason, failure.error, out)
             }

@@ -69,6 +69,8 @@ pub enum DeadReason {
     OutputRefused,
     /// State, outputs or log lines past their limits.
     TooLarge,
+    /// The handler's state of the entity is of a version that the component cannot take.
+    Migration,
     /// Retention deleted it before it was done.
     Lost,
     /// An operator skipped it.
@@ -77,7 +79,7 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Gap,
         Self::Late,
@@ -89,6 +91,7 @@ impl DeadReason {
         Self::Memory,
         Self::OutputRefused,
         Self::TooLarge,
+        Self::Migration,
         Self::Lost,
         Self::Skipped,
     ];
@@ -108,6 +111,7 @@ impl DeadReason {
             Self::Memory => "memory",
             Self::OutputRefused => "output-refused",
             Self::TooLarge => "too-large",
+            Self::Migration => "migration",
             Self::Lost => "lost",
             Self::Skipped => "skipped",
         }

@@ -8,7 +8,7 @@ use crate::nats::api::ApiError;
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, KnownStream};
-use crate::pipeline::{Control, Pipeline};
+use crate::pipeline::{Control, Handlers, Pipeline};
 use crate::runtime::{self, Engine, Handler, Limits};
 use crate::store::{Batch, Embedded, Meaning, PipelineRecord, Store};
 use crate::telemetry::lifecycle::Queue;
@@ -71,6 +71,7 @@ fn handler_config(handler: &HandlerConfig, payload_max: usize) -> runtime::Handl
             payload_max,
             ..Limits::default()
         },
+        load: 0,
     }
 }
 
@@ -139,7 +140,7 @@ pub(super) async fn pipelines(
             name,
             stream: pipeline.stream.value.clone(),
             policy: Arc::new(policy(pipeline, &config.run, &record)),
-            handlers,
+            handlers: handlers.into(),
             generation: record.generation,
             generations: record.generations.clone(),
             gone: record.gone.clone(),
@@ -164,7 +165,7 @@ pub(super) async fn pipelines(
             name: name.as_str().into(),
             stream: record.stream.name.clone(),
             policy: Arc::default(),
-            handlers: Vec::new(),
+            handlers: Handlers::default(),
             generation: record.generation,
             generations: record.generations.clone(),
             gone: record.gone.clone(),

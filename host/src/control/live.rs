@@ -256,7 +256,7 @@ impl Live {
 /// The index of the handler that a filter names.
 fn named_handler(pipeline: &Pipeline, wanted: Option<&str>) -> Result<Option<usize>, Fault> {
     let Some(wanted) = wanted else { return Ok(None) };
-    let found = pipeline.handlers.iter().position(|handler| &**handler.name() == wanted);
+    let found = pipeline.handlers.now().iter().position(|handler| &**handler.name() == wanted);
     found.map(Some).ok_or_else(|| Fault::Unknown(format!("pipeline {} has no handler {wanted:?}", pipeline.name)))
 }
 
@@ -293,7 +293,8 @@ impl Control for Live {
             let (key, pipeline) = self.key(&name)?;
             let loaded = self.loaded(&key).await?;
             let known = |wanted: &String| {
-                pipeline.handlers.iter().any(|handler| **handler.name() == **wanted) || loaded.state.iter().any(|(name, _)| name == wanted)
+                pipeline.handlers.now().iter().any(|handler| **handler.name() == **wanted)
+                    || loaded.state.iter().any(|(name, _)| name == wanted)
             };
             if let Some(wanted) = handler.as_ref().filter(|wanted| !known(wanted)) {
                 return Err(Fault::Unknown(format!("pipeline {} has no handler {wanted:?}", name.pipeline)));
@@ -409,7 +410,7 @@ pub(super) fn checked(entity: &str) -> Result<(), Fault> {
 
 fn handlers(pipeline: &Pipeline) -> Vec<HandlerRow> {
     let row = |handler: &crate::runtime::Handler| HandlerRow { name: handler.name().to_string(), digest: handler.digest().to_string() };
-    pipeline.handlers.iter().map(row).collect()
+    pipeline.handlers.now().iter().map(row).collect()
 }
 
 const fn core_place(place: super::Place) -> seriatim_sequencer::Place {

@@ -57,7 +57,7 @@ impl Data {
     fn in_call<R>(&mut self, work: impl FnOnce(&Inner, &mut Running) -> Result<R, Failure>) -> wasmtime::Result<R> {
         let done = match &mut self.running {
             Some(running) => work(&self.handler, running),
-            None => Err(Failure::new(FailureKind::Trap, "the component called the host before its first event")),
+            None => Err(Failure::new(FailureKind::Trap, "the component called the host while it handled no event")),
         };
         done.map_err(|failure| self.end(failure))
     }

@@ -4,7 +4,7 @@
 use super::bindings::{self, seriatim::handler::types};
 use super::imports::{Data, Running};
 use super::loader::Inner;
-use super::{Call, Failure, FailureKind, Isolation, Returned};
+use super::{Call, Failure, FailureKind, Handler, Isolation, Returned};
 use crate::event::{EntityKey, Event};
 use futures_util::FutureExt as _;
 use seriatim_contract::{Scratch, one_line};
@@ -21,12 +21,13 @@ const HANDLES_MAX: usize = 1024;
 
 /// One instance, with memory of its own.
 pub struct Instance {
-    store: Store<Data>,
+    pub(super) store: Store<Data>,
     world: bindings::Handler,
+    pub(super) raw: wasmtime::component::Instance,
     /// Whose events it has handled last.
     served: Option<EntityKey>,
     calls: u64,
-    usable: bool,
+    pub(super) usable: bool,
 }
 
 impl std::fmt::Debug for Instance {
@@ -54,13 +55,23 @@ impl Instance {
             }
         });
         store.set_epoch_deadline(1);
-        let made = AssertUnwindSafe(handler.pre.instantiate_async(&mut store)).catch_unwind().await;
+        let making = async {
+            let raw = handler.pre.instantiate_async(&mut store).await?;
+            handler.indices.load(&mut store, &raw).map(|world| (world, raw))
+        };
+        let made = AssertUnwindSafe(making).catch_unwind().await;
         store.data_mut().finish_stdio();
         match made {
-            Ok(Ok(world)) => Ok(Self { store, world, served: None, calls: 0, usable: true }),
+            Ok(Ok((world, raw))) => Ok(Self { store, world, raw, served: None, calls: 0, usable: true }),
             Ok(Err(error)) => Err(classify(store.data_mut(), &error)),
             Err(_) => Err(panicked()),
         }
+    }
+
+    /// Whether it was made of this very handler, and not of one that it has taken the place of.
+    #[must_use]
+    pub fn is_of(&self, handler: &Handler) -> bool {
+        Arc::ptr_eq(&self.store.data().handler, &handler.inner)
     }
 
     /// Whether it can take another call: not after a failure, nor after a call that was dropped before its end.
@@ -125,6 +136,11 @@ impl Data {
     /// A new call begins.
     fn begin(&mut self, running: Running) {
         self.running = Some(running);
+        self.begin_alone();
+    }
+
+    /// A call without an event begins.
+    pub(super) fn begin_alone(&mut self) {
         self.meter.restart();
         self.log.restart();
         self.ended = None;
@@ -150,12 +166,12 @@ fn param<'a>(event: &'a Event, headers: &'a [types::HeaderParam<'a>]) -> types::
 }
 
 /// The panic itself is in the process's own log, where its hook has put it.
-fn panicked() -> Failure {
+pub(super) fn panicked() -> Failure {
     Failure::new(FailureKind::Trap, "host panicked in call")
 }
 
 /// Names what ended a call from within.
-fn classify(data: &mut Data, error: &wasmtime::Error) -> Failure {
+pub(super) fn classify(data: &mut Data, error: &wasmtime::Error) -> Failure {
     let limits = &data.handler.limits;
     let trap = error.downcast_ref::<Trap>();
     let failure = if let Some(failure) = data.ended.take() {

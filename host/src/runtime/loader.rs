@@ -1,16 +1,17 @@
 //! From a file's bytes to a handler: tells modules from components, wraps the former, refuses imports we do not serve by name, compiles (or
 //! takes the compiled form from the cache) and links. Everything that can be wrong with a component is found here, before any event.
 
-use super::bindings::HandlerPre;
+use super::bindings::HandlerIndices;
 use super::engine::Engine;
 use super::imports::Data;
+use super::lifecycle::Lifecycle;
 use super::{Failure, HandlerConfig, Instance, Isolation, Limits};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 /// Bytes of a component file: compiling takes time and memory in proportion, and no limit of a call bounds it.
 const FILE_BYTES_MAX: usize = 128 << 20;
@@ -161,7 +162,12 @@ pub(super) struct Inner {
     pub(super) isolation: Isolation,
     pub(super) limits: Limits,
     pub(super) digest: Arc<str>,
-    pub(super) pre: HandlerPre<Data>,
+    pub(super) load: u64,
+    pub(super) pre: InstancePre<Data>,
+    pub(super) indices: HandlerIndices,
+    pub(super) lifecycle: Option<Lifecycle>,
+    /// Told by the component when it was tried.
+    pub(super) state_version: OnceLock<u32>,
 }
 
 impl std::fmt::Debug for Handler {
@@ -183,6 +189,12 @@ impl Handler {
         &self.inner.digest
     }
 
+    /// The number of the load that brought this component.
+    #[must_use]
+    pub fn load(&self) -> u64 {
+        self.inner.load
+    }
+
     /// Which events may share an instance.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
@@ -201,6 +213,25 @@ impl Handler {
         &self.inner.limits
     }
 
+    /// The version of the state that it reads and writes; 0 without the interface `lifecycle`, and until it was tried.
+    #[must_use]
+    pub fn state_version(&self) -> u32 {
+        self.inner.state_version.get().copied().unwrap_or(0)
+    }
+
+    /// Makes one instance under the limits of a call, as every event will, and asks it for the version of its state.
+    ///
+    /// # Errors
+    /// The component's start code fails, or its interface `lifecycle` does.
+    pub async fn try_out(&self) -> Result<(), Failure> {
+        let mut instance = self.instantiate().await?;
+        if self.inner.lifecycle.is_some() {
+            let version = instance.state_version().await?;
+            self.inner.state_version.get_or_init(|| version);
+        }
+        Ok(())
+    }
+
     /// Makes an instance.
     ///
     /// # Errors
@@ -217,7 +248,7 @@ impl Engine {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file or its limits.
     pub fn load(&self, bytes: &[u8], config: HandlerConfig) -> Result<Handler, LoadError> {
-        let HandlerConfig { name, config, outputs, isolation, limits } = config;
+        let HandlerConfig { name, config, outputs, isolation, limits, load } = config;
         let handler = || name.clone();
         if bytes.len() > FILE_BYTES_MAX {
             return Err(LoadError::TooBig { handler: handler(), bytes: bytes.len(), max: FILE_BYTES_MAX });
@@ -239,12 +270,14 @@ impl Engine {
             }
         }
         let linker = if wasi { &self.shared.wasi } else { &self.shared.plain };
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(HandlerPre::new)
-            .map_err(|error| LoadError::World { handler: handler(), why: format!("{error:#}") })?;
-        let digest = digest.into();
-        Ok(Handler { inner: Arc::new(Inner { name, config, outputs, isolation, limits, digest, pre }) })
+        let world = |error| LoadError::World { handler: handler(), why: format!("{error:#}") };
+        let pre = linker.instantiate_pre(&component).map_err(world)?;
+        let indices = HandlerIndices::new(&pre).map_err(world)?;
+        let lifecycle = Lifecycle::of(&component);
+        let (digest, state_version) = (digest.into(), OnceLock::new());
+        Ok(Handler {
+            inner: Arc::new(Inner { name, config, outputs, isolation, limits, digest, load, pre, indices, lifecycle, state_version }),
+        })
     }
 
     fn compile(&self, bytes: &[u8], core: bool, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {

@@ -9,6 +9,7 @@ mod cache;
 mod engine;
 mod imports;
 mod instance;
+mod lifecycle;
 mod limits;
 mod loader;
 mod logging;
@@ -67,6 +68,8 @@ pub struct HandlerConfig {
     pub isolation: Isolation,
     /// Bounds of one call.
     pub limits: Limits,
+    /// The number of the load that brought this component; 0 where nobody counts.
+    pub load: u64,
 }
 
 /// One event for one handler.

@@ -37,6 +37,7 @@ fn config() -> HandlerConfig {
         outputs: vec!["out.>".to_owned()],
         isolation: Isolation::Shared,
         limits: Limits::default(),
+        load: 0,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::runtime::{Effects, Emitted, Handler, State};
 use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
-use crate::store::{Change, Loaded, OutboxEntry, StateWrite};
+use crate::store::{Change, Loaded, OutboxEntry, Stamp, StateWrite};
 use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,8 +44,13 @@ pub(super) struct Actor {
     pub(super) outbox: Outbox,
     /// What the handlers did, between their return and the commit.
     pub(super) scratch: Vec<Effects>,
+    /// Which components handled its last event, as it is durable or on its way there; in the pipeline's order.
+    pub(super) stamps: Vec<Stamp>,
+    /// The handlers that the event whose change is not made yet ran through, and what they are noted with.
+    pub(super) ran: Arc<[Handler]>,
+    pub(super) ran_stamps: Vec<Stamp>,
     /// The last failure of the event at the head.
-    pub(super) failure: Option<Failed>,
+    pub(super) failure: Option<(Failed, Arc<[Handler]>)>,
     /// For each commit in flight: the outbox number it carries up to.
     pub(super) commits: VecDeque<u64>,
     /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
@@ -107,11 +112,22 @@ impl Actor {
             gone = unfinished.zip(lost).map(|(s, (first, last))| (s.max(first), last)).filter(|(first, last)| first <= last);
             loaded.snapshot.rebase(from);
         }
-        let states = pipeline.handlers.iter().map(|handler| {
+        let handlers = pipeline.handlers.now();
+        let states = handlers.iter().map(|handler| {
             let at = loaded.state.iter().position(|(name, _)| **name == **handler.name());
             at.map(|at| loaded.state.swap_remove(at).1).unwrap_or_default()
         });
         let states = states.collect();
+        let stamps = handlers.iter().map(|handler| {
+            let at = loaded.stamps.iter().position(|(name, _)| **name == **handler.name());
+            let mut stamp = at.map(|at| loaded.stamps.swap_remove(at).1).unwrap_or_default();
+            if stamp.component == *handler.digest() {
+                // One text for all that have it.
+                stamp.component = handler.digest().clone();
+            }
+            stamp
+        });
+        let stamps = stamps.collect();
         let named = loaded
             .snapshot
             .extras
@@ -126,7 +142,7 @@ impl Actor {
         let withheld = if outbox.len() > pipeline.outbox_max { pipeline.policy.commits_max } else { 0 };
         sequencer.withhold(withheld);
         let news = News::before(&sequencer);
-        Self { news, states, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        Self { news, states, stamps, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -146,6 +162,9 @@ impl Actor {
             pipeline,
             sequencer,
             states: Vec::new(),
+            stamps: Vec::new(),
+            ran: Arc::default(),
+            ran_stamps: Vec::new(),
             outbox: Outbox::default(),
             scratch: Vec::new(),
             failure: None,
@@ -200,11 +219,12 @@ impl Actor {
         out.erases = change.erases;
         if change.erases {
             self.states.iter_mut().for_each(|state| *state = State::default());
+            self.stamps.iter_mut().for_each(|stamp| *stamp = Stamp::default());
         }
         if let Some(applied) = change.applied {
-            let pipeline = self.pipeline.clone();
-            let scratch = std::mem::take(&mut self.scratch);
-            for (index, (handler, effects)) in pipeline.handlers.iter().zip(scratch).enumerate() {
+            let (ran, scratch) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.scratch));
+            self.note(&ran, &mut out);
+            for (index, (handler, effects)) in ran.iter().zip(scratch).enumerate() {
                 self.write(index, handler, effects.writes, &mut out);
                 for (at, output) in effects.outputs.into_iter().enumerate() {
                     let entry = self.output(&applied, handler, at, output, streams);
@@ -255,6 +275,18 @@ impl Actor {
                 None => state.remove(&key),
             };
             out.state.push(StateWrite { handler: name.clone(), key, value });
+        }
+    }
+
+    /// Notes which components handled the event, where they are others than before.
+    fn note(&mut self, ran: &[Handler], out: &mut Change) {
+        let stamps = std::mem::take(&mut self.ran_stamps);
+        self.stamps.resize_with(ran.len(), Stamp::default);
+        for ((handler, old), new) in ran.iter().zip(&mut self.stamps).zip(stamps) {
+            if *old != new {
+                *old = new.clone();
+                out.stamps.push((handler.name().clone(), new));
+            }
         }
     }
 
@@ -310,7 +342,7 @@ impl Actor {
     }
 
     fn dead_letter(&mut self, dead: &Dead<Ticket>, streams: &Streams, max_payload: usize) -> OutboxEntry {
-        let failed = self.failure.as_ref().and_then(|failed| self.pipeline.handlers.get(failed.handler).map(|handler| (failed, handler)));
+        let failed = self.failure.as_ref().and_then(|(failed, handlers)| handlers.get(failed.handler).map(|handler| (failed, handler)));
         let backtrace = failed.and_then(|(failed, _)| failed.failure.backtrace.as_deref());
         let error = match backtrace {
             Some(backtrace) => format!("{}; {backtrace}", dead.error),

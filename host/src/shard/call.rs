@@ -1,9 +1,11 @@
 //! One event through all handlers of its pipeline: one transaction (design §3.8). Values in, an outcome out; nothing is visible until every handler
 //! returned `ok`, and after a failure every instance it touched is thrown away.
 
+use super::fit;
 use crate::event::Event;
 use crate::pipeline::Pipeline;
-use crate::runtime::{Call, Effects, Failure, FailureKind, Instance, Isolation, State};
+use crate::runtime::{Call, Effects, Failure, FailureKind, Handler, Instance, Isolation, State};
+use crate::store::Stamp;
 use crate::telemetry::events;
 use seriatim_sequencer::mutant;
 use std::future::Future;
@@ -40,6 +42,8 @@ pub struct Job {
     pub token: usize,
     /// Whose handlers.
     pub pipeline: Arc<Pipeline>,
+    /// Those that were current when the call began.
+    pub handlers: Arc<[Handler]>,
     /// The event.
     pub event: Arc<Event>,
     /// Which attempt at it this is; 1 is the first.
@@ -48,6 +52,8 @@ pub struct Job {
     pub late: bool,
     /// The handlers' states of the entity, in the pipeline's order.
     pub states: Vec<State>,
+    /// Which components handled the entity's last event, in the pipeline's order.
+    pub stamps: Vec<Stamp>,
     /// Warm instances, one place per handler.
     pub instances: Vec<Option<Instance>>,
 }
@@ -56,7 +62,8 @@ impl Job {
     /// The end of the call.
     #[must_use]
     pub fn done(self, result: Result<Vec<Effects>, Failed>) -> Done {
-        Done { token: self.token, event: self.event, attempt: self.attempt, states: self.states, instances: self.instances, result }
+        let Self { token, handlers, event, attempt, states, stamps, instances, .. } = self;
+        Done { token, handlers, event, attempt, states, stamps, instances, result }
     }
 }
 
@@ -64,9 +71,13 @@ impl Job {
 #[derive(Debug)]
 pub struct Done {
     pub(super) token: usize,
+    /// Those that handled it.
+    pub(super) handlers: Arc<[Handler]>,
     pub(super) event: Arc<Event>,
     pub(super) attempt: u32,
     pub(super) states: Vec<State>,
+    /// As they are with this event; as they were, if it failed.
+    pub(super) stamps: Vec<Stamp>,
     /// Those that may serve again.
     pub(super) instances: Vec<Option<Instance>>,
     pub(super) result: Result<Vec<Effects>, Failed>,
@@ -86,7 +97,7 @@ async fn run(mut job: Job) -> Done {
     loop {
         let result = attempt(&mut job).await;
         if let Err(Failed { failure: Failure { kind: FailureKind::Host, message, .. }, handler }) = &result {
-            let name = job.pipeline.handlers.get(*handler).map_or("?", |handler| &**handler.name());
+            let name = job.handlers.get(*handler).map_or("?", |handler| &**handler.name());
             tracing::warn!(pipeline = %job.pipeline.name, handler = name, "the host could not run a call, trying again: {message}");
             tokio::time::sleep(HOST_BACK_OFF).await;
             continue;
@@ -96,10 +107,12 @@ async fn run(mut job: Job) -> Done {
 }
 
 async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
-    let pipeline = job.pipeline.clone();
-    let mut all = Vec::with_capacity(pipeline.handlers.len());
-    for (index, handler) in pipeline.handlers.iter().enumerate() {
-        let warm = job.instances.get_mut(index).and_then(Option::take).filter(|instance| instance.serves(&job.event.key));
+    let (pipeline, handlers) = (job.pipeline.clone(), job.handlers.clone());
+    let mut all = Vec::with_capacity(handlers.len());
+    let mut stamps = Vec::with_capacity(handlers.len());
+    for (index, handler) in handlers.iter().enumerate() {
+        let warm = job.instances.get_mut(index).and_then(Option::take);
+        let warm = warm.filter(|instance| instance.is_of(handler) && instance.serves(&job.event.key));
         let instance = match warm {
             Some(instance) => Ok(instance),
             None => handler.instantiate().await,
@@ -109,15 +122,39 @@ async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
             Err(failure) => return Err(give_up(job, index, failure)),
         };
         let state = job.states.get_mut(index).map(std::mem::take).unwrap_or_default();
+        let stamp = job.stamps.get(index).cloned().unwrap_or_default();
+        let confirmed = pipeline.handlers.confirmed(index);
+        let fit = fit::fit(&stamp, &state, handler, confirmed);
+        // What it was stays with the job until the event has succeeded.
+        let (before, state) = match fit.state(&mut instance, &state).await {
+            Ok(None) => (None, state),
+            Ok(Some(fitting)) => (Some(state), fitting),
+            Err(failure) => {
+                if let Some(place) = job.states.get_mut(index) {
+                    *place = state;
+                }
+                return Err(give_up(job, index, failure));
+            }
+        };
         let call = Call { event: job.event.clone(), attempt: job.attempt, late: job.late, replay: false, state };
         let started = Instant::now();
         let returned = instance.call(call).await;
         events::handler_called(&pipeline.name, handler.name(), started.elapsed());
-        if let Some(state) = job.states.get_mut(index) {
-            *state = returned.state;
+        let fitting = returned.state;
+        let migrated = before.as_ref().map(|before| fit::difference(before, &fitting));
+        if let Some(place) = job.states.get_mut(index) {
+            *place = before.unwrap_or(fitting);
         }
         match returned.result {
-            Ok(effects) => all.push(effects),
+            Ok(mut effects) => {
+                let before = job.states.get(index);
+                stamps.push(fit.stamp(stamp, handler, before, !effects.writes.is_empty(), confirmed));
+                if let Some(mut writes) = migrated {
+                    writes.append(&mut effects.writes);
+                    effects.writes = writes;
+                }
+                all.push(effects);
+            }
             Err(failure) if mutant!(InstanceKeptAfterReject) => {
                 if let Some(place) = job.instances.get_mut(index) {
                     *place = Some(instance);
@@ -133,6 +170,7 @@ async fn attempt(job: &mut Job) -> Result<Vec<Effects>, Failed> {
             *place = Some(instance);
         }
     }
+    job.stamps = stamps;
     Ok(all)
 }
 

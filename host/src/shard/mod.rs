@@ -8,6 +8,7 @@ mod actor;
 mod ask;
 mod call;
 mod decisions;
+mod fit;
 mod news;
 mod own;
 mod perform;

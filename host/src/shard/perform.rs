@@ -165,12 +165,14 @@ impl Shard {
             Go::Wait => return Some(Input::Barred),
         }
         let mut states = std::mem::take(&mut actor.states);
-        states.resize_with(pipeline.handlers.len(), Default::default);
+        let stamps = actor.stamps.clone();
+        let handlers = pipeline.handlers.now();
+        states.resize_with(handlers.len(), Default::default);
         if attempt == 1 {
             events::turn_came(&pipeline.name, Duration::from_millis(self.host_now.saturating_sub(read_at)));
         }
-        let instances = self.instances(token, &pipeline);
-        let mut future = self.parts.calls.call(Job { token, pipeline, event, attempt, late, states, instances });
+        let instances = self.instances(token, pipeline.index, &handlers);
+        let mut future = self.parts.calls.call(Job { token, pipeline, handlers, event, attempt, late, states, stamps, instances });
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => self.outcome(done),
             Poll::Pending => {
@@ -198,13 +200,13 @@ impl Shard {
 
     /// What a call that ended means to the core.
     pub(super) fn outcome(&mut self, done: Done) -> Option<Input<Ticket>> {
-        let Done { token, event, attempt, states, instances, result } = done;
+        let Done { token, handlers, event, attempt, states, stamps, instances, result } = done;
         let actor = self.actors.get_mut(token)?;
         actor.states = states;
         // An instance that was set aside comes back into another entity's run: only shared ones may serve that.
         let same_run = self.run_of == Some(token);
         if let Some(warm) = self.warm.get_mut(actor.pipeline.index) {
-            for ((place, instance), handler) in warm.iter_mut().zip(instances).zip(&actor.pipeline.handlers) {
+            for ((place, instance), handler) in warm.iter_mut().zip(instances).zip(&*handlers) {
                 if instance.is_some() && (same_run || handler.isolation() == Isolation::Shared) {
                     *place = instance;
                 }
@@ -212,7 +214,7 @@ impl Shard {
         }
         let probe = std::mem::take(&mut actor.probe);
         let (good, fault) = match &result {
-            Ok(_) => (actor.pipeline.handlers.len(), None),
+            Ok(_) => (handlers.len(), None),
             Err(Failed { handler, failure }) if failure.kind.is_fault() => (*handler, Some(failure.message.as_str())),
             Err(Failed { handler, .. }) => (handler.saturating_add(1), None),
         };
@@ -220,11 +222,13 @@ impl Shard {
         match result {
             Ok(effects) => {
                 actor.scratch = effects;
+                actor.ran = handlers;
+                actor.ran_stamps = stamps;
                 Some(Input::Applied)
             }
             Err(failed) => {
                 let failure = Failure { reason: reason(failed.failure.kind), error: failed.failure.message.clone() };
-                let name = actor.pipeline.handlers.get(failed.handler).map_or("", |handler| &**handler.name());
+                let name = handlers.get(failed.handler).map_or("", |handler| &**handler.name());
                 let key = &actor.key;
                 let at = EventAt {
                     pipeline: &key.pipeline,
@@ -236,7 +240,7 @@ impl Shard {
                 let crate::runtime::Failure { kind, message, backtrace } = &failed.failure;
                 events::handler_failed(at, name, kind.name(), attempt, message, backtrace.as_deref());
                 let redriven = actor.sequencer.redrive_running();
-                if let Some(delay) = delay.filter(|_| *kind != FailureKind::Rejected && !redriven) {
+                if let Some(delay) = delay.filter(|_| !matches!(kind, FailureKind::Rejected | FailureKind::Migration) && !redriven) {
                     events::retry_set(at, name, attempt, Duration::from_millis(*delay));
                 }
                 actor.last_failure = Some(Box::new(LastFailure {
@@ -251,7 +255,7 @@ impl Shard {
                 }));
                 // A redriven event's failure is not that of the event at the head.
                 if !redriven {
-                    actor.failure = Some(failed);
+                    actor.failure = Some((failed, handlers.clone()));
                 }
                 Some(Input::Failed(failure))
             }
@@ -397,6 +401,7 @@ fn reason(kind: FailureKind) -> DeadReason {
         FailureKind::Memory => DeadReason::Memory,
         FailureKind::OutputRefused => DeadReason::OutputRefused,
         FailureKind::TooLarge => DeadReason::TooLarge,
+        FailureKind::Migration => DeadReason::Migration,
     }
 }
 

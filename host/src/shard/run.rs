@@ -7,8 +7,7 @@ use super::{Batch, Completion, Mail, Owing, Parts};
 use crate::directory::View;
 use crate::event::EntityKey;
 use crate::passes::{Ask, PassStep};
-use crate::pipeline::Pipeline;
-use crate::runtime::{Instance, Isolation};
+use crate::runtime::{Handler, Instance, Isolation};
 use crate::store;
 use crate::telemetry::events::{self, EventAt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -74,7 +73,7 @@ impl Shard {
         let pipelines = parts.pipelines.len();
         let mut own = Vec::new();
         own.resize_with(pipelines, || None);
-        let warm = parts.pipelines.iter().map(|pipeline| pipeline.handlers.iter().map(|_| None).collect()).collect();
+        let warm = parts.pipelines.iter().map(|pipeline| pipeline.handlers.now().iter().map(|_| None).collect()).collect();
         let mut stream_timers = Vec::new();
         stream_timers.resize_with(pipelines, Timers::default);
         Self {
@@ -435,7 +434,7 @@ impl Shard {
         let (before, after) = (actor.shown.map(|shown| shown.reason), waiting.map(|waiting| waiting.reason));
         if let Some(waiting) = waiting.filter(|waiting| waiting.parked() && before != after) {
             let sequence = actor.sequencer.position().map_or(1, |position| position.sequence.saturating_add(1));
-            let error = actor.failure.as_ref().map_or("", |failed| failed.failure.message.as_str());
+            let error = actor.failure.as_ref().map_or("", |(failed, _)| failed.failure.message.as_str());
             let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: waiting.from };
             events::parked(at, waiting.reason.name(), error);
         }
@@ -594,11 +593,11 @@ impl Shard {
     }
 
     /// Instances for the next call of `token`: those of its own run, or shared ones.
-    pub(super) fn instances(&mut self, token: usize, pipeline: &Pipeline) -> Vec<Option<Instance>> {
+    pub(super) fn instances(&mut self, token: usize, pipeline: usize, handlers: &[Handler]) -> Vec<Option<Instance>> {
         let same_run = self.run_of == Some(token);
         self.run_of = Some(token);
-        let Some(warm) = self.warm.get_mut(pipeline.index) else { return Vec::new() };
-        let keep = |(instance, handler): (&mut Option<Instance>, &crate::runtime::Handler)| match handler.isolation() {
+        let Some(warm) = self.warm.get_mut(pipeline) else { return Vec::new() };
+        let keep = |(instance, handler): (&mut Option<Instance>, &Handler)| match handler.isolation() {
             Isolation::Shared => instance.take(),
             Isolation::Run if same_run => instance.take().filter(|instance| instance.calls() < INSTANCE_CALLS_MAX),
             Isolation::Run | Isolation::Event => {
@@ -606,7 +605,7 @@ impl Shard {
                 None
             }
         };
-        warm.iter_mut().zip(&pipeline.handlers).map(keep).collect()
+        warm.iter_mut().zip(handlers).map(keep).collect()
     }
 }
 

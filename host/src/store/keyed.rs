@@ -169,7 +169,7 @@ impl<D: Disk> Keyed<D> {
                     Ok(extras) => seen = extras.value.seen,
                     Err(_) => return Ok(false),
                 },
-                Some(Part::Slot | Part::State { .. }) => {
+                Some(Part::Slot | Part::State { .. } | Part::Stamp { .. }) => {
                     goes = seen <= before;
                     return Ok(false);
                 }

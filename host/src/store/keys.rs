@@ -17,6 +17,7 @@ const WAITING: u8 = 1;
 const EXTRAS: u8 = 2;
 const SLOT: u8 = 3;
 const STATE: u8 = 4;
+const STAMP: u8 = 5;
 
 /// One key of the keyspace `records`, taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(crate) enum Part<'a> {
     Extras,
     Slot,
     State { handler: &'a str, key: &'a str },
+    Stamp { handler: &'a str },
 }
 
 /// What all keys of one entity begin with, in `records` and in `outbox`.
@@ -75,6 +77,10 @@ impl Prefix {
         Ok(bytes)
     }
 
+    pub(crate) fn stamp(&self, handler: &str) -> Vec<u8> {
+        self.with(STAMP, handler.as_bytes())
+    }
+
     /// Behind every key of the entity in `records`, before every other entity's.
     pub(crate) fn end(&self) -> Vec<u8> {
         self.with(u8::MAX, &[])
@@ -100,6 +106,7 @@ impl Prefix {
                 let (handler, key) = rest.split_at_checked(usize::from(*length))?;
                 Some(Part::State { handler: std::str::from_utf8(handler).ok()?, key: std::str::from_utf8(key).ok()? })
             }
+            STAMP => Some(Part::Stamp { handler: std::str::from_utf8(rest).ok()? }),
             _ => None,
         }
     }

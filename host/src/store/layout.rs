@@ -3,7 +3,7 @@
 use super::Error;
 use super::keys::{self, Part, Prefix};
 use super::record::{Dated, Fault, RingSlot, VERSION, Value};
-use super::types::{Change, Loaded, renumbered};
+use super::types::{Change, Loaded, Stamp, renumbered};
 use bytes::Bytes;
 use seriatim_sequencer::{Extras, Snapshot, Waiting, mutant};
 use std::collections::BTreeMap;
@@ -39,12 +39,12 @@ impl Writes {
         self.all.push((space, key, None));
     }
 
-    /// Removes slots and state of an entity: those on disk (`written`), and those that this commit has written so far.
+    /// Removes slots, state and stamps of an entity: those on disk (`written`), and those that this commit has written so far.
     pub(crate) fn erase(&mut self, prefix: &Prefix, mut written: Vec<Vec<u8>>) {
         let here = self.all.iter().filter(|(space, key, _)| *space == Space::Records && key.starts_with(prefix.bytes()));
         written.extend(here.map(|(_, key, _)| key.clone()));
         for key in written {
-            if matches!(prefix.part(&key), Some(Part::Slot | Part::State { .. })) {
+            if matches!(prefix.part(&key), Some(Part::Slot | Part::State { .. } | Part::Stamp { .. })) {
                 self.remove(Space::Records, key);
             }
         }
@@ -81,6 +81,9 @@ impl Writes {
                 None => self.remove(Space::Records, key),
             }
         }
+        for (handler, stamp) in &change.stamps {
+            self.put(Space::Records, prefix.stamp(handler), stamp.encode());
+        }
         for number in &change.outbox_remove {
             self.remove(Space::Outbox, prefix.outbox(*number));
         }
@@ -107,6 +110,7 @@ pub(crate) struct Parts {
     extras: Option<Dated<Extras>>,
     waiting: Option<Dated<Waiting>>,
     state: Vec<(String, BTreeMap<String, Bytes>)>,
+    stamps: Vec<(String, Stamp)>,
 }
 
 impl Parts {
@@ -115,6 +119,7 @@ impl Parts {
             Part::Slot => self.slots.push(Dated::decode(value)?),
             Part::Extras => self.extras = Some(Dated::decode(value)?),
             Part::Waiting => self.waiting = Some(Dated::decode(value)?),
+            Part::Stamp { handler } => self.stamps.push((handler.into(), Stamp::decode(value)?)),
             Part::State { handler, key } => {
                 let value = Bytes::decode(value)?;
                 match self.state.last_mut() {
@@ -147,7 +152,7 @@ impl Parts {
             dated.entry(part.generation).or_default().waiting = Some(part.value);
         }
         let Some((generation, mut snapshot)) = dated.pop_last() else {
-            return Loaded { state: self.state, ..Loaded::default() };
+            return Loaded { state: self.state, stamps: self.stamps, ..Loaded::default() };
         };
         let generations = if dated.is_empty() { Vec::new() } else { generations() };
         for (older, mut part) in dated {
@@ -159,6 +164,6 @@ impl Parts {
             }
             snapshot.waiting = snapshot.waiting.or(part.waiting);
         }
-        Loaded { snapshot, state: self.state, outbox: Vec::new(), generation }
+        Loaded { snapshot, state: self.state, stamps: self.stamps, outbox: Vec::new(), generation }
     }
 }

@@ -28,8 +28,8 @@ pub use keyed::{Disk, DiskFault, Each, Keyed};
 pub use layout::{Space, Write};
 pub use poison::Poison;
 pub use types::{
-    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, Unseen,
-    renumbered,
+    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Prior, Progress, Stamp, StateWrite, StreamIdentity,
+    Unseen, renumbered,
 };
 
 use crate::event::EntityKey;

@@ -3,10 +3,12 @@
 //! Every version ever written stays readable: its fixture in `tests/fixtures/records-v<N>.hex` is frozen. A value of a newer version is refused by
 //! name. The shapes here are deliberately not the core's own types: changing those must not change what is on disk.
 
-use super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Progress, StreamIdentity};
+use super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Prior, Progress, Stamp, StreamIdentity};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, Unapplied, WaitReason, Waiting};
+use seriatim_sequencer::{Alarm, Attempts, DeadReason, Extras, Place, Range, Slot, Unapplied, WaitReason, Waiting};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The version of every value but those that say otherwise.
 pub(crate) const VERSION: u8 = 1;
@@ -111,6 +113,34 @@ impl Value for Dated<RingSlot> {
 /// generation, position, done below, floor, floor through, past epochs' last positions, given up (first, last), fates
 type ExtrasV1 = (u64, Option<PlaceV1>, u64, PlaceV1, u64, Vec<PlaceV1>, Vec<(PlaceV1, u64)>, Vec<u64>);
 
+/// load, component, version, state, written
+type PriorV1<'a> = (u64, Cow<'a, str>, u32, Vec<(Cow<'a, str>, Cow<'a, serde_bytes::Bytes>)>, bool);
+
+/// component, version, the state from before
+type StampV1<'a> = (Cow<'a, str>, u32, Option<PriorV1<'a>>);
+
+impl Value for Stamp {
+    const WHAT: &'static str = "note of which component handled it";
+
+    fn encode(&self) -> Vec<u8> {
+        let prior = self.prior.as_ref().map(|prior| -> PriorV1<'_> {
+            let state = prior.state.iter().map(|(key, value)| (Cow::from(key), Cow::Borrowed(serde_bytes::Bytes::new(value)))).collect();
+            (prior.load, Cow::from(&*prior.component), prior.version, state, prior.written)
+        });
+        let wire: StampV1<'_> = (Cow::from(&*self.component), self.version, prior);
+        write(&wire)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        let (component, version, prior): StampV1<'static> = read(Self::WHAT, bytes)?;
+        let prior = prior.map(|(load, component, version, state, written)| {
+            let state = state.into_iter().map(|(key, value)| (key.into_owned(), Bytes::copy_from_slice(&value))).collect();
+            Arc::new(Prior { load, component: component.into(), version, state, written })
+        });
+        Ok(Self { component: component.into(), version, prior })
+    }
+}
+
 /// What was named as lost (first, last), lower floors; written only where there is any, so that an older version reads all that it can.
 type ExtrasV2 = (ExtrasV1, Vec<(u64, u64)>, Vec<(PlaceV1, u64)>);
 
@@ -193,7 +223,8 @@ impl Value for Dated<Waiting> {
         let waiting = &self.value;
         let attempts = (waiting.attempts.stream_sequence, waiting.attempts.count);
         let wire: WaitingV1 = (self.generation, waiting.from, waiting.reason, attempts, waiting.alarm, waiting.since);
-        write_as(if waiting.reason == WaitReason::Breaker { 2 } else { VERSION }, &wire)
+        let later = matches!(waiting.reason, WaitReason::Breaker | WaitReason::Failed(DeadReason::Migration));
+        write_as(if later { 2 } else { VERSION }, &wire)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {

@@ -22,6 +22,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// State by handler name and key. Handlers without state do not appear.
     pub state: Vec<(String, BTreeMap<String, Bytes>)>,
+    /// Which component handled the entity's last event, by handler name. Handlers of which nothing is known do not appear.
+    pub stamps: Vec<(String, Stamp)>,
     /// Outputs and dead letters not yet confirmed, ascending by number.
     pub outbox: Vec<OutboxEntry>,
     /// The highest generation any part was written under; 0 when there is none.
@@ -60,6 +62,8 @@ pub struct Change {
     pub ring: u32,
     /// State written by the handlers.
     pub state: Vec<StateWrite>,
+    /// Which component did, of handlers whose stamp changed.
+    pub stamps: Vec<(Arc<str>, Stamp)>,
     /// Outputs and dead letters that may leave once this is durable.
     pub outbox_add: Vec<OutboxEntry>,
     /// Numbers of confirmed ones.
@@ -84,6 +88,7 @@ impl Change {
             patch: Patch::default(),
             ring,
             state: Vec::new(),
+            stamps: Vec::new(),
             outbox_add: Vec::new(),
             outbox_remove: Vec::new(),
             owes: None,
@@ -103,6 +108,32 @@ pub struct StateWrite {
     pub key: String,
     /// `None` deletes.
     pub value: Option<Bytes>,
+}
+
+/// Which component handled an entity's last event, and in which version it keeps the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// SHA-256 of the component's file, in hex.
+    pub component: Arc<str>,
+    /// The version of the state, as `lifecycle.state-version` told; 0 for components without.
+    pub version: u32,
+    /// The state from before its last migration, until that is confirmed.
+    pub prior: Option<Arc<Prior>>,
+}
+
+/// A handler's state of one entity as it was before a migration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prior {
+    /// The number of the load that migrated it.
+    pub load: u64,
+    /// The component that had written it.
+    pub component: Arc<str>,
+    /// Its version.
+    pub version: u32,
+    /// By key.
+    pub state: BTreeMap<String, Bytes>,
+    /// Something was written to the migrated state: taking this one back would lose that.
+    pub written: bool,
 }
 
 /// What is written together.

@@ -151,7 +151,7 @@ impl Stage {
             name: name.clone(),
             stream: "FLIGHTS".to_owned(),
             policy: Arc::new(policy),
-            handlers: Vec::new(),
+            handlers: crate::pipeline::Handlers::default(),
             generation: 0,
             generations: vec![(0, 1)],
             gone: Vec::new(),

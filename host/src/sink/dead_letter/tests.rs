@@ -197,6 +197,6 @@ fn reasons_are_the_documented_ones() {
     let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(
         names.join(" "),
-        "malformed gap late conflict rejected retries-exhausted trap timeout memory output-refused too-large lost skipped"
+        "malformed gap late conflict rejected retries-exhausted trap timeout memory output-refused too-large migration lost skipped"
     );
 }

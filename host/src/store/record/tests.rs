@@ -1,6 +1,6 @@
 //! Every version ever written is read, what is written is read back, and what cannot be read is named.
 
-use super::super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Progress, StreamIdentity};
+use super::super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Prior, Progress, Stamp, StreamIdentity};
 use super::*;
 use proptest::prelude::*;
 use seriatim_sequencer::DeadReason;
@@ -114,7 +114,7 @@ fn is_listed(reason: WaitReason) -> bool {
         | W::Record
         | W::RangesFull => true,
         // Version 2.
-        W::Breaker => return true,
+        W::Breaker | W::Failed(D::Migration) => return true,
         W::Failed(D::Malformed | D::Gap | D::Late | D::Conflict | D::Rejected | D::RetriesExhausted | D::Trap | D::Timeout | D::Memory) => {
             true
         }
@@ -216,6 +216,29 @@ fn version_2_of_waiting_tells_that_the_handlers_were_not_called() {
     assert_eq!(Dated::decode(&frozen["waiting-breaker"]), Ok(told));
     let newer = [&[9], &frozen["waiting-breaker"][1..]].concat();
     assert!(Dated::<Waiting>::decode(&newer).unwrap_err().contains("reads up to version 2"));
+}
+
+#[test]
+fn version_2_of_waiting_tells_that_the_state_could_not_be_migrated() {
+    let reason = WaitReason::Failed(DeadReason::Migration);
+    let told = Dated { generation: 1, value: Waiting { reason, alarm: None, ..waiting().value } };
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-v2.hex"));
+    assert_eq!(frozen["waiting-failed-migration"], told.encode(), "what is written has changed ({})", hex::encode(told.encode()));
+    assert!(is_listed(told.value.reason));
+    assert_eq!(Dated::decode(&frozen["waiting-failed-migration"]), Ok(told));
+}
+
+#[test]
+fn stamps_tell_which_component_and_what_was_before() {
+    let plain = Stamp { component: "5e".repeat(32).into(), version: 0, prior: None };
+    let state = BTreeMap::from([("k".to_owned(), Bytes::from_static(b"\x00v"))]);
+    let prior = Prior { load: 3, component: "ab".into(), version: 1, state, written: true };
+    let migrated = Stamp { component: "cd".into(), version: 2, prior: Some(Arc::new(prior)) };
+    let frozen = lines(include_str!("../../../../tests/fixtures/records-stamps-v1.hex"));
+    for (name, stamp) in [("stamp", plain), ("stamp-migrated", migrated)] {
+        assert_eq!(frozen[name], stamp.encode(), "what is written has changed ({}): that needs a new version", hex::encode(stamp.encode()));
+        assert_eq!(Stamp::decode(&frozen[name]), Ok(stamp));
+    }
 }
 
 #[test]
