@@ -43,6 +43,9 @@ pub mod state;
 mod subject;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod versioned;
+
+use std::collections::BTreeMap;
 
 pub use bindings::seriatim::handler::types::{Event, Failure, Header};
 #[cfg(feature = "msgpack")]
@@ -67,9 +70,55 @@ pub fn config(key: &str) -> Option<String> {
     host::config_get(key)
 }
 
-/// Makes a [`Handler`] the component's handler.
+/// A handler whose state has a version, so that a newer component can take over what an older one left.
+///
+/// The host keeps, for each entity, in which version its state was written, and calls [`Lifecycle::migrate`] once where that is lower than this
+/// component's: before the entity's next event, and durably together with it. Make it the component's with `export!(MyHandler, lifecycle)`.
+pub trait Lifecycle: Handler {
+    /// The version of the state that this component reads and writes: 1 or more, always the same. A component without `lifecycle` has version 0.
+    fn state_version() -> u32;
+
+    /// All of one entity's state, as version `from` wrote it, in this component's version. What is not returned is gone.
+    ///
+    /// # Errors
+    /// The text is for the operator: the entity parks with it, and its state stays as it was.
+    fn migrate(from: u32, state: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Vec<u8>>, String>;
+}
+
+/// Makes a [`Handler`] the component's handler; with `, lifecycle`, one that is a [`Lifecycle`], too.
 #[macro_export]
 macro_rules! export {
+    ($handler:ty, lifecycle) => {
+        const _: () = {
+            struct Exported;
+            impl $crate::versioned::Guest for Exported {
+                fn handle(event: $crate::Event) -> ::core::result::Result<(), $crate::Failure> {
+                    $crate::log::panics_to_log();
+                    <$handler as $crate::Handler>::handle(event)
+                }
+            }
+            impl $crate::versioned::exports::seriatim::handler::lifecycle::Guest for Exported {
+                fn state_version() -> u32 {
+                    <$handler as $crate::Lifecycle>::state_version()
+                }
+
+                fn migrate(
+                    from: u32,
+                    state: ::std::vec::Vec<$crate::versioned::exports::seriatim::handler::lifecycle::Entry>,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<$crate::versioned::exports::seriatim::handler::lifecycle::Entry>,
+                    ::std::string::String,
+                > {
+                    $crate::log::panics_to_log();
+                    let state = state.into_iter().map(|entry| (entry.key, entry.value)).collect();
+                    let migrated = <$handler as $crate::Lifecycle>::migrate(from, state)?;
+                    let entry = |(key, value)| $crate::versioned::exports::seriatim::handler::lifecycle::Entry { key, value };
+                    ::core::result::Result::Ok(migrated.into_iter().map(entry).collect())
+                }
+            }
+    $crate::versioned::export_versioned_handler!(Exported with_types_in $crate::versioned);
+        };
+    };
     ($handler:ty) => {
         const _: () = {
             struct Exported;

@@ -16,6 +16,7 @@ pub mod inbox;
 pub mod nats;
 pub mod passes;
 pub mod pipeline;
+pub mod plugins;
 pub mod producer;
 pub mod progress;
 pub mod publish;

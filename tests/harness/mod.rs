@@ -2,6 +2,7 @@
 //! contract (command line, config file, HTTP, NATS): nothing here links the host's code.
 
 pub mod broker;
+pub mod components;
 pub mod config;
 pub mod evidence;
 pub mod fault;

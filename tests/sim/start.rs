@@ -152,6 +152,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         progress: vec![progress.clone()],
         store: store.clone(),
         decoders: vec![Some(decoder.clone())],
+        deployer: None,
         letters: shelf.clone(),
     };
     let known = known(&record);

@@ -9,7 +9,7 @@ use super::extract::{ApiQuery, NoQuery};
 use super::listener::Bounded;
 use super::tls::Secured;
 use super::tokens::{TokenFileError, Tokens};
-use super::{ProblemDetails, dead_letters, entities, many, operate, page, pipelines, tls};
+use super::{ProblemDetails, dead_letters, entities, many, operate, page, pipelines, plugins, tls};
 use crate::config::AdminConfig;
 use crate::control::{Answer, Control, EntityState, Fault, Sort};
 use axum::extract::{DefaultBodyLimit, State};
@@ -131,12 +131,14 @@ pub async fn serve(
 pub(super) struct Shared {
     pub(super) control: Arc<dyn Control>,
     changes: Arc<Semaphore>,
+    pub(super) uploads: Arc<Semaphore>,
     document: Arc<utoipa::openapi::OpenApi>,
 }
 
 impl Shared {
     fn new(control: Arc<dyn Control>) -> Self {
-        Self { control, changes: Arc::new(Semaphore::new(CHANGES_MAX)), document: Arc::new(document()) }
+        let (changes, uploads) = (Arc::new(Semaphore::new(CHANGES_MAX)), Arc::new(Semaphore::new(plugins::UPLOADS_MAX)));
+        Self { control, changes, uploads, document: Arc::new(document()) }
     }
 
     /// The answer of something that changes nothing, within [`READ_MAX`].
@@ -254,6 +256,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(operate::park))
         .routes(routes!(operate::resume))
         .routes(routes!(operate::skip))
+        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::load))
+        .routes(routes!(plugins::rollback))
+        .routes(routes!(plugins::confirm))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::purge))
         .routes(routes!(dead_letters::show))

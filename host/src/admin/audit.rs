@@ -2,7 +2,7 @@
 //! `seriatim::audit`, so that `--log` can send only them or leave them alone.
 
 use super::extract::quoted;
-use crate::control::{BulkDone, Done, Fault, Place, PurgeDone, RedriveDone};
+use crate::control::{BulkDone, Done, Fault, Place, PluginDone, PurgeDone, RedriveDone};
 use std::sync::Arc;
 
 /// Who asks.
@@ -103,6 +103,12 @@ fn changed(changed: bool) -> String {
 impl Told for Done {
     fn outcome(&self) -> String {
         changed(self.changed)
+    }
+}
+
+impl Told for PluginDone {
+    fn outcome(&self) -> String {
+        format!("{}: component {}, load {}", changed(self.changed), self.component, self.load)
     }
 }
 

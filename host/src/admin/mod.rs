@@ -16,6 +16,7 @@ mod many;
 mod operate;
 mod page;
 mod pipelines;
+mod plugins;
 mod tls;
 mod tokens;
 

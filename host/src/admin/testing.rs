@@ -4,7 +4,8 @@
 use crate::control::{
     Answer, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow,
     Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery,
-    HistoryRow, OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
+    HistoryRow, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone, Redrive, RedriveDone, Sort, StateEntry,
+    StateReport, WaitReport, Word,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -314,6 +315,56 @@ impl Control for Memory {
             }
             self.lock().asked.push(format!("close breaker of {handler}"));
             Ok(Done { changed: std::mem::take(&mut self.lock().open) })
+        }))
+    }
+
+    fn plugins(&self) -> Answer<'_, Vec<PluginRow>> {
+        let version = |load: u64| PluginVersion {
+            load,
+            component: format!("{load:064x}"),
+            bytes: 42_000,
+            state_version: 1,
+            at: 1_356_998_400_000,
+            from: "rotation\u{1b}[31m.wasm".to_owned(),
+        };
+        answer(Ok(vec![PluginRow {
+            pipeline: "flights".to_owned(),
+            handler: "rotation".to_owned(),
+            component: format!("{:064x}", 2),
+            load: 2,
+            state_version: 1,
+            isolation: "run".to_owned(),
+            overridden: true,
+            refused: None,
+            confirmed: 0,
+            versions: vec![version(1), version(2)],
+        }]))
+    }
+
+    fn load_plugin(&self, pipeline: String, handler: String, component: Vec<u8>, from: String) -> Answer<'_, PluginDone> {
+        answer(self.known(&pipeline).and_then(|()| {
+            if component.is_empty() {
+                return Err(Fault::Bad("the component was refused at the step `structure`: it is empty".to_owned()));
+            }
+            self.lock().asked.push(format!("load {} bytes from {from} into {handler}", component.len()));
+            Ok(PluginDone { changed: true, component: format!("{:064x}", 3), load: 3, state_version: 1 })
+        }))
+    }
+
+    fn rollback_plugin(&self, pipeline: String, handler: String, to: Option<String>) -> Answer<'_, PluginDone> {
+        answer(self.known(&pipeline).and_then(|()| {
+            if to.as_deref() == Some("ff") {
+                return Err(Fault::Conflict { detail: "no kept version begins with ff".to_owned(), head: None });
+            }
+            self.lock().asked.push(format!("roll back {handler} to {to:?}"));
+            Ok(PluginDone { changed: true, component: format!("{:064x}", 1), load: 1, state_version: 1 })
+        }))
+    }
+
+    fn confirm_plugin(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        answer(self.known(&pipeline).map(|()| {
+            self.lock().asked.push(format!("confirm {handler}"));
+            Done { changed: true }
         }))
     }
 

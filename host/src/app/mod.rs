@@ -4,6 +4,7 @@
 //! positions were made with, wake what is owed, read on from the watermark.
 
 pub mod decide;
+mod handlers;
 mod run;
 mod start;
 mod status;
@@ -11,12 +12,11 @@ mod stopped;
 
 pub use decide::Refused;
 pub use run::run;
-pub use start::load_handlers;
 pub use stopped::histories;
 
 use crate::config::{Config, NatsAuth, NatsConfig, Problems};
 use crate::nats::auth::Credentials;
-use crate::nats::connect::{ConnectOptions, Tls};
+use crate::nats::connect::{ConnectOptions, Connection, Tls};
 
 /// What an operator accepts or insists on for this start.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,9 @@ pub enum Error {
     /// The store.
     #[error("{0}")]
     Store(#[from] crate::store::Error),
+    /// Where components are kept.
+    #[error("{0}")]
+    Shelf(#[from] crate::plugins::shelf::ShelfError),
     /// The broker refuses for good.
     #[error("{0}")]
     Connect(#[from] crate::nats::connect::ConnectError),
@@ -116,6 +119,7 @@ impl Error {
             Self::Config(_) => 78,
             Self::Runtime(_)
             | Self::Store(_)
+            | Self::Shelf(_)
             | Self::Connect(_)
             | Self::Stream { .. }
             | Self::Refused(_)
@@ -158,12 +162,11 @@ fn connection_name(config: &Config, what: &str) -> String {
     format!("seriatim {what} ({})", pipelines.join(", "))
 }
 
-/// Whether every handler can run here; nothing is started.
+/// Whether every handler can run here; nothing is started. Objects of an object store are looked at only with a connection.
 ///
 /// # Errors
 /// All problems of all handlers, or no engine.
-pub fn check_handlers(config: &Config, payload_max: usize) -> Result<(), Error> {
+pub async fn check_handlers(config: &Config, payload_max: usize, connection: Option<&Connection>) -> Result<(), Error> {
     let engine = run::engine(config, false)?;
-    load_handlers(config, &engine, payload_max)?;
-    Ok(())
+    Ok(handlers::check(config, &engine, payload_max, connection).await?)
 }

@@ -1,11 +1,12 @@
 //! `seriatim run`: up, on, and down again.
 
+use super::handlers::{self, Loaded};
 use super::start::{self, Ready};
 use super::status::Status;
 use super::stopped;
 use super::{Error, Flags, connect_options, connection_name};
 use crate::admin::{api, health};
-use crate::config::Config;
+use crate::config::{Component, Config};
 use crate::control::{BrokerLetters, History, Live, LiveParts};
 use crate::directory::Directory;
 use crate::event::EntityKey;
@@ -14,6 +15,9 @@ use crate::nats::bucket::HeartbeatError;
 use crate::nats::connect::{Connection, connect};
 use crate::passes::{Ask, PassPort, PassStep, Taken};
 use crate::pipeline::Pipeline;
+use crate::plugins::deployer::{Deployer, Target};
+use crate::plugins::shelf::Shelf;
+use crate::plugins::{Name, follow};
 use crate::router;
 use crate::runtime::{Engine, EngineConfig};
 use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
@@ -130,10 +134,10 @@ impl Host {
         status.phase(Some("loading handlers"));
         let engine = engine(config, true)?;
         tracing::info!(allocator = engine.allocator(), "handlers run in the WebAssembly engine");
-        let handlers = tokio::task::block_in_place(|| start::load_handlers(config, &engine, max_payload))?;
+        let Loaded { handlers, shelf } = handlers::start(config, &engine, max_payload, &connection).await?;
         for (pipeline, handlers) in config.pipelines.iter().zip(&handlers) {
-            events::pipeline_known(&pipeline.name.value, handlers.iter().map(|handler| &**handler.name()));
-            for handler in handlers {
+            events::pipeline_known(&pipeline.name.value, handlers.iter().map(|(handler, _)| &**handler.name()));
+            for (handler, _) in handlers {
                 tracing::info!(pipeline = pipeline.name.value, handler = %handler.name(), component = %handler.digest(), isolation = handler.isolation().name(), "handler loaded");
             }
         }
@@ -153,11 +157,18 @@ impl Host {
         if let Err(error) = lookup.ask(&dead.name).await {
             tracing::debug!("the stream of dead letters was not asked for its facts: {error}");
         }
-        Self::wire(config, status, poison, Wire { store, connection, publishing, max_payload, lookup, ready, lifecycle, telling }).await
+        let deploying = (shelf, engine);
+        Self::wire(
+            config,
+            status,
+            poison,
+            Wire { deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling },
+        )
+        .await
     }
 
     async fn wire(config: &Config, status: &Arc<Status>, poison: &Poison, wire: Wire) -> Result<Self, Error> {
-        let Wire { store, connection, publishing, max_payload, lookup, ready, lifecycle, telling } = wire;
+        let Wire { deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling } = wire;
         let count = config.run.shards.max(1);
         let completions: Vec<_> = (0..count).map(|_| Arc::new(Completions::default())).collect();
         let pipelines: Vec<_> = ready.iter().map(|ready| ready.pipeline.clone()).collect();
@@ -230,7 +241,8 @@ impl Host {
             }
             histories.push(host.read(config, ready, durable, &connection, asks, poison));
         }
-        host.listen(config, store, durable, histories, poison).await?;
+        let deployer = host.deploy(config, deploying, max_payload, &connection, poison);
+        host.listen(config, store, durable, histories, deployer, poison).await?;
         status.running(host.pipelines.clone(), directory, vec![connection, publishing]);
         Ok(host)
     }
@@ -346,6 +358,41 @@ impl Host {
         Some(history)
     }
 
+    /// Lets components be replaced: by an operator, or because what the config names has changed.
+    fn deploy(
+        &mut self,
+        config: &Config,
+        (shelf, engine): (Arc<Shelf>, Engine),
+        payload_max: usize,
+        connection: &Connection,
+        poison: &Poison,
+    ) -> Arc<Deployer> {
+        let mut targets = Vec::new();
+        let mut sources = Vec::new();
+        for (pipeline, settings) in self.pipelines.iter().zip(&config.pipelines) {
+            for (place, handler) in settings.handlers.iter().enumerate() {
+                let name = Name { pipeline: pipeline.name.clone(), handler: handler.name.value.as_str().into() };
+                sources.push((name.clone(), handler.component.value.clone()));
+                targets.push(Target { name, place, pipeline: pipeline.clone(), config: handlers::handler_config(handler, payload_max) });
+            }
+        }
+        let deployer = Arc::new(Deployer::new(shelf, engine, targets));
+        for (name, source) in sources {
+            match source {
+                Component::File(path) => guard(&mut self.serving, poison, "component file", follow::file(deployer.clone(), name, path)),
+                Component::Object(object) => {
+                    guard(
+                        &mut self.serving,
+                        poison,
+                        "component object",
+                        follow::object(deployer.clone(), name, object, connection.clone()),
+                    );
+                }
+            }
+        }
+        deployer
+    }
+
     /// Answers operators, on a connection of its own: what they ask must not stand before what is read or published.
     async fn listen(
         &mut self,
@@ -353,6 +400,7 @@ impl Host {
         store: Arc<Embedded>,
         durable: Vec<Arc<DurableProgress>>,
         histories: Vec<Option<History>>,
+        deployer: Arc<Deployer>,
         poison: &Poison,
     ) -> Result<(), Error> {
         let address = config.admin.listen.value;
@@ -369,6 +417,7 @@ impl Host {
             progress: durable,
             store,
             decoders,
+            deployer: Some(deployer),
             letters: Arc::new(BrokerLetters::new(connection, histories)),
         });
         let (stop, stopped) = oneshot::channel::<()>();
@@ -441,6 +490,7 @@ struct Wire {
     ready: Vec<Ready>,
     lifecycle: Queue,
     telling: Option<(Connection, Received)>,
+    deploying: (Arc<Shelf>, Engine),
 }
 
 async fn open_store(config: &Config) -> Result<Embedded, Error> {

@@ -3,13 +3,13 @@
 use super::decide::{self, Accepts, Decision};
 use super::{Error, Flags, Refused};
 use crate::breaker::{About, Breaker};
-use crate::config::{Config, HandlerConfig, Isolation, PipelineConfig, Problems, RunConfig, Start, millis};
+use crate::config::{Config, PipelineConfig, RunConfig, Start, millis};
 use crate::nats::api::ApiError;
 use crate::nats::bucket::{self, Claim, Claimant, Facts};
 use crate::nats::connect::Connection;
 use crate::nats::identity::{self, KnownStream};
 use crate::pipeline::{Control, Handlers, Pipeline};
-use crate::runtime::{self, Engine, Handler, Limits};
+use crate::runtime::Handler;
 use crate::store::{Batch, Embedded, Meaning, PipelineRecord, Store};
 use crate::telemetry::lifecycle::Queue;
 use seriatim_sequencer::{First, Policy, Retain};
@@ -20,59 +20,6 @@ pub(super) struct Ready {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) record: PipelineRecord,
     pub(super) claim: Claim,
-}
-
-/// Loads every handler; all problems of all of them in one run, at the lines of their `component` keys.
-///
-/// # Errors
-/// Files that cannot be read, components that cannot run.
-pub fn load_handlers(config: &Config, engine: &Engine, payload_max: usize) -> Result<Vec<Vec<Handler>>, Problems> {
-    let mut problems = Problems::new(config.file.clone());
-    let mut loaded = Vec::new();
-    for pipeline in &config.pipelines {
-        let mut handlers = Vec::new();
-        for handler in &pipeline.handlers {
-            let bytes =
-                std::fs::read(&handler.component.value).map_err(|error| handler.component.problem(format!("cannot be read: {error}")));
-            let load = |bytes: Vec<u8>| {
-                engine
-                    .load(&bytes, handler_config(handler, payload_max))
-                    .map_err(|error| handler.component.problem(format!("cannot be loaded: {error}")))
-            };
-            match bytes.and_then(load) {
-                Ok(handler) => handlers.push(handler),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        loaded.push(handlers);
-    }
-    problems.or_ok(loaded)
-}
-
-fn handler_config(handler: &HandlerConfig, payload_max: usize) -> runtime::HandlerConfig {
-    runtime::HandlerConfig {
-        name: handler.name.value.as_str().into(),
-        config: handler.config.clone(),
-        outputs: handler.outputs.iter().map(|output| output.value.clone()).collect(),
-        isolation: match handler.isolation {
-            Isolation::Run => runtime::Isolation::Run,
-            Isolation::Event => runtime::Isolation::Event,
-            Isolation::Shared => runtime::Isolation::Shared,
-        },
-        limits: Limits {
-            memory_max: handler.memory_max,
-            time_max: handler.time_max,
-            state_max: handler.state_max,
-            state_value_max: handler.state_value_max,
-            state_keys_max: handler.state_keys_max,
-            outputs_max: handler.outputs_max,
-            output_bytes_max: handler.output_bytes_max,
-            log_lines_max: handler.log_lines_max,
-            payload_max,
-            ..Limits::default()
-        },
-        load: 0,
-    }
 }
 
 fn meaning(pipeline: &PipelineConfig) -> Meaning {
@@ -98,7 +45,7 @@ pub(super) async fn pipelines(
     flags: &Flags,
     store: &Embedded,
     connection: &Connection,
-    mut handlers: Vec<Vec<Handler>>,
+    mut handlers: Vec<Vec<(Handler, u64)>>,
     lifecycle: &Queue,
 ) -> Result<Vec<Ready>, Error> {
     let known = store.pipelines()?;
@@ -132,7 +79,7 @@ pub(super) async fn pipelines(
         let about = About {
             pipeline: name.clone(),
             generation: record.generation,
-            handlers: handlers.iter().map(|handler| handler.name().clone()).collect(),
+            handlers: handlers.iter().map(|(handler, _)| handler.name().clone()).collect(),
             lifecycle: lifecycle.clone(),
         };
         let shared = Pipeline {
@@ -140,7 +87,7 @@ pub(super) async fn pipelines(
             name,
             stream: pipeline.stream.value.clone(),
             policy: Arc::new(policy(pipeline, &config.run, &record)),
-            handlers: handlers.into(),
+            handlers: Handlers::new(handlers),
             generation: record.generation,
             generations: record.generations.clone(),
             gone: record.gone.clone(),
@@ -258,30 +205,5 @@ pub(super) fn claim_facts(record: &PipelineRecord) -> Facts {
         stream: record.stream.name.clone(),
         stream_created: record.stream.created,
         watermark: record.progress.watermark,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    /// The limits that the SDK's test kit starts with are those of a handler whose config names none, on a broker with the `max_payload` that
-    /// nats-server has unless told otherwise.
-    #[test]
-    fn a_config_without_limits_gives_the_default_limits() {
-        let text = r#"
-            [pipelines.flights]
-            stream = "FLIGHTS"
-            subjects = ["flights.>"]
-            event.entity = "subject:2"
-            [[pipelines.flights.handlers]]
-            name = "echo"
-            component = "echo.wasm"
-        "#;
-        let config = Config::parse(text, "seriatim.toml", Path::new(".")).unwrap();
-        let given = handler_config(&config.pipelines[0].handlers[0], 1 << 20);
-        assert_eq!(given.limits, Limits::default());
-        assert_eq!((given.config.len(), given.outputs.len()), (0, 0));
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
     check_admin(&config, &mut problems);
     let connection = if args.offline { None } else { connect(&config, &mut problems).await };
     let payload_max = connection.as_ref().map_or(MAX_PAYLOAD, Connection::max_payload);
-    match app::check_handlers(&config, payload_max) {
+    match app::check_handlers(&config, payload_max, connection.as_ref()).await {
         Ok(()) => {}
         Err(app::Error::Config(found)) => problems
             .extend(found.iter().filter(|found| !problems.iter().any(|known| known.line == found.line)).cloned().collect::<Vec<_>>()),

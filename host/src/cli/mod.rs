@@ -7,6 +7,7 @@ mod door;
 mod entity;
 mod health;
 mod output;
+mod plugin;
 mod publish;
 mod run;
 
@@ -57,6 +58,9 @@ enum Command {
     /// Says why an entity does not move, and parks, resumes, skips or forgets entities.
     #[command(subcommand)]
     Entity(Box<entity::Command>),
+    /// Handlers' components: what runs, load another one, go back.
+    #[command(subcommand)]
+    Plugin(Box<plugin::Command>),
     /// Lists circuit breakers that are open, and closes one.
     #[command(subcommand)]
     Breaker(Box<breaker::Command>),
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
             Command::Health(args) => health::main(&cli.config, &args),
             Command::Publish(args) => publish::main(&cli.config, config_named, *args).await,
             Command::Entity(command) => entity::main(&cli.config, *command).await,
+            Command::Plugin(command) => plugin::main(&cli.config, *command).await,
             Command::Breaker(command) => breaker::main(&cli.config, *command).await,
             Command::DeadLetters(command) => dead_letters::main(&cli.config, *command).await,
         }

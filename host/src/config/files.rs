@@ -1,7 +1,7 @@
 //! Whether the files that a config names are there. Apart from reading the config, so that a config can be judged on another machine.
 
 use super::problem::{At, Problem, Problems};
-use super::types::{Config, NatsAuth};
+use super::types::{Component, Config, NatsAuth};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ impl Config {
     /// Opens every file that the config names and looks at the store's folder. Makes nothing.
     pub fn check_files(&self) -> Problems {
         let mut problems = Problems::new(&self.file);
-        problems.extend(self.files().into_iter().filter_map(|(what, file)| openable(what, file)));
+        problems.extend(self.files().into_iter().filter_map(|(what, file)| openable(what, &file.value, file)));
+        problems.extend(self.components().filter_map(|(path, at)| openable("component", path, at)));
         problems.extend(usable_folder(&self.store.path));
         problems
     }
@@ -31,19 +32,25 @@ impl Config {
         if let Some(tls) = &self.admin.tls {
             files.extend([("certificate", &tls.cert_file), ("private key", &tls.key_file)]);
         }
-        let handlers = self.pipelines.iter().flat_map(|pipeline| &pipeline.handlers);
-        files.extend(handlers.map(|handler| ("component", &handler.component)));
         files
+    }
+
+    fn components(&self) -> impl Iterator<Item = (&Path, &At<Component>)> {
+        let handlers = self.pipelines.iter().flat_map(|pipeline| &pipeline.handlers);
+        handlers.filter_map(|handler| match &handler.component.value {
+            Component::File(path) => Some((path.as_path(), &handler.component)),
+            Component::Object(_) => None,
+        })
     }
 }
 
-fn openable(what: &str, file: &At<PathBuf>) -> Option<Problem> {
-    let is_file = File::open(&file.value).and_then(|open| open.metadata()).map(|meta| !meta.is_dir());
-    let path = file.display();
+fn openable<T>(what: &str, path: &Path, at: &At<T>) -> Option<Problem> {
+    let is_file = File::open(path).and_then(|open| open.metadata()).map(|meta| !meta.is_dir());
+    let path = path.display();
     match is_file {
         Ok(true) => None,
-        Ok(false) => Some(file.problem(format!("the {what} file {path} is a folder"))),
-        Err(error) => Some(file.problem(format!("the {what} file {path} cannot be opened: {error}"))),
+        Ok(false) => Some(at.problem(format!("the {what} file {path} is a folder"))),
+        Err(error) => Some(at.problem(format!("the {what} file {path} cannot be opened: {error}"))),
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Kind {
     Size(u64, u64),
     /// A path of a file or folder, relative to the config file.
     File,
+    /// A path of a file, or an object of an object store.
+    Component,
     /// An address to listen on.
     Address,
     /// A list of server URLs.
@@ -176,7 +178,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("pipelines.*.failure.breaker.delay-max", Kind::Duration(10 * MILLI, DAY), r#""5m""#, "Each probe that fails doubles the delay up to this; not less than `delay`."),
 
     must("pipelines.*.handlers[].name", Kind::Name, "Name of the handler within the pipeline. It owns its state: a new name starts empty."),
-    must("pipelines.*.handlers[].component", Kind::File, "The WebAssembly component, or core module made for our world."),
+    must("pipelines.*.handlers[].component", Kind::Component, "The WebAssembly component, or core module made for our world: the path of a file, relative to the config file, or `object:BUCKET/NAME` in a JetStream object store. When it changes, the new one takes over while the host runs (docs/operations.md); a relative path begins at the folder of the config file."),
     key("pipelines.*.handlers[].config", Kind::Texts, "{}", "Values that the handler can ask for by name; texts only."),
     key("pipelines.*.handlers[].outputs", Kind::Subjects(false), "[]", "Subjects it may emit to, as NATS patterns; each must be covered by a stream. An output elsewhere is `output-refused`."),
     key("pipelines.*.handlers[].isolation", Kind::Word { now: &["run", "event", "shared"], later: &[] }, r#""run""#, "`\"run\"`: one instance serves consecutive events of one entity. `\"event\"`: a fresh one for each event. `\"shared\"`: reused across entities."),
@@ -241,6 +243,7 @@ impl fmt::Display for Kind {
             }
             Self::Size(min, max) => write!(f, "a size, \"{}\" to \"{}\"", size_text(min), size_text(max)),
             Self::File => f.write_str("a path"),
+            Self::Component => f.write_str("a path, or \"object:BUCKET/NAME\""),
             Self::Address => f.write_str("an IP address and a port, such as \"127.0.0.1:9464\""),
             Self::Servers => f.write_str("a list of URLs, such as [\"nats://127.0.0.1:4222\"]"),
             Self::Hosts => f.write_str("a list of host names, such as [\"seriatim.example.com\"]"),

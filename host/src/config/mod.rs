@@ -20,8 +20,8 @@ mod values;
 pub use keys::{KEYS, KeyDoc, Kind};
 pub use problem::{At, Place, Problem, Problems};
 pub use types::{
-    AdminConfig, AdminTls, BreakerConfig, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation,
-    NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig, TelemetryConfig,
+    AdminConfig, AdminTls, BreakerConfig, By, Component, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig,
+    Isolation, NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, Start, StoreConfig, TelemetryConfig,
 };
 
 pub(crate) use types::millis;

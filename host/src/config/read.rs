@@ -9,8 +9,8 @@ use super::parse::{
 };
 use super::problem::{At, Place};
 use super::types::{
-    AdminConfig, AdminTls, BreakerConfig, By, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig, Isolation,
-    NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, StoreConfig, TelemetryConfig,
+    AdminConfig, AdminTls, BreakerConfig, By, Component, Config, DeadLettersConfig, EventConfig, FailureConfig, GapConfig, HandlerConfig,
+    Isolation, NatsAuth, NatsConfig, NatsTls, OrderConfig, PipelineConfig, Read, RunConfig, StoreConfig, TelemetryConfig,
 };
 use super::values;
 use crate::source::sources::Source;
@@ -330,9 +330,12 @@ fn handler(section: &Section<'_, '_>, folder: &Path, names: &mut BTreeMap<String
     let component = section.read("component", |value, reading| {
         let text = text(value, reading)?;
         if text.starts_with("object:") {
-            return reading.fault(value.span(), "components from an object store are not in this release; give the path of a file");
+            return match text.parse() {
+                Ok(object) => Some(Component::Object(object)),
+                Err(error) => reading.fault(value.span(), error),
+            };
         }
-        Some(folder.join(text))
+        Some(Component::File(folder.join(text)))
     });
     let config = section.read("config", texts);
     let outputs = section.read("outputs", patterns(values::output));

@@ -271,7 +271,7 @@ fn values_that_are_refused() {
             ),
             "expected \"ordered\", not a whole number",
         ),
-        (LEAST.replace("plugins/rotation.wasm", "object:bucket/x"), "not in this release; give the path of a file"),
+        (LEAST.replace("plugins/rotation.wasm", "object:bucket"), "an object is named object:BUCKET/NAME"),
         (LEAST.replace("\"rotation\"", "\"rota_tion\""), "not a name"),
         (with("", "outputs = [\"$JS.API.>\"]", ""), "which is not for handlers"),
         (with("", "outputs = [\"a.>.b\"]", ""), "> may only be the last token"),
@@ -327,7 +327,7 @@ fn what_is_written_is_what_is_taken() {
     assert_eq!(pipeline.event.epoch.as_ref().map(|at| at.to_string()), Some("msgpack:/e".to_owned()));
     assert!(pipeline.failure.retry.is_empty());
     let handler = &pipeline.handlers[0];
-    assert_eq!(handler.component.value, Path::new("/etc/seriatim/plugins/rotation.wasm"));
+    assert_eq!(handler.component.value, Component::File("/etc/seriatim/plugins/rotation.wasm".into()));
     assert_eq!(handler.outputs[0].value, "rotation.>");
     assert_eq!(handler.config["threshold-minutes"], "15");
     assert_eq!(handler.time_max, Duration::from_secs(90));

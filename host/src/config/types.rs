@@ -3,6 +3,7 @@
 
 use super::problem::At;
 use crate::breaker::decide::Settings;
+use crate::plugins::object::Object;
 use crate::source::sources::{EventSources, Source};
 use seriatim_sequencer::{FailureThen, First, GapThen, Late, Policy};
 use std::collections::BTreeMap;
@@ -312,13 +313,31 @@ pub enum Isolation {
     Shared,
 }
 
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// A file.
+    File(PathBuf),
+    /// An object of a JetStream object store.
+    Object(Object),
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Object(object) => object.fmt(f),
+        }
+    }
+}
+
 /// One handler.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HandlerConfig {
     /// Its name, unique within the pipeline.
     pub name: At<String>,
     /// Its component.
-    pub component: At<PathBuf>,
+    pub component: At<Component>,
     /// What it can ask for.
     pub config: BTreeMap<String, String>,
     /// Subjects it may emit to.

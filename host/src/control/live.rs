@@ -2,18 +2,20 @@
 //! What concerns dead letters and the stream goes to [`Letters`].
 
 pub(super) mod list;
+mod plugins;
 mod redrive;
 pub(super) mod values;
 
 use super::report::{self, Around};
 use super::{
     Answer, BreakerRow, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName,
-    EntityPage, EntityQuery, EntityReport, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery, Letters, PipelineRow, PurgeDone,
-    Redrive, RedriveDone, StateReport, Word, fate,
+    EntityPage, EntityQuery, EntityReport, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery, Letters, PipelineRow, PluginDone,
+    PluginRow, PurgeDone, Redrive, RedriveDone, StateReport, Word, fate,
 };
 use crate::directory::Directory;
 use crate::event::EntityKey;
 use crate::pipeline::Pipeline;
+use crate::plugins::deployer::Deployer;
 use crate::router;
 use crate::shard::{Asked, Handle, Question, Refused, Shown, Spoken};
 use crate::source::decode::{Decoder, check_entity};
@@ -50,6 +52,8 @@ pub struct LiveParts {
     pub store: Arc<dyn Store>,
     /// Each pipeline's decoder; `None` for one that is not read any more.
     pub decoders: Vec<Option<Arc<Decoder>>>,
+    /// Who brings components; `None` where nobody does (simulation).
+    pub deployer: Option<Arc<Deployer>>,
     /// What the broker keeps.
     pub letters: Arc<dyn Letters>,
 }
@@ -76,6 +80,10 @@ impl Live {
         let pipeline = self.pipeline(&name.pipeline)?;
         checked(&name.entity)?;
         Ok((EntityKey { pipeline: pipeline.name.clone(), entity: name.entity.as_str().into() }, pipeline))
+    }
+
+    fn deployer(&self) -> Result<&Deployer, Fault> {
+        self.parts.deployer.as_deref().ok_or_else(|| Fault::Unavailable("this host takes no components".to_owned()))
     }
 
     fn highest(&self, pipeline: &Pipeline) -> u64 {
@@ -323,6 +331,22 @@ impl Control for Live {
                 }
             }
         })
+    }
+
+    fn plugins(&self) -> Answer<'_, Vec<PluginRow>> {
+        Box::pin(async { Ok(plugins::rows(self.deployer()?)) })
+    }
+
+    fn load_plugin(&self, pipeline: String, handler: String, component: Vec<u8>, from: String) -> Answer<'_, PluginDone> {
+        Box::pin(async move { plugins::load(self.deployer()?, plugins::name(&pipeline, &handler), component, from).await })
+    }
+
+    fn rollback_plugin(&self, pipeline: String, handler: String, to: Option<String>) -> Answer<'_, PluginDone> {
+        Box::pin(async move { plugins::rollback(self.deployer()?, plugins::name(&pipeline, &handler), to).await })
+    }
+
+    fn confirm_plugin(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        Box::pin(async move { plugins::confirm(self.deployer()?, plugins::name(&pipeline, &handler)).await })
     }
 
     fn forget(&self, name: EntityName) -> Answer<'_, Done> {

@@ -17,8 +17,8 @@ pub use stopped::Stopped;
 pub use types::{
     Alarm, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision,
     Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, Given, HandlerRow, Held, HistoryPage,
-    HistoryQuery, HistoryRow, LastError, OutboxReport, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateEntry, StateReport,
-    WaitReport, Word,
+    HistoryQuery, HistoryRow, LastError, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone, Redrive,
+    RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
 };
 
 use std::future::Future;
@@ -45,6 +45,14 @@ pub trait Control: Send + Sync {
     fn operate_many(&self, pipeline: String, word: Word, filter: BulkFilter, dry_run: bool) -> Answer<'_, BulkDone>;
     /// Closes the pipeline's circuit breaker, which is open because of this handler: the handlers are called again.
     fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done>;
+    /// Which components the handlers run, and which they can go back to.
+    fn plugins(&self) -> Answer<'_, Vec<PluginRow>>;
+    /// Has a handler run this component from the next event of each entity on. `from`: where it came from, for people.
+    fn load_plugin(&self, pipeline: String, handler: String, component: Vec<u8>, from: String) -> Answer<'_, PluginDone>;
+    /// Has a handler run the component before, or the kept one whose digest begins with `to`.
+    fn rollback_plugin(&self, pipeline: String, handler: String, to: Option<String>) -> Answer<'_, PluginDone>;
+    /// Lets go of what state was before its migrations.
+    fn confirm_plugin(&self, pipeline: String, handler: String) -> Answer<'_, Done>;
     /// Erases state and ids of an entity.
     fn forget(&self, name: EntityName) -> Answer<'_, Done>;
     /// Dead letters, oldest first.

@@ -6,7 +6,8 @@ use super::live::{checked, host_millis, list, of, record_view, unknown, unreadab
 use super::report::{self, Around};
 use super::{
     Answer, BulkDone, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName, EntityPage, EntityQuery,
-    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, Letters, PipelineRow, PurgeDone, Redrive, RedriveDone, StateReport, Word,
+    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, Letters, PipelineRow, PluginDone, PluginRow, PurgeDone, Redrive,
+    RedriveDone, StateReport, Word,
 };
 use crate::directory::{Directory, View};
 use crate::event::EntityKey;
@@ -205,6 +206,22 @@ impl Control for Stopped {
 
     fn close_breaker(&self, _: String, _: String) -> Answer<'_, Done> {
         refused("a host that does not run has no circuit breaker: it starts with all of them closed")
+    }
+
+    fn plugins(&self) -> Answer<'_, Vec<PluginRow>> {
+        refused("which components it runs is decided when it starts")
+    }
+
+    fn load_plugin(&self, _: String, _: String, _: Vec<u8>, _: String) -> Answer<'_, PluginDone> {
+        refused("no component can be loaded: change what the config names")
+    }
+
+    fn rollback_plugin(&self, _: String, _: String, _: Option<String>) -> Answer<'_, PluginDone> {
+        refused("no component can be rolled back")
+    }
+
+    fn confirm_plugin(&self, _: String, _: String) -> Answer<'_, Done> {
+        refused("no migration can be confirmed")
     }
 
     fn forget(&self, _: EntityName) -> Answer<'_, Done> {

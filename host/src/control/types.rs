@@ -95,6 +95,61 @@ pub struct HandlerRow {
     pub digest: String,
 }
 
+/// Which component a handler runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginRow {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The handler.
+    pub handler: String,
+    /// SHA-256 of the component that handles events now.
+    pub component: String,
+    /// The number of its load.
+    pub load: u64,
+    /// The version of the state that it reads and writes; 0 without the interface `lifecycle`.
+    pub state_version: u32,
+    /// Which events may share an instance: `run`, `event` or `shared`.
+    pub isolation: String,
+    /// Another component runs than what the config names: it was loaded, or rolled back to, since the config's last changed.
+    pub overridden: bool,
+    /// SHA-256 of what the config names now, where that was refused.
+    pub refused: Option<String>,
+    /// Migrations of loads up to this number are confirmed.
+    pub confirmed: u64,
+    /// Kept components, oldest load first.
+    pub versions: Vec<PluginVersion>,
+}
+
+/// A component that is kept for a rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginVersion {
+    /// The number of its load.
+    pub load: u64,
+    /// SHA-256 of its file.
+    pub component: String,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// The version of its state.
+    pub state_version: u32,
+    /// When it was loaded, by the host's clock.
+    pub at: u64,
+    /// Where it came from.
+    pub from: String,
+}
+
+/// What came of a load or a rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginDone {
+    /// Whether another component runs than before.
+    pub changed: bool,
+    /// SHA-256 of what runs.
+    pub component: String,
+    /// The number of its load.
+    pub load: u64,
+    /// The version of its state.
+    pub state_version: u32,
+}
+
 /// What an entity does, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

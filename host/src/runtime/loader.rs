@@ -5,6 +5,7 @@ use super::bindings::HandlerIndices;
 use super::engine::Engine;
 use super::imports::Data;
 use super::lifecycle::Lifecycle;
+use super::structure;
 use super::{Failure, HandlerConfig, Instance, Isolation, Limits};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use wasmtime::component::{Component, InstancePre};
 
 /// Bytes of a component file: compiling takes time and memory in proportion, and no limit of a call bounds it.
-const FILE_BYTES_MAX: usize = 128 << 20;
+pub const FILE_BYTES_MAX: usize = 128 << 20;
 
 /// Where the names of our interfaces begin.
 const OURS: &str = "seriatim:handler/";
@@ -102,6 +103,14 @@ pub enum LoadError {
         /// Their names.
         names: String,
     },
+    /// Larger in some way than we compile.
+    #[error("handler `{handler}`: {why}")]
+    Structure {
+        /// The handler.
+        handler: Arc<str>,
+        /// In which.
+        why: String,
+    },
     /// The module could not be wrapped.
     #[error("handler `{handler}`: the module does not make a component: {why}")]
     Wrap {
@@ -146,6 +155,21 @@ pub enum LoadError {
         /// What it may have.
         max: usize,
     },
+}
+
+impl LoadError {
+    /// The step that refused it, in one word.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::TooBig { .. } => "size",
+            Self::NotWasm { .. } | Self::NoWorld { .. } | Self::Wrap { .. } | Self::Structure { .. } => "structure",
+            Self::Preview1 { .. } | Self::Imports { .. } => "imports",
+            Self::MemoryMax { .. } | Self::NeedsMemory { .. } => "resources",
+            Self::Compile { .. } => "compile",
+            Self::World { .. } => "world",
+        }
+    }
 }
 
 /// One compiled component with its config, ready to be instantiated. Cheap to clone.
@@ -261,6 +285,7 @@ impl Engine {
         }
         let found = inspect(bytes).map_err(|error| LoadError::NotWasm { handler: handler(), why: error.to_string() })?;
         let wasi = found.check(&name)?;
+        structure::check(bytes).map_err(|why| LoadError::Structure { handler: handler(), why })?;
         let digest = hex::encode(Sha256::digest(bytes));
         let component = self.compile(bytes, found.core, &digest, &name)?;
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {

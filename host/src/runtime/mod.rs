@@ -13,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod loader;
 mod logging;
+mod structure;
 mod wasi;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod tests;
 
 pub use engine::{Engine, EngineConfig, Error};
 pub use instance::Instance;
-pub use loader::{Handler, LoadError};
+pub use loader::{FILE_BYTES_MAX, Handler, LoadError};
 pub use seriatim_contract::{
     Effects, Emitted, Failure, FailureKind, HEADER_FRAME_BYTES, Limits, OWN_HEADERS_BYTES, STATE_KEY_BYTES_MAX, State, subject_matches,
 };

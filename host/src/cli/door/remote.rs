@@ -4,8 +4,8 @@ use super::Failure;
 use crate::admin;
 use crate::control::{
     Answer, BulkDone, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, Done, EntityName, EntityPage, EntityQuery,
-    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, PipelineRow, Place, PurgeDone, Redrive, RedriveDone, Sort, StateReport,
-    Word,
+    EntityReport, EntityState, Fault, HistoryPage, HistoryQuery, PipelineRow, Place, PluginDone, PluginRow, PurgeDone, Redrive,
+    RedriveDone, Sort, StateReport, Word,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -50,6 +50,11 @@ struct Pipelines {
     pipelines: Vec<PipelineRow>,
 }
 
+#[derive(Deserialize)]
+struct Plugins {
+    plugins: Vec<PluginRow>,
+}
+
 impl Remote {
     /// The host at `url`; asks nothing yet.
     pub(in super::super) fn new(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Self, Failure> {
@@ -91,26 +96,35 @@ impl Remote {
     }
 
     fn send<'a, T: DeserializeOwned + Send + 'static>(&self, method: Method, path: String, body: Option<Value>) -> Answer<'a, T> {
+        self.send_bytes(method, path, body.map(|body| ("application/json", body.to_string().into_bytes())))
+    }
+
+    fn send_bytes<'a, T: DeserializeOwned + Send + 'static>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<(&'static str, Vec<u8>)>,
+    ) -> Answer<'a, T> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let asked = tokio::task::spawn_blocking(move || inner.ask(&method, &path, body.as_ref())).await;
+            let asked = tokio::task::spawn_blocking(move || inner.ask(&method, &path, body)).await;
             asked.unwrap_or_else(|error| Err(Fault::Unavailable(format!("the request broke off: {error}"))))
         })
     }
 }
 
 impl Inner {
-    fn ask<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<T, Fault> {
+    fn ask<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Option<(&'static str, Vec<u8>)>) -> Result<T, Fault> {
         let url = format!("{}{path}", self.base);
         let mut request = Request::builder().method(method).uri(&url).header(admin::OPERATOR_HEADER, &self.operator);
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let bytes = body.map(Value::to_string).unwrap_or_default();
-        if body.is_some() {
-            request = request.header("Content-Type", "application/json");
+        if let Some((kind, _)) = body {
+            request = request.header("Content-Type", kind);
         }
-        let request = request.body(bytes).map_err(|error| Fault::Bad(format!("{url}: {error}")))?;
+        let request =
+            request.body(body.map(|(_, bytes)| bytes).unwrap_or_default()).map_err(|error| Fault::Bad(format!("{url}: {error}")))?;
         let answer = self.agent.run(request);
         let changes = if *method == Method::GET { "" } else { "; whether it was done is seen by asking again: repeating is harmless" };
         let mut answer = answer
@@ -265,6 +279,25 @@ impl Control for Remote {
 
     fn close_breaker(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
         self.post(format!("/api/v1/pipelines/{}/breaker:close", encoded(&pipeline)), json!({ "handler": handler }))
+    }
+
+    fn plugins(&self) -> Answer<'_, Vec<PluginRow>> {
+        let asked = self.get::<Plugins>("/api/v1/plugins".to_owned(), Vec::new());
+        Box::pin(async move { Ok(asked.await?.plugins) })
+    }
+
+    fn load_plugin(&self, pipeline: String, handler: String, component: Vec<u8>, from: String) -> Answer<'_, PluginDone> {
+        let asked = vec![("pipeline", Some(pipeline)), ("handler", Some(handler)), ("from", Some(from))];
+        self.send_bytes(Method::POST, with_query("/api/v1/plugins:load".to_owned(), asked), Some(("application/wasm", component)))
+    }
+
+    fn rollback_plugin(&self, pipeline: String, handler: String, to: Option<String>) -> Answer<'_, PluginDone> {
+        let body = object(vec![("pipeline", Some(json!(pipeline))), ("handler", Some(json!(handler))), ("to", to.map(Value::from))]);
+        self.post("/api/v1/plugins:rollback".to_owned(), Value::Object(body))
+    }
+
+    fn confirm_plugin(&self, pipeline: String, handler: String) -> Answer<'_, Done> {
+        self.post("/api/v1/plugins:confirm".to_owned(), json!({ "pipeline": pipeline, "handler": handler }))
     }
 
     fn forget(&self, name: EntityName) -> Answer<'_, Done> {

@@ -205,6 +205,7 @@ impl Stage {
             progress: vec![committer.progress(0).unwrap()],
             store: store.clone(),
             decoders: vec![Some(decoder.clone())],
+            deployer: None,
             letters: Arc::new(Letterbox),
         }));
         Self { live, store, played, shard, decoder, committer, next: 1, _folder: folder }

@@ -1,0 +1,238 @@
+//! Brings components into running pipelines, one at a time: compiles off the data path, tries, keeps, swaps; rolls back, confirms, and tells what there is.
+
+use super::registry::{Entry, Registry, Version};
+use super::shelf::{Shelf, ShelfError};
+use super::{Name, digest};
+use crate::pipeline::Pipeline;
+use crate::runtime::{Engine, Handler, HandlerConfig, LoadError};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Loads that wait for the one under way; each may hold a whole component in memory.
+const WAITING_MAX: usize = 4;
+/// How long compiling and trying may take before the one who asked is told; nothing else is loaded until it has ended.
+const LOAD_MAX: Duration = Duration::from_secs(120);
+/// The lowest priority: compiling takes only what nobody else wants.
+const NICE: i32 = 19;
+
+/// A handler that components can be brought to.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: Name,
+    /// Its place in the pipeline.
+    pub place: usize,
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// What it is given besides its code.
+    pub config: HandlerConfig,
+}
+
+/// Why a component does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No such handler.
+    #[error("this host has no handler {0}")]
+    Unknown(String),
+    /// It failed a step.
+    #[error("the component was refused at the step `{step}`: {why}")]
+    Step {
+        /// Which.
+        step: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing to go back to.
+    #[error("{0}")]
+    Rollback(String),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
+    /// It could not be kept.
+    #[error("the component was refused at the step `keep`: {0}")]
+    Keep(#[from] ShelfError),
+}
+
+/// What a load or rollback did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// Another component runs than before.
+    pub changed: bool,
+    /// What runs.
+    pub version: Version,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Deployer {
+    shelf: Arc<Shelf>,
+    engine: Engine,
+    targets: Vec<Target>,
+    one: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Deployer {
+    /// For these handlers.
+    #[must_use]
+    pub fn new(shelf: Arc<Shelf>, engine: Engine, targets: Vec<Target>) -> Self {
+        Self { shelf, engine, targets, one: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
+    }
+
+    /// Its handlers.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What is known of each.
+    #[must_use]
+    pub fn list(&self) -> Vec<(Name, Entry)> {
+        let registry = self.shelf.registry();
+        let entry = |target: &Target| registry.entry(&target.name).cloned().unwrap_or_default();
+        self.targets.iter().map(|target| (target.name.clone(), entry(target))).collect()
+    }
+
+    /// What the registry says.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.shelf.registry()
+    }
+
+    fn target(&self, name: &Name) -> Result<&Target, Refusal> {
+        self.targets.iter().find(|target| target.name == *name).ok_or_else(|| Refusal::Unknown(name.to_string()))
+    }
+
+    /// Takes a component through all steps; it handles the next event of each entity when this returns. `from` is for people; `config`: it is what the config
+    /// names.
+    ///
+    /// # Errors
+    /// A step refuses it, or too many loads wait. What runs goes on then.
+    pub async fn load(&self, name: &Name, bytes: Vec<u8>, from: String, config: bool) -> Result<Deployed, Refusal> {
+        let target = self.target(name)?;
+        let permit = self.turn().await?;
+        let digest = digest(&bytes);
+        let running = self.shelf.registry().entry(name).and_then(Entry::running).cloned();
+        if let Some(version) = running.filter(|version| version.digest == digest && !config) {
+            return Ok(Deployed { changed: false, version });
+        }
+        let load = self.shelf.next_load();
+        let (bytes, handler) = self.made(target, Arc::new(bytes), load, permit).await?;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let state_version = handler.state_version();
+        let version = Version { load, digest, bytes: bytes.len() as u64, state_version, at, from };
+        let (shelf, kept, owner) = (self.shelf.clone(), version.clone(), name.clone());
+        self.blocking(move || {
+            shelf.put(&kept.digest, &bytes)?;
+            shelf.change(|registry| registry.loaded(&owner, kept, config))?;
+            shelf.tidy();
+            Ok(())
+        })
+        .await?;
+        target.pipeline.handlers.replace(target.place, handler);
+        tracing::info!(pipeline = %name.pipeline, handler = %name.handler, component = version.digest, load, from = version.from, "handler loaded: it handles the next event of each entity");
+        Ok(Deployed { changed: true, version })
+    }
+
+    /// Goes back to the version before, or to the kept one whose digest begins with `to`.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be loaded any more. What runs goes on then.
+    pub async fn rollback(&self, name: &Name, to: Option<&str>) -> Result<Deployed, Refusal> {
+        let target = self.target(name)?;
+        let permit = self.turn().await?;
+        let registry = self.shelf.registry();
+        let version = registry.target(name, to).map_err(Refusal::Rollback)?;
+        if registry.entry(name).is_some_and(|entry| entry.current == version.load) {
+            return Ok(Deployed { changed: false, version });
+        }
+        let (shelf, digest) = (self.shelf.clone(), version.digest.clone());
+        let bytes = self.blocking(move || shelf.get(&digest)).await?;
+        let (_, handler) = self.made(target, Arc::new(bytes), version.load, permit).await?;
+        let (shelf, owner, load) = (self.shelf.clone(), name.clone(), version.load);
+        self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load))).await?;
+        target.pipeline.handlers.replace(target.place, handler);
+        tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = version.digest, load, "handler rolled back: this component handles the next event of each entity");
+        Ok(Deployed { changed: true, version })
+    }
+
+    /// Migrations of state so far stay: what it was before is let go of, entity by entity, with the next event of each.
+    ///
+    /// # Errors
+    /// No such handler, or the disk.
+    pub async fn confirm(&self, name: &Name) -> Result<bool, Refusal> {
+        let target = self.target(name)?;
+        let (shelf, owner) = (self.shelf.clone(), name.clone());
+        let Some(load) = self.blocking(move || shelf.change(|registry| registry.confirm(&owner))).await? else { return Ok(false) };
+        let changed = target.pipeline.handlers.confirmed(target.place) < load;
+        target.pipeline.handlers.confirm(target.place, load);
+        Ok(changed)
+    }
+
+    /// What the config names was refused: it is not tried again, also not after a restart, until it changes.
+    pub async fn refused(&self, name: &Name, digest: String) {
+        let (shelf, owner) = (self.shelf.clone(), name.clone());
+        if let Err(error) = self.blocking(move || shelf.change(|registry| registry.refused(&owner, &digest))).await {
+            tracing::warn!("{error}");
+        }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let busy = |what: String| Refusal::Busy(format!("{what}; try again when the load under way has ended"));
+        let _place = self.waiting.try_acquire().map_err(|_| busy(format!("{WAITING_MAX} loads of components wait already")))?;
+        let turn = tokio::time::timeout(LOAD_MAX, self.one.clone().acquire_owned()).await;
+        turn.map_err(|_| busy(format!("another load takes longer than {LOAD_MAX:?}")))?.map_err(|_| busy("the host is stopping".to_owned()))
+    }
+
+    /// Compiles and tries on a thread of its own. It cannot be broken off: it keeps its turn until it has ended.
+    async fn made(
+        &self,
+        target: &Target,
+        bytes: Arc<Vec<u8>>,
+        load: u64,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<(Arc<Vec<u8>>, Handler), Refusal> {
+        let (engine, config) = (self.engine.clone(), HandlerConfig { load, ..target.config.clone() });
+        let (answer, answered) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let compiled = bytes.clone();
+        let started = std::thread::Builder::new().name("compile".to_owned()).spawn(move || {
+            background();
+            let made = made(&engine, &compiled, config, &runtime);
+            drop((turn, answer.send(made)));
+        });
+        started.map_err(|error| Refusal::Busy(format!("no thread to compile on: {error}")))?;
+        let late = || Refusal::Step {
+            step: "compile",
+            why: format!("it takes longer than {LOAD_MAX:?}; nothing else is loaded until it has ended"),
+        };
+        let broken = || Refusal::Step { step: "compile", why: "the compiler broke off; the log says why".to_owned() };
+        let handler = tokio::time::timeout(LOAD_MAX, answered).await.map_err(|_| late())?.map_err(|_| broken())??;
+        Ok((bytes, handler))
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, ShelfError> + Send + 'static) -> Result<T, Refusal> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(Refusal::Busy(format!("the host is stopping: {error}"))),
+        }
+    }
+}
+
+/// All steps that need no running host.
+///
+/// # Errors
+/// The step that refused it.
+pub fn made(engine: &Engine, bytes: &[u8], config: HandlerConfig, runtime: &tokio::runtime::Handle) -> Result<Handler, Refusal> {
+    let handler = engine.load(bytes, config).map_err(|error: LoadError| Refusal::Step { step: error.step(), why: error.to_string() })?;
+    runtime.block_on(handler.try_out()).map_err(|failure| Refusal::Step { step: "smoke", why: failure.to_string() })?;
+    Ok(handler)
+}
+
+/// Gives way to everything else that runs here: the priority of this thread alone.
+fn background() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!("compiling runs with the priority of everything else: {error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! Looks at what the config names, a file or an object, and has it loaded when it has changed. A refused one is told once, and tried again when it changes.
+
+use super::deployer::{Deployer, Refusal};
+use super::object::Object;
+use super::{Name, digest};
+use crate::nats::connect::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How often a file is looked at.
+const FILE_EVERY: Duration = Duration::from_secs(1);
+/// How often an object is asked for.
+const OBJECT_EVERY: Duration = Duration::from_secs(2);
+
+/// What a look at a file tells without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    bytes: u64,
+    modified: SystemTime,
+}
+
+/// When a file is worth reading: it has changed, and two looks agree that nobody writes it any more. Pure.
+#[derive(Debug, Default)]
+struct Settling {
+    last: Option<Look>,
+    read: Option<Look>,
+}
+
+impl Settling {
+    fn step(&mut self, look: Look) -> bool {
+        let settled = self.last.replace(look) == Some(look);
+        if !settled || self.read == Some(look) {
+            return false;
+        }
+        self.read = Some(look);
+        true
+    }
+}
+
+/// Follows a file until it is dropped.
+pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
+    let mut settling = Settling::default();
+    loop {
+        tokio::time::sleep(FILE_EVERY).await;
+        let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
+        let Ok(modified) = meta.modified() else { continue };
+        if settling.step(Look { bytes: meta.len(), modified }) {
+            match read(&path).await {
+                Ok(bytes) => changed(&deployer, &name, bytes, &path.display().to_string()).await,
+                Err(why) => {
+                    tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, file = %path.display(), "the component's file cannot be read, what runs goes on: {why}");
+                }
+            }
+        }
+    }
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let max = crate::runtime::FILE_BYTES_MAX as u64;
+    let meta = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    if meta.len() > max {
+        return Err(format!("it has {} bytes; the most is {max}", meta.len()));
+    }
+    tokio::fs::read(path).await.map_err(|error| error.to_string())
+}
+
+/// Follows an object until it is dropped.
+pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connection: Connection) {
+    loop {
+        tokio::time::sleep(OBJECT_EVERY).await;
+        let told = object.digest(&connection).await;
+        let news = told.as_ref().is_ok_and(|digest| !deployer.registry().settled(&name, digest));
+        let read = match told {
+            Ok(_) if !news => continue,
+            Ok(_) => object.read(&connection).await,
+            Err(why) => Err(why),
+        };
+        match read {
+            Ok(bytes) => changed(&deployer, &name, bytes, &object.to_string()).await,
+            Err(why) => {
+                tracing::debug!(pipeline = %name.pipeline, handler = %name.handler, "the component's object cannot be read, what runs goes on: {why}")
+            }
+        }
+    }
+}
+
+async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) {
+    let digest = digest(&bytes);
+    if deployer.registry().settled(name, &digest) {
+        return;
+    }
+    match deployer.load(name, bytes, from.to_owned(), true).await {
+        Ok(_) => {}
+        // Another look will find it.
+        Err(Refusal::Busy(why)) => tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, "the changed component waits: {why}"),
+        Err(refusal) => {
+            tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
+            deployer.refused(name, digest).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_when_it_has_changed_and_nobody_writes_it() {
+        let look = |bytes| Look { bytes, modified: SystemTime::UNIX_EPOCH };
+        let mut settling = Settling::default();
+        let read: Vec<_> = [1, 1, 1, 2, 3, 3, 3, 3].into_iter().map(|bytes| settling.step(look(bytes))).collect();
+        assert_eq!(read, [false, true, false, false, false, true, false, false]);
+    }
+}

@@ -1,0 +1,244 @@
+//! Promise: a handler's component is replaced while events flow, between two events of each entity: no event is lost, doubled, or handled by another
+//! component than its output and its record name; what is refused changes nothing.
+
+use crate::harness::components::{bomb, digest, versions};
+use crate::harness::config::Handler;
+use crate::harness::{Host, Input, OUTPUTS, Operator, World, tools, until};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A handler whose component is a file of the test's own.
+fn own(world: &World, bytes: &[u8]) -> Handler {
+    let component = world.path("handler.wasm");
+    fs::write(&component, bytes).expect("the component");
+    Handler { component, limits: vec![("time-max", "2s")], ..Handler::echo() }
+}
+
+fn file(world: &World, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = world.path(name);
+    fs::write(&path, bytes).expect("a component");
+    path
+}
+
+fn load(operator: &Operator, path: &PathBuf) -> Value {
+    operator.ask(&["plugin", "load", &path.display().to_string()])
+}
+
+fn runs(operator: &Operator) -> Value {
+    operator.ask(&["plugin", "list"])[0].clone()
+}
+
+async fn made_by(world: &World, entity: &str, sequence: u64) -> String {
+    world.until_applied(entity, sequence).await;
+    let kept = world.read(OUTPUTS).await;
+    let of = |header: &str| move |kept: &&crate::checker::Kept| kept.header(header).map(str::to_owned);
+    let found = kept
+        .iter()
+        .find(|kept| kept.header("Seriatim-Entity") == Some(entity) && of("Seriatim-Cause-Sequence")(kept) == Some(sequence.to_string()));
+    found.as_ref().and_then(of("Made-By")).expect("an output with a name")
+}
+
+#[tokio::test]
+async fn a_load_lasts_through_restarts_until_the_configured_file_changes() {
+    let mut world = World::new().await;
+    let (one, two, three) = (versions("one", 1), versions("two", 1), versions("three", 1));
+    world.config.flights().handlers = vec![own(&world, &one)];
+    let (mut host, operator) = Operator::with_host(&mut world).await;
+    world.publish_one(Input::event("a", 1)).await;
+    assert_eq!(made_by(&world, "a", 1).await, "one");
+
+    let done = load(&operator, &file(&world, "two.wasm", &two));
+    assert_eq!((done["changed"].as_bool(), done["component"].as_str()), (Some(true), Some(digest(&two).as_str())));
+    world.publish_one(Input::event("a", 2)).await;
+    assert_eq!(made_by(&world, "a", 2).await, "two");
+    let shown = operator.ask(&["entity", "show", "a"]);
+    assert_eq!(shown["handlers"][0]["digest"], digest(&two).as_str());
+    assert!(runs(&operator)["overridden"].as_bool().expect("a word"));
+    assert_eq!(load(&operator, &file(&world, "two.wasm", &two))["changed"], false, "once more");
+
+    host.kill();
+    let mut host = world.host().await;
+    world.publish_one(Input::event("a", 3)).await;
+    assert_eq!(made_by(&world, "a", 3).await, "two");
+
+    fs::write(world.path("handler.wasm"), &three).expect("the configured file");
+    until("the configured file to be taken", async || {
+        let row = runs(&operator);
+        if row["component"] == digest(&three).as_str() { Ok(()) } else { Err(row.to_string()) }
+    })
+    .await;
+    world.publish_one(Input::event("a", 4)).await;
+    assert_eq!(made_by(&world, "a", 4).await, "three");
+    assert!(!runs(&operator)["overridden"].as_bool().expect("a word"));
+
+    let done = operator.ask(&["plugin", "rollback"]);
+    assert_eq!(done["component"], digest(&two).as_str());
+    world.publish_one(Input::event("a", 5)).await;
+    assert_eq!(made_by(&world, "a", 5).await, "two");
+    host.stop().await;
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 6)).await;
+    assert_eq!(made_by(&world, "a", 6).await, "two", "a rollback lasts, too");
+    operator.refused(&["plugin", "rollback", "--to", "ffff"], &["no kept version", "kept are"]);
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+#[tokio::test]
+async fn what_fails_a_step_is_refused_by_name_and_the_flow_goes_on() {
+    let mut world = World::new().await;
+    let one = versions("one", 1);
+    world.config.flights().handlers = vec![own(&world, &one)];
+    let (host, operator) = Operator::with_host(&mut world).await;
+    let stranger = fs::read(tools::plugin("stranger")).expect("the guest");
+    let half = one.get(..one.len() / 2).expect("half of it").to_vec();
+    let bad = [
+        ("text.wasm", b"this is no component".to_vec(), ["structure", "not a WebAssembly"]),
+        ("empty.wasm", Vec::new(), ["structure", "not a WebAssembly"]),
+        ("half.wasm", half, ["structure", "not a WebAssembly"]),
+        ("untyped.wasm", b"\0asm\x0d\0\x01\0".to_vec(), ["world", "does not fit the world"]),
+        ("hungry.wasm", stranger, ["imports", "does not have"]),
+        ("large.wasm", bomb(1, 1 << 18), ["structure", "bytes of code; the most is"]),
+        ("loops.wasm", versions("loops", 1), ["smoke", "time-max"]),
+        ("traps.wasm", versions("traps", 1), ["smoke", "as a test asked for"]),
+    ];
+    for (sequence, (name, bytes, words)) in (1..).zip(bad) {
+        let path = file(&world, name, &bytes);
+        operator.refused(&["plugin", "load", &path.display().to_string()], &words);
+        world.publish_one(Input::event("a", sequence)).await;
+        assert_eq!(made_by(&world, "a", sequence).await, "one", "after {name}");
+        assert_eq!(runs(&operator)["component"], digest(&one).as_str());
+    }
+    // A bad file in the configured place is refused, too, and what runs goes on, also after a restart.
+    let broken = b"\0asm broken".to_vec();
+    fs::write(world.path("handler.wasm"), &broken).expect("the configured file");
+    until("the bad file to be refused", async || {
+        let row = runs(&operator);
+        if row["refused"] == digest(&broken).as_str() { Ok(()) } else { Err(row.to_string()) }
+    })
+    .await;
+    let mut host = host;
+    assert!(host.log().contains("the changed component does not run"));
+    host.kill();
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 9)).await;
+    assert_eq!(made_by(&world, "a", 9).await, "one");
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+/// Compiling takes seconds; what is published in the meantime is handled in the meantime.
+#[tokio::test]
+async fn a_component_that_compiles_for_long_does_not_stall_events() {
+    let mut world = World::new().await;
+    let one = versions("one", 1);
+    world.config.flights().handlers = vec![own(&world, &one)];
+    let (host, operator) = Operator::with_host(&mut world).await;
+    world.publish_one(Input::event("a", 1)).await;
+    world.until_applied("a", 1).await;
+    let path = file(&world, "bomb.wasm", &bomb(60, 20_000)).display().to_string();
+    let loading = tokio::task::spawn_blocking(move || {
+        operator.refused(&["plugin", "load", &path], &["world", "does not fit the world"]);
+        Instant::now()
+    });
+    let (mut handled, mut sequence) = (Vec::new(), 1);
+    while !loading.is_finished() {
+        sequence += 1;
+        world.publish_one(Input::event("a", sequence)).await;
+        world.until_applied("a", sequence).await;
+        handled.push(Instant::now());
+    }
+    let ended = loading.await.expect("a refusal");
+    let meanwhile = handled.iter().filter(|at| **at < ended).count();
+    assert!(meanwhile >= 10, "{meanwhile} events were handled while the component compiled");
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+/// Which name each digest stands for.
+type Names = BTreeMap<String, String>;
+
+async fn replaced_under_load(replacements: usize, kills: usize) {
+    const ENTITIES: u64 = 20;
+    const KINDS: usize = 8;
+    let mut world = World::new().await;
+    let kinds: Vec<(String, Vec<u8>)> = (0..KINDS).map(|kind| (format!("k{kind}"), versions(&format!("k{kind}"), 1))).collect();
+    let names: Names = kinds.iter().map(|(name, bytes)| (digest(bytes), name.clone())).collect();
+    let paths: Vec<PathBuf> = kinds.iter().map(|(name, bytes)| file(&world, &format!("{name}.wasm"), bytes)).collect();
+    world.config.flights().handlers = vec![own(&world, &kinds[0].1)];
+    let (mut host, operator) = Operator::with_host(&mut world).await;
+    let kill_each = replacements / kills.max(1);
+    let mut sequence = 0;
+    for replacement in 0..replacements {
+        let inputs: Vec<_> =
+            (0..5).flat_map(|add| (0..ENTITIES).map(move |entity| Input::event(&format!("E{entity}"), sequence + add + 1))).collect();
+        sequence += 5;
+        let publishing = world.publish_meanwhile(inputs);
+        let path = paths[replacement % KINDS].display().to_string();
+        if replacement % 10 == 9 {
+            operator.ask(&["plugin", "rollback"]);
+        } else if kills > 0 && replacement % kill_each == kill_each - 1 {
+            // Killed somewhere between the request and its answer, or just after.
+            let asking = tokio::task::spawn_blocking({
+                let config = world.write_config("operator.toml", 0);
+                move || crate::harness::host::command(&config, &["plugin", "load", &path])
+            });
+            tokio::time::sleep(Duration::from_millis(u64::try_from(replacement % 40).expect("small"))).await;
+            host.kill();
+            asking.await.expect("an answer, or none");
+            host = world.host().await;
+        } else {
+            operator.ask(&["plugin", "load", &path]);
+        }
+        let sent = publishing.await.expect("publishing");
+        world.note(sent);
+    }
+    for entity in 0..ENTITIES {
+        world.until_applied(&format!("E{entity}"), sequence).await;
+    }
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for output in world.read(OUTPUTS).await {
+        let Some(made) = output.header("Made-By") else { continue };
+        let component = output.header("Seriatim-Component").expect("every output names its component");
+        assert_eq!(names.get(component).map(String::as_str), Some(made), "{output:?}");
+        *seen.entry(made.to_owned()).or_default() += 1;
+    }
+    assert!(seen.len() == KINDS && seen.values().all(|count| *count > 0), "{seen:?}");
+}
+
+#[tokio::test]
+async fn replaced_a_hundred_times_under_load_with_kills_in_between() {
+    replaced_under_load(100, 12).await;
+}
+
+#[tokio::test]
+async fn rollback_takes_effect_within_a_second_under_load() {
+    let mut world = World::new().await;
+    let (one, two) = (versions("one", 1), versions("two", 1));
+    world.config.flights().handlers = vec![own(&world, &one)];
+    let (host, operator) = Operator::with_host(&mut world).await;
+    load(&operator, &file(&world, "two.wasm", &two));
+    let inputs: Vec<_> = (1..=20_000_u64).map(|number| Input::event(&format!("E{}", number % 50), number.div_ceil(50))).collect();
+    let publishing = world.publish_meanwhile(inputs);
+    world.until_applied("E1", 20).await;
+    // The command answers when the next event of each entity runs through the other component; how long that takes is for the benchmarks to say.
+    let answered = operator.ask(&["plugin", "rollback"]);
+    assert_eq!(answered["component"], digest(&one).as_str());
+    let applied = world.applied("E1").await.expect("a position");
+    let sent = publishing.await.expect("publishing");
+    world.note(sent);
+    for entity in 0..50 {
+        world.until_applied(&format!("E{entity}"), 400).await;
+    }
+    assert!(applied < 400, "everything was handled before the rollback: nothing was tested");
+    let of = |name: &str, kept: &[crate::checker::Kept]| kept.iter().filter(|kept| kept.header("Made-By") == Some(name)).count();
+    let kept = world.read(OUTPUTS).await;
+    assert!(of("one", &kept) > 0 && of("two", &kept) > 0);
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
