@@ -1,5 +1,7 @@
 //! The producer against a real server: killed, full, out of reach, with a confirmation that got lost.
 
+mod commands;
+
 use super::*;
 use crate::event::Message;
 use crate::nats::api;
