@@ -106,7 +106,7 @@ impl std::fmt::Debug for Producer {
 /// What a caller waits with, and its place in the window.
 struct Ticket {
     answer: oneshot::Sender<Result<Receipt, Error>>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 struct State {
@@ -191,7 +191,7 @@ impl Producer {
         let place = self.place().await?;
         entry.mark = self.mark(&entry.subject).await?;
         let (answer, receiver) = oneshot::channel();
-        let addition = Addition { entity, sequence, entry, ticket: Ticket { answer, _place: place }, by_flow };
+        let addition = Addition { entity, sequence, entry, ticket: Ticket { answer, place }, by_flow };
         shared.step(|ledger, now, _| ledger.add(now, addition))?;
         Ok(Pending { answer: receiver })
     }
@@ -337,8 +337,12 @@ impl Shared {
                 }
             }
             Effect::Search { token, entry, mark } => self.searcher.search(SearchRequest { token: token as u64, shard: SHARD, entry, mark }),
-            // Whoever does not wait for it has dropped the receiver.
-            Effect::Settle { ticket, result } => drop(ticket.answer.send(result)),
+            Effect::Settle { ticket: Ticket { answer, place }, result } => {
+                // Before the answer: whoever has it finds room.
+                drop(place);
+                // Whoever does not wait for it has dropped the receiver.
+                drop(answer.send(result));
+            }
         }
     }
 

@@ -231,7 +231,6 @@ impl Entity {
     }
 
     fn not_its_own(&self, stream_sequence: u64, problem: String) -> Error {
-        let Self { entity, subject, stream, .. } = self.clone();
-        Error::NotItsOwn { entity, stream, subject, stream_sequence, problem }
+        Error::NotItsOwn { entity: self.entity.clone(), stream: self.stream.clone(), stream_sequence, problem }
     }
 }

@@ -99,16 +99,14 @@ pub enum Error {
     },
     /// The subject of an entity that commands publish to holds a message that is no event of it, or one out of its order.
     #[error(
-        "message {stream_sequence} of stream {stream} on subject {subject} does not continue entity {entity:?}: {problem}. A subject that commands \
-         publish to holds the numbered events of one entity, in their order, and nothing else"
+        "message {stream_sequence} of stream {stream} does not continue entity {entity:?}: {problem}. A subject that commands publish to holds the \
+         numbered events of one entity, in their order, and nothing else"
     )]
     NotItsOwn {
         /// Entity.
         entity: String,
         /// The stream.
         stream: String,
-        /// The subject.
-        subject: String,
         /// Which message.
         stream_sequence: u64,
         /// What is wrong with it.

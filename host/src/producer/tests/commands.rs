@@ -169,6 +169,31 @@ async fn a_command_that_is_repeated_under_its_own_id_is_the_same_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_patience_ends_what_is_not_known_is_called_so_and_the_same_command_finds_it_out() {
+    let Some(mut server) = Server::start() else { return };
+    let direct = server.connect().await;
+    testing::stream(&direct, "IN", &["in.>"], serde_json::json!({})).await;
+    let between = Between::start(&server).await;
+    let impatient = Options { patience: Duration::from_secs(1), ..options() };
+    let producer = Producer::start(between.connect().await, impatient).await.unwrap();
+    let entity = producer.entity("A", "in.A").await.unwrap();
+    between.muted.store(true, Ordering::SeqCst);
+    let lost = entity.publish(&Version::default(), event("x")).await;
+    let Err(Error::Undecided { sequence: 1, id, .. }) = lost else { panic!("{lost:?}") };
+    assert_eq!(count(&direct).await, 1, "it was stored");
+    let again = self::producer(server.connect().await).await.entity("A", "in.A").await.unwrap();
+    let same = NewEvent { id: Some(id), ..event("x") };
+    assert_eq!(again.publish(&Version::default(), same).await, again.latest().await);
+    assert_eq!(count(&direct).await, 1, "once");
+
+    server.kill();
+    between.cut.send_replace(true);
+    until("the producer's connection is gone", async || !producer.connection().is_connected()).await;
+    let never_left = entity.publish(&Version::default(), event("x")).await;
+    assert!(matches!(never_left, Err(Error::Unavailable { .. })), "{never_left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subject_that_does_not_tell_where_an_entity_stands_is_named() {
     let Some(server) = Server::start() else { return };
     let connection = server.connect().await;
