@@ -20,6 +20,15 @@ impl Event {
         C::decode(&self.payload).map_err(|failure| failure.about("payload"))
     }
 
+    /// The failure that rejects the event because nobody knows its kind.
+    #[must_use]
+    pub fn unknown_kind(&self) -> Failure {
+        Failure::reject(match self.kind.as_str() {
+            "" => "the event has no kind, and the handler goes by it".to_owned(),
+            kind => format!("the handler knows no events of kind {kind:?}"),
+        })
+    }
+
     /// The value of the first header with this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -26,12 +26,15 @@
 //! The crate that holds it is a `cdylib` and is built with `cargo build --release --target wasm32-unknown-unknown`; the host takes the file
 //! as it is.
 //!
+//! An event-sourced entity, a state and what each kind of event does to it, is written as an [`Aggregate`].
+//!
 //! Handlers are tested with plain `cargo test`: see [`testing`].
 //!
 //! What to keep in mind: nothing a call writes or emits exists before the event is committed; a panic costs the event an attempt and the
 //! host an instance, so return a [`Failure`]; keep what you must remember in [`state`], not in globals; and prefer `BTreeMap` to `HashMap`,
 //! whose order is not the same everywhere (what this crate encodes is sorted for you).
 
+pub mod aggregate;
 pub mod bindings;
 mod codec;
 pub mod delivery;
@@ -47,6 +50,7 @@ pub mod versioned;
 
 use std::collections::BTreeMap;
 
+pub use aggregate::{Aggregate, Snapshot};
 pub use bindings::seriatim::handler::types::{Event, Failure, Header};
 #[cfg(feature = "msgpack")]
 pub use codec::MessagePack;

@@ -51,7 +51,8 @@ pub use event::{TestEvent, event};
 pub use sent::{Line, Sent};
 pub use seriatim_contract::{Failure, FailureKind, Limits};
 
-use crate::{Codec, Handler, Json};
+use crate::aggregate::KEY;
+use crate::{Aggregate, Codec, Handler, Json, Snapshot};
 use call::Setup;
 use serde::{Serialize, de::DeserializeOwned};
 use seriatim_contract::{State, check_outputs_pattern};
@@ -270,6 +271,20 @@ impl<H: Handler> Kit<H> {
             let told = |(result, state): &(_, _)| told(result, state);
             assert!(first == second, "{event} does not replay:\n first: {}\nsecond: {}", told(&first), told(&second));
         }
+    }
+}
+
+/// What is left of an aggregate.
+impl<A: Aggregate> Kit<A> {
+    /// An entity as it stands: state and version. The default state at version 0 for one without events. (What was before a test is
+    /// `.state(entity, aggregate::KEY, &Snapshot::at(version, state))`.)
+    ///
+    /// # Panics
+    /// If what is stored is no snapshot of this aggregate.
+    #[must_use]
+    #[track_caller]
+    pub fn snapshot(&self, entity: &str) -> Snapshot<A> {
+        self.get(entity, KEY).unwrap_or_default()
     }
 }
 

@@ -57,7 +57,7 @@ impl Stage {
     async fn outputs(&self, entity: &str) -> Vec<(String, String)> {
         let kept = self.world.read(OUTPUTS).await;
         let of = kept.iter().filter(|kept| kept.header("Seriatim-Entity") == Some(entity));
-        let both = |kept: &crate::checker::Kept| {
+        let both = |kept: &seriatim_tests::checker::Kept| {
             let text = |name| kept.header(name).unwrap_or_default().to_owned();
             (text("Made-By"), text("Echo-Count"))
         };

@@ -12,7 +12,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_NOT_FOUND: u64 = 10059;
 const CONSUMER_NOT_FOUND: u64 = 10014;
 const MESSAGE_NOT_FOUND: u64 = 10037;
-const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
+/// A message came under a condition that does not hold: its subject's (or stream's) last message is another one.
+pub(crate) const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 
 /// Why a request to JetStream brought no answer that can be used.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -106,7 +106,7 @@ impl std::fmt::Debug for Producer {
 /// What a caller waits with, and its place in the window.
 struct Ticket {
     answer: oneshot::Sender<Result<Receipt, Error>>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 struct State {
@@ -140,7 +140,7 @@ impl Producer {
         let lookup = Lookup::new(connection.clone());
         let streams = lookup.streams().clone();
         if let Some(stream) = &options.stream {
-            history::of_stream(&connection, stream, options.patience, async || lookup.ask(stream).await).await?;
+            history::of_stream(&connection, stream, options.patience, || lookup.ask(stream)).await?;
         }
         let mut publisher = None;
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| {
@@ -188,10 +188,10 @@ impl Producer {
         let entity: Arc<str> = event.entity.as_str().into();
         let sequence = event.sequence;
         let mut entry = event.message(shared.options.stream.as_deref())?;
-        let place = Arc::clone(&shared.window).acquire_owned().await.map_err(|_| Error::Dropped)?;
+        let place = self.place().await?;
         entry.mark = self.mark(&entry.subject).await?;
         let (answer, receiver) = oneshot::channel();
-        let addition = Addition { entity, sequence, entry, ticket: Ticket { answer, _place: place }, by_flow };
+        let addition = Addition { entity, sequence, entry, ticket: Ticket { answer, place }, by_flow };
         shared.step(|ledger, now, _| ledger.add(now, addition))?;
         Ok(Pending { answer: receiver })
     }
@@ -208,8 +208,13 @@ impl Producer {
         Ok(mark)
     }
 
+    /// A place in the window.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.shared.window).acquire_owned().await.map_err(|_| Error::Dropped)
+    }
+
     /// The stream that takes this subject (no pattern), if it is one that may.
-    async fn stream_of(&self, subject: &str) -> Result<StreamFacts, Error> {
+    pub(super) async fn stream_of(&self, subject: &str) -> Result<StreamFacts, Error> {
         let Shared { connection, options, lookup, .. } = &*self.shared;
         let mut asking = Asking::new(options.patience);
         loop {
@@ -277,6 +282,11 @@ impl Producer {
         &self.shared.options
     }
 
+    /// Whether this producer numbers events of the entity otherwise than by its versions.
+    pub(super) fn is_numbering(&self, entity: &str) -> bool {
+        self.shared.lock().ledger.is_numbering(entity)
+    }
+
     pub(super) fn open_flow(&self, entity: &Arc<str>) -> Result<(), Error> {
         self.shared.lock().ledger.open_flow(entity)
     }
@@ -327,8 +337,12 @@ impl Shared {
                 }
             }
             Effect::Search { token, entry, mark } => self.searcher.search(SearchRequest { token: token as u64, shard: SHARD, entry, mark }),
-            // Whoever does not wait for it has dropped the receiver.
-            Effect::Settle { ticket, result } => drop(ticket.answer.send(result)),
+            Effect::Settle { ticket: Ticket { answer, place }, result } => {
+                // Before the answer: whoever has it finds room.
+                drop(place);
+                // Whoever does not wait for it has dropped the receiver.
+                drop(answer.send(result));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with an event, a flow or the producer as a whole.
 
+use super::version::Version;
 use std::time::Duration;
 
 /// Why an event is not confirmed, or a flow cannot be opened.
@@ -88,13 +89,59 @@ pub enum Error {
     /// Where an entity's numbers stand cannot be read from the stream, because it no longer has all of its messages.
     #[error(
         "stream {stream} cannot tell which number of entity {entity:?} comes next, because messages of it are gone: say it with Start::After, or \
-         Start::First if the entity is new"
+         Start::First if the entity is new (for commands: with a Version of your own)"
     )]
     HistoryGone {
         /// Entity.
         entity: String,
         /// The stream.
         stream: String,
+    },
+    /// The subject of an entity that commands publish to holds a message that is no event of it, or one out of its order.
+    #[error(
+        "message {stream_sequence} of stream {stream} does not continue entity {entity:?}: {problem}. A subject that commands publish to holds the \
+         numbered events of one entity, in their order, and nothing else"
+    )]
+    NotItsOwn {
+        /// Entity.
+        entity: String,
+        /// The stream.
+        stream: String,
+        /// Which message.
+        stream_sequence: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Another event took the version that this one was to have. This one is not in the stream and will not be.
+    #[error(
+        "event {sequence} of entity {entity:?} was not stored, because event {winner} was stored before it; the last one by now is {latest}: take up \
+         what has happened, decide again, and publish under that version"
+    )]
+    Conflict {
+        /// Entity.
+        entity: String,
+        /// The number that the event was to have.
+        sequence: u64,
+        /// The event that came next after the expected version: the one that won.
+        winner: Box<Version>,
+        /// The entity's last event when the conflict was found: the winner, or one after it.
+        latest: Box<Version>,
+    },
+    /// Whether the event was stored cannot be found out now. Published again under the same version and [the same id](super::NewEvent::id), it is
+    /// stored once, and the answer says what became of it.
+    #[error(
+        "whether event {sequence} of entity {entity:?} (id {id:?}) was stored is not known: {reason}; publish it again under the same version and id \
+         to find out"
+    )]
+    Undecided {
+        /// Entity.
+        entity: String,
+        /// The event's number.
+        sequence: u64,
+        /// The event's id.
+        id: String,
+        /// Why it is not known, in one line.
+        reason: String,
     },
     /// Reading the stream failed.
     #[error("stream {stream} cannot be read: {reason}")]

@@ -57,12 +57,12 @@ pub struct Numbered {
     pub copy: u32,
 }
 
-/// An event of a [`Flow`](super::Flow), which gives it its number. The fields mean what they mean in [`Numbered`].
+/// An event of a [`Flow`](super::Flow), or of a command to an [`Entity`](super::Entity), which gives it its number. The fields mean what they mean in [`Numbered`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewEvent {
     /// Where it goes; no wildcards.
     pub subject: String,
-    /// Unique within the entity; absent: made of entity, epoch and number.
+    /// Unique within the entity; absent: made of entity, epoch and number, or, in a command, one that nobody else has.
     pub id: Option<String>,
     /// Kind of event.
     pub kind: Option<String>,

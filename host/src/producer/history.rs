@@ -56,6 +56,15 @@ impl Asking {
         Ok(())
     }
 
+    /// Waits to ask again; false = it has been asked for long enough.
+    pub(super) async fn again(&mut self) -> bool {
+        let patient = self.began.elapsed() < self.patience;
+        if patient {
+            self.pause().await;
+        }
+        patient
+    }
+
     async fn pause(&mut self) {
         tokio::time::sleep(self.delays.next().unwrap_or(DELAY_MAX)).await;
     }
@@ -64,23 +73,22 @@ impl Asking {
 /// What the broker says of a stream: its name, when it was created, its last sequence, its duplicate window. Asks again, up to `patience`, while
 /// the broker does not answer.
 pub async fn stream_facts(connection: &Connection, stream: &str, patience: Duration) -> Result<StreamFacts, Error> {
-    of_stream(connection, stream, patience, async || identity::facts(&connection.client(), stream).await).await
+    of_stream(connection, stream, patience, || async { identity::facts(&connection.client(), stream).await }).await
 }
 
 /// Whether a stream has a message at this sequence: tells what a [`Receipt`](super::Receipt) that says `duplicate` is worth, when messages of the
 /// stream may have been removed. Asks again, up to `patience`, while the broker does not answer.
 pub async fn has_message(connection: &Connection, stream: &str, sequence: u64, patience: Duration) -> Result<bool, Error> {
-    let asked = async || identity::message_time(&connection.client(), stream, sequence).await;
+    let asked = || async { identity::message_time(&connection.client(), stream, sequence).await };
     Ok(of_stream(connection, stream, patience, asked).await?.is_some())
 }
 
 /// Asks something about a stream, again and again while the broker does not answer.
-pub(crate) async fn of_stream<T>(
-    connection: &Connection,
-    stream: &str,
-    patience: Duration,
-    ask: impl AsyncFn() -> Result<T, ApiError>,
-) -> Result<T, Error> {
+pub(crate) async fn of_stream<T, F>(connection: &Connection, stream: &str, patience: Duration, ask: impl Fn() -> F) -> Result<T, Error>
+where
+    // Named, unlike that of an `AsyncFn`: so that whoever asks can be a task of its own.
+    F: Future<Output = Result<T, ApiError>>,
+{
     let mut asking = Asking::new(patience);
     loop {
         match ask().await {
@@ -170,7 +178,7 @@ pub(super) struct Highest {
 }
 
 /// The place of an event of this entity. A message that does not say its entity or number belongs to nobody.
-fn place(message: &Message, entity: &str) -> Option<Highest> {
+pub(super) fn place(message: &Message, entity: &str) -> Option<Highest> {
     if message.header(event::ENTITY) != Some(entity) {
         return None;
     }

@@ -350,6 +350,11 @@ impl<T> Ledger<T> {
         !self.flows.contains_key(entity) && self.blocked.remove(entity).is_some()
     }
 
+    /// Whether a flow numbers the entity's events, or events of it are owed.
+    pub(super) fn is_numbering(&self, entity: &str) -> bool {
+        self.flows.contains_key(entity) || self.tokens.contains_key(entity)
+    }
+
     pub(super) fn progress(&self) -> Progress {
         self.progress
     }
@@ -366,7 +371,7 @@ impl<T> Ledger<T> {
 
 /// Whether the server's last complaint is that this connection may not publish to the subject. It does not answer such a message, so
 /// there is no other sign than this.
-fn forbids(complaint: &str, subject: &str) -> bool {
+pub(super) fn forbids(complaint: &str, subject: &str) -> bool {
     complaint.to_ascii_lowercase().contains("permissions violation for publish to") && complaint.contains(&format!("\"{subject}\""))
 }
 

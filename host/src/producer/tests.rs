@@ -1,5 +1,7 @@
 //! The producer against a real server: killed, full, out of reach, with a confirmation that got lost.
 
+mod commands;
+
 use super::*;
 use crate::event::Message;
 use crate::nats::api;
@@ -392,9 +394,15 @@ async fn the_documented_permissions_are_enough_and_what_the_user_may_not_publish
     let mut ids = 0;
     tail(&connection, "IN", 0, PATIENCE, |_, _| ids += 1).await.unwrap();
     assert_eq!(ids, 1);
+    drop(flow);
+    let entity = producer.entity("A", "in.A").await.unwrap();
+    let version = entity.latest().await.unwrap();
+    assert_eq!(entity.publish(&version, new("A", "y")).await.unwrap().sequence, 2);
     assert_eq!(connection.trouble(), None, "the server had nothing to complain of");
 
     let refused = producer.send(numbered("B", 1)).await.unwrap().await;
+    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("Permissions Violation")), "{refused:?}");
+    let refused = producer.entity("C", "in.C").await.unwrap().publish(&Version::default(), new("C", "x")).await;
     assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("Permissions Violation")), "{refused:?}");
 }
 

@@ -179,7 +179,7 @@ async fn check_history(connection: &Connection, options: &Options, facts: &Strea
     }
     let pattern = options.shape.mapping.subject.pattern();
     let stream = facts.name.clone();
-    let ask = async || raw::last_of_subject(&connection.client(), &facts.name, &pattern).await;
+    let ask = || async { raw::last_of_subject(&connection.client(), &facts.name, &pattern).await };
     let last = producer::of_stream(connection, &facts.name, PATIENCE, ask).await.map_err(Error::Broker)?;
     let epoch_of = |found: &raw::RawMessage| found.message.header("Seriatim-Epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0_u64);
     let epoch = options.shape.mapping.epoch.unwrap_or(0);

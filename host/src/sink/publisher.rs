@@ -306,7 +306,7 @@ fn unavailable(reason: &str) -> PublishResult {
 }
 
 /// The headers to send, or why the broker could never take this.
-fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderMap, String> {
+pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
     let id = [("Nats-Msg-Id", entry.message_id.as_str())];
     let headers = entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));

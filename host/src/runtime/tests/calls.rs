@@ -22,6 +22,23 @@ async fn echo_sends_on_and_counts() {
 }
 
 #[tokio::test]
+async fn an_aggregate_keeps_its_state_with_the_version_and_sends_both() {
+    let mut instance = load("account", config()).instantiate().await.unwrap();
+    let mut state = State::new();
+    for (sequence, kind, balance) in [(1, "deposited", 50), (2, "withdrawn", 0)] {
+        let mut call = call("DE-1", sequence, r#"{"amount":50}"#, state);
+        Arc::get_mut(&mut call.event).unwrap().kind = kind.to_owned();
+        let effects = instance.call(call).await.result.unwrap();
+        let now = format!(r#"{{"balance":{balance},"open":false}}"#);
+        let kept = format!(r#"{{"epoch":2,"state":{now},"version":{sequence}}}"#);
+        assert_eq!(effects.writes, vec![("aggregate".to_owned(), Some(bytes(&kept)))]);
+        let headers = vec![Header { name: "Account-Version".into(), value: sequence.to_string() }];
+        assert_eq!(effects.outputs, vec![Emitted { subject: "out.DE-1".into(), headers, payload: bytes(&now) }]);
+        state = effects.writes.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    }
+}
+
+#[tokio::test]
 async fn the_event_arrives_whole() {
     let seen = told(&misbehave(), r#"{"do": "event"}"#).await;
     let expected = serde_json::json!({
