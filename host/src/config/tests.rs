@@ -187,7 +187,7 @@ fn what_is_missing_is_named_at_its_table() {
             r#":2: pipelines.p.event.entity: missing; it must be "subject:N", "header:NAME", "json:/pointer", "msgpack:/pointer""#,
             ":2: pipelines.p.handlers: missing; at least one [[pipelines.NAME.handlers]] is needed",
             ":4: pipelines.q.handlers[0].name: missing; it must be a name: a to z, 0 to 9 and -, a letter first, at most 32 characters",
-            ":4: pipelines.q.handlers[0].component: missing; it must be a path",
+            ":4: pipelines.q.handlers[0].component: missing; it must be a path, or \"object:BUCKET/NAME\"",
             ":4: pipelines.q.stream: missing; it must be the name of a stream",
             ":4: pipelines.q.subjects: missing; it must be a list of at least one subject pattern",
             r#":4: pipelines.q.event.entity: missing; it must be "subject:N", "header:NAME", "json:/pointer", "msgpack:/pointer""#,

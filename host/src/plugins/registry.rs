@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(registry.target(&name(), None).unwrap().digest, "a1");
         assert_eq!(registry.target(&name(), Some("b3")).unwrap().digest, "b3", "and forward again");
         assert!(registry.target(&name(), Some("b")).unwrap_err().contains("several"));
-        assert!(registry.target(&name(), Some("c")).unwrap_err().contains("kept are a1, b2, b3".get(..8).unwrap()));
+        assert!(registry.target(&name(), Some("c")).unwrap_err().contains("kept are a1, b2, b3"));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         }
         load(&mut registry, "d7", false);
         let kept: Vec<_> = registry.digests().collect();
-        assert_eq!(kept, ["d5", "d6", "d8", "d7"], "d7 stands where it was loaded last");
+        assert_eq!(kept, ["d4", "d5", "d6", "d8", "d7"], "d7 stands where it was loaded last");
         load(&mut registry, "d9", false);
         load(&mut registry, "e0", false);
         assert_eq!(registry.digests().count(), VERSIONS_MAX);

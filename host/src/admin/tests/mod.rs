@@ -4,6 +4,7 @@ mod access;
 mod changes;
 mod fuzz;
 mod page;
+mod plugins;
 mod reads;
 mod routes;
 
