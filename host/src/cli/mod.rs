@@ -7,6 +7,7 @@ mod door;
 mod entity;
 mod health;
 mod output;
+mod plugin;
 mod publish;
 mod run;
 
@@ -63,6 +64,20 @@ enum Command {
     /// Looks at dead letters, gives them again, exports or deletes them.
     #[command(subcommand)]
     DeadLetters(Box<dead_letters::Command>),
+    /// Looks at a handler's file, tries it on events, and begins a new one.
+    #[command(subcommand)]
+    Plugin(Box<plugin::Command>),
+}
+
+impl Command {
+    /// Whether what goes well is told by the command itself, and the log only shows warnings.
+    fn is_quiet(&self) -> bool {
+        match self {
+            Self::Publish(_) => true,
+            Self::Plugin(command) => command.is_quiet(),
+            _ => false,
+        }
+    }
 }
 
 /// Runs the command that the arguments ask for.
@@ -76,8 +91,7 @@ pub fn main() -> ExitCode {
         LogForm::Human => Form::Human,
         LogForm::Json => Form::Json,
     };
-    // What goes well is told by the command itself.
-    let quiet = matches!(cli.command, Command::Publish(_)) && matches.value_source("log") != Some(ValueSource::CommandLine);
+    let quiet = cli.command.is_quiet() && matches.value_source("log") != Some(ValueSource::CommandLine);
     if let Err(error) = crate::telemetry::logging::init(if quiet { "warn" } else { &cli.log }, form) {
         eprintln!("--log: {error}");
         return ExitCode::from(2);
@@ -100,6 +114,7 @@ pub fn main() -> ExitCode {
             Command::Entity(command) => entity::main(&cli.config, *command).await,
             Command::Breaker(command) => breaker::main(&cli.config, *command).await,
             Command::DeadLetters(command) => dead_letters::main(&cli.config, *command).await,
+            Command::Plugin(command) => plugin::main(*command).await,
         }
     });
     runtime.shutdown_background();

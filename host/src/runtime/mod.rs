@@ -7,6 +7,7 @@
 mod bindings;
 mod cache;
 mod engine;
+mod facts;
 mod imports;
 mod instance;
 mod limits;
@@ -20,6 +21,7 @@ mod purity;
 mod tests;
 
 pub use engine::{Engine, EngineConfig, Error};
+pub use facts::{Facts, Form};
 pub use instance::Instance;
 pub use loader::{Handler, LoadError};
 pub use seriatim_contract::{
