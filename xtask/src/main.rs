@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod guests;
 mod mutants;
+mod new_handler;
 mod page;
 mod process;
 mod repo;

@@ -269,7 +269,8 @@ mod tests {
         plain.results.entry("a".to_owned()).or_default().done = (1..=20).map(done).collect();
         let copied = names(&copied(&events(), &plain, &mut Dice::new(1)));
         assert!(copied.len() > 60 && copied.len() < 80, "{copied:?}");
-        let firsts: Vec<_> = copied.iter().enumerate().filter(|(at, name)| !copied[..*at].contains(name)).map(|(_, name)| name.clone()).collect();
+        let firsts: Vec<_> =
+            copied.iter().enumerate().filter(|(at, name)| !copied[..*at].contains(name)).map(|(_, name)| name.clone()).collect();
         assert_eq!(firsts, names(&events()));
         assert!(copied.iter().filter(|name| !name.starts_with('a')).count() == 40);
     }

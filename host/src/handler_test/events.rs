@@ -321,7 +321,9 @@ mod tests {
 
     #[test]
     fn what_a_line_does_not_say_has_a_default() {
-        let events = all("\u{feff}{\"entity\":\"a b\"}\n\n{\"entity\":\"a b\",\"payload\":{\"z\": 1, \"a\":2}}\r\n{\"entity\":\"c\",\"sequence\":7,\"payload\":\"text\"}\n{\"entity\":\"c\",\"payload_base64\":\"/w==\"}");
+        let events = all(
+            "\u{feff}{\"entity\":\"a b\"}\n\n{\"entity\":\"a b\",\"payload\":{\"z\": 1, \"a\":2}}\r\n{\"entity\":\"c\",\"sequence\":7,\"payload\":\"text\"}\n{\"entity\":\"c\",\"payload_base64\":\"/w==\"}",
+        );
         let told: Vec<_> = events.iter().map(|e| (&*e.key.entity, e.sequence, e.id.as_str(), e.has_id, e.time - FIRST_TIME)).collect();
         assert_eq!(
             told,

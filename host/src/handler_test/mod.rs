@@ -89,5 +89,9 @@ impl Loader {
 /// An engine for one handler.
 fn engine(config: &HandlerConfig, cache_dir: Option<std::path::PathBuf>) -> Result<Engine, runtime::Error> {
     let default = EngineConfig::default();
-    Engine::new(&EngineConfig { calls_max: CALLS_MAX, cache_dir, handler_memory_max: default.handler_memory_max.max(config.limits.memory_max) })
+    Engine::new(&EngineConfig {
+        calls_max: CALLS_MAX,
+        cache_dir,
+        handler_memory_max: default.handler_memory_max.max(config.limits.memory_max),
+    })
 }

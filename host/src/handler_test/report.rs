@@ -9,8 +9,8 @@ use crate::runtime::{Emitted, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use seriatim_sequencer::Place;
 use serde::{Deserialize, Serialize};
+use seriatim_sequencer::Place;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
@@ -352,9 +352,9 @@ fn done_difference(expected: &Done, found: &Done, texts: Texts) -> Option<Told> 
 /// In a few words.
 fn ended(done: &Done) -> String {
     match done {
-        Done::Applied { place, outputs } => format!("{} applied, {} outputs", place_text(*place), outputs.len()),
+        Done::Applied { place, outputs } => format!("{} applied, outputs: {}", place_text(*place), outputs.len()),
         Done::Dead { place, reason, error, attempts } => {
-            format!("{} dead-lettered after {attempts} attempts ({reason}): {error}", place_text(*place))
+            format!("{} dead-lettered ({reason}, attempts: {attempts}): {error}", place_text(*place))
         }
     }
 }
@@ -410,12 +410,15 @@ mod tests {
         write(&results(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 5);
-        assert!(text.starts_with(r#"{"type":"applied","entity":"a","sequence":1,"outputs":[{"subject":"s.a","headers":[["H","1"]],"payload":"x"}"#));
+        assert!(text.starts_with(
+            r#"{"type":"applied","entity":"a","sequence":1,"outputs":[{"subject":"s.a","headers":[["H","1"]],"payload":"x"}"#
+        ));
         let with_more = format!("{{\"type\":\"summary\",\"events\":3}}\n{text}\n");
         assert_eq!(read(with_more.as_bytes(), "x").unwrap(), results());
         let error = read(&b"{}\n"[..], "x.ndjson").unwrap_err().to_string();
         assert!(error.starts_with("x.ndjson:1: not a line that"), "{error}");
-        let error = read(&b"\n{\"type\":\"entity\",\"entity\":\"a\",\"state\":[{\"key\":\"k\",\"value\":\"\",\"value_base64\":\"\"}]}"[..], "x");
+        let error =
+            read(&b"\n{\"type\":\"entity\",\"entity\":\"a\",\"state\":[{\"key\":\"k\",\"value\":\"\",\"value_base64\":\"\"}]}"[..], "x");
         assert!(error.unwrap_err().to_string().contains("x:2: has text and base64"));
     }
 

@@ -105,7 +105,12 @@ async fn a_gap_that_never_fills_ends_as_the_policy_says() {
     ] {
         let trial = plain(&loader("echo"), &Settings { gap_then, ..Settings::default() }, lines).await;
         let a = result(&trial, "a");
-        assert_eq!((ended(a), a.waiting.is_some(), trial.tally.waiting), (told_of, waits, u64::from(waits)), "{gap_then:?}: {:?}", a.waiting);
+        assert_eq!(
+            (ended(a), a.waiting.is_some(), trial.tally.waiting),
+            (told_of, waits, u64::from(waits)),
+            "{gap_then:?}: {:?}",
+            a.waiting
+        );
         if waits {
             assert!(a.waiting.as_ref().unwrap().contains("waits for event 2"), "{:?}", a.waiting);
         }

@@ -10,9 +10,7 @@ use super::{Error, Loader};
 use crate::event::Event;
 use crate::runtime::{Call, Effects, FailureKind, Handler, Instance, Isolation, State};
 use crate::shard::dead_reason;
-use seriatim_sequencer::{
-    Arrival, Change, Effect, Failure, First, GapThen, Head, Input, Millis, Now, Outcome, Place, Policy, Sequencer,
-};
+use seriatim_sequencer::{Arrival, Change, Effect, Failure, First, GapThen, Head, Input, Millis, Now, Outcome, Place, Policy, Sequencer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -305,13 +303,7 @@ impl Machine<'_> {
     }
 
     /// Calls the handler.
-    async fn deliver(
-        &mut self,
-        entity: &mut Entity,
-        event: Arc<Event>,
-        attempt: u32,
-        late: bool,
-    ) -> Result<Input<Arc<Event>>, Error> {
+    async fn deliver(&mut self, entity: &mut Entity, event: Arc<Event>, attempt: u32, late: bool) -> Result<Input<Arc<Event>>, Error> {
         if self.restarts.front() == Some(&self.tally.calls) {
             self.restarts.pop_front();
             self.warm = None;

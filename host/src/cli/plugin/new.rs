@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Longest name of a handler, characters; the config's rule.
 const NAME_MAX: usize = 32;
 
+/// Said where the SDK is taken from nowhere yet.
+const UNPUBLISHED: &str = "the SDK is not published yet, so this will not build as it stands: name a checkout of the project with --sdk";
+
 /// Arguments of `plugin new`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -22,7 +25,7 @@ pub(in crate::cli) struct Args {
     /// The folder to make, which may be there if it is empty; without it one of the handler's name.
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
-    /// Take the SDK from a checkout of the project, instead of the published one.
+    /// Take the SDK from this checkout of the project, instead of the published one. (In this release it is not published yet.)
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
@@ -45,17 +48,17 @@ pub(super) fn run(args: &Args) -> Result<Said, Failure> {
     if template.refused.contains(&args.name.as_str()) {
         return Err(Failure::Usage(format!("`{}` cannot be the name of a {} library; choose another", args.name, template.language)));
     }
-    let sdk = match (&template.sdk, &args.sdk) {
-        (None, None) => String::new(),
+    let (sdk, note) = match (&template.sdk, &args.sdk) {
+        (None, None) => (String::new(), String::new()),
         (None, Some(_)) => return Err(Failure::Usage(format!("--sdk: there is no SDK for {}", template.language))),
-        (Some(sdk), None) => sdk.published.to_owned(),
-        (Some(sdk), Some(folder)) => local(sdk, folder)?,
+        (Some(sdk), None) => (sdk.published.to_owned(), UNPUBLISHED.to_owned()),
+        (Some(sdk), Some(folder)) => (local(sdk, folder)?, String::new()),
     };
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let filled = |text: &str| fill(text, &args.name, &sdk);
     write(&folder, template, &filled).map_err(|(path, error)| Failure::Failed(format!("{}: {error}", path.display())))?;
     let steps: String = filled(template.next).lines().map(|step| format!("  {step}\n")).collect();
-    Ok(Said::of(format!("{} is there. In it:\n{steps}", folder.display())))
+    Ok(Said { text: format!("{} is there. In it:\n{steps}", folder.display()), note, failed: false })
 }
 
 /// The SDK of a checkout.
@@ -130,7 +133,8 @@ mod tests {
             run(&Args { language: template.language.to_owned(), ..args("orders", made.clone()) }).unwrap();
             for (name, _) in template.files {
                 let text = fs::read_to_string(made.join(fill(name, "orders", ""))).unwrap();
-                assert!(!text.contains("{{") && !text.contains("}}"), "{} {name}: {text}", template.language);
+                let left = ["name", "snake", "type", "sdk", "path"].map(|place| format!("{{{{{place}}}}}"));
+                assert!(!left.iter().any(|left| text.contains(left)), "{} {name}: {text}", template.language);
             }
         }
     }

@@ -148,13 +148,7 @@ fn keep(path: &Path, results: &Results) -> Result<(), Failure> {
     written.map_err(|error| Failure::Failed(format!("{}: cannot be written: {error}", path.display())))
 }
 
-async fn attacked(
-    loader: &Loader,
-    settings: &Settings,
-    events: &[Arc<Event>],
-    plain: &Trial,
-    seed: u64,
-) -> Result<Vec<Attacked>, Error> {
+async fn attacked(loader: &Loader, settings: &Settings, events: &[Arc<Event>], plain: &Trial, seed: u64) -> Result<Vec<Attacked>, Error> {
     let mut view = View::new();
     let mut begun = false;
     let all = attack(loader, settings, events, plain, seed, |number, of, variation| {
@@ -201,8 +195,7 @@ fn in_words(trial: &Trial, differ: Option<&[Difference]>, attacked: &[Attacked])
             if differ.len() > DIFFERENCES_MAX {
                 lines.push(format!("… and {} entities more differ", differ.len() - DIFFERENCES_MAX));
             }
-            let said = if differ.is_empty() { "as expected".to_owned() } else { format!("{} entities differ", differ.len()) };
-            lines.push(said);
+            lines.push(if differ.is_empty() { "as expected".to_owned() } else { differing(differ.len()) });
         }
     }
     for one in attacked {
@@ -210,7 +203,7 @@ fn in_words(trial: &Trial, differ: Option<&[Difference]>, attacked: &[Attacked])
         match &one.difference {
             None => lines.push(format!("attack: {}{seed}: no difference", one.variation.name())),
             Some(found) => {
-                lines.push(format!("attack: {}{seed}: {} entities differ, the first:", one.variation.name(), one.entities));
+                lines.push(format!("attack: {}{seed}: {}, the first:", one.variation.name(), differing(one.entities)));
                 lines.extend(difference(found).map(|line| format!("  {line}")));
                 lines.push(format!("  this usually means: {}", one.variation.means()));
             }
@@ -224,7 +217,8 @@ fn entity(lines: &mut Vec<String>, name: &str, result: &EntityResult) {
     lines.push(line(name, LINE_MAX));
     for done in &result.done {
         let place = done.place();
-        let at = if place.epoch == 0 { format!("{:>6}", place.sequence) } else { format!("{:>6} of epoch {}", place.sequence, place.epoch) };
+        let at =
+            if place.epoch == 0 { format!("{:>6}", place.sequence) } else { format!("{:>6} of epoch {}", place.sequence, place.epoch) };
         match done {
             Done::Applied { outputs, .. } if outputs.is_empty() => lines.push(format!("{at}  no output")),
             Done::Applied { outputs, .. } => lines.extend(outputs.iter().map(|output| {
@@ -232,7 +226,8 @@ fn entity(lines: &mut Vec<String>, name: &str, result: &EntityResult) {
                 line(&format!("{at}  {}  {}{headers}", output.subject, report::shown(&output.payload)), LINE_MAX)
             })),
             Done::Dead { reason, error, attempts, .. } => {
-                lines.push(line(&format!("{at}  dead letter: {reason} after {attempts} attempts: {error}"), LINE_MAX));
+                let tries = many(u64::from(*attempts), "attempt", "attempts");
+                lines.push(line(&format!("{at}  dead letter: {reason} after {tries}: {error}"), LINE_MAX));
             }
         }
     }
@@ -261,9 +256,26 @@ fn difference(found: &Difference) -> impl Iterator<Item = String> {
 
 fn counts(tally: &Tally) -> String {
     let Tally { events, applied, duplicates, dead_letters, entities, waiting, outputs, calls } = tally;
-    let waits = if *waiting == 0 { String::new() } else { format!("; {waiting} entities wait") };
+    let waits = match waiting {
+        0 => String::new(),
+        1 => "; 1 entity waits".to_owned(),
+        many => format!("; {many} entities wait"),
+    };
     format!(
-        "{events} events of {entities} entities: {applied} applied, {duplicates} duplicates, {dead_letters} dead letters; {outputs} outputs, {calls} \
-         calls{waits}"
+        "{} of {}: {applied} applied, {}, {}; {}, {}{waits}",
+        many(*events, "event", "events"),
+        many(*entities, "entity", "entities"),
+        many(*duplicates, "duplicate", "duplicates"),
+        many(*dead_letters, "dead letter", "dead letters"),
+        many(*outputs, "output", "outputs"),
+        many(*calls, "call", "calls"),
     )
+}
+
+fn differing(entities: usize) -> String {
+    if entities == 1 { "1 entity differs".to_owned() } else { format!("{entities} entities differ") }
+}
+
+fn many(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
 }
