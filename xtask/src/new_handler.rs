@@ -8,9 +8,14 @@ use anyhow::{Context, Result};
 use crate::build::Programs;
 use crate::process;
 use crate::repo::Repo;
-use crate::tools::{CORE_TARGET, Tools};
+use crate::tools::{self, CORE_TARGET, Tools};
 
 const NAME: &str = "made-for-a-test";
+
+/// `cargo xtask new-handler`: builds what it needs, and does it.
+pub(crate) fn run(repo: &Repo) -> Result<()> {
+    check(repo, &tools::ensure(repo)?, &Programs::build(repo)?)
+}
 
 /// Makes a handler, runs its test, builds it, and runs the file on its own events.
 pub(crate) fn check(repo: &Repo, tools: &Tools, programs: &Programs) -> Result<()> {

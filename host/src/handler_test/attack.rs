@@ -96,7 +96,7 @@ impl Variation {
             Self::Repeat => {
                 "the result depends on how often a call was made: on `delivery.attempt`, or on something that the handler remembers in its memory"
             }
-            Self::Restart => "the handler remembers something in its memory that is gone after a restart; only `state` is kept",
+            Self::Restart => "the handler remembers something in its memory, which a restart empties, instead of in `state`",
             Self::Renumbered => {
                 "the result depends on `stream-sequence`, which differs when the same event is published again; `sequence` is the event's own"
             }

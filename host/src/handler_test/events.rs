@@ -166,7 +166,8 @@ fn fields(row: &str) -> Result<Fields, String> {
     }
 }
 
-fn not_json(error: &serde_json::Error) -> String {
+/// What serde says, with the column; the line is told by whoever knows it.
+pub(super) fn not_json(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let reason = told.rsplit_once(" at line ").map_or(told.as_str(), |(reason, _)| reason);
     format!("column {}: {reason}", error.column())

@@ -51,6 +51,16 @@ impl Error {
             Self::Runtime(_) | Self::Folder(_) | Self::Host(_) => None,
         }
     }
+
+    /// Why, without the step.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Load(error) => error.to_string(),
+            Self::Start(failure) => failure.to_string(),
+            Self::Runtime(_) | Self::Folder(_) | Self::Host(_) => self.to_string(),
+        }
+    }
 }
 
 /// Loads one file as often as it is wanted, each time into an engine of its own, as after a start of the host. It is compiled once.

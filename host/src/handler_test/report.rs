@@ -3,7 +3,7 @@
 //! The lines: `applied` (an event, with its outputs), `dead-letter` (an event that was given up), and last of each entity `entity` (its state, where it
 //! stands, what it waits for). Bytes that are UTF-8 stand as text, others as base64 in a field of the same name with `_base64`.
 
-use super::events::{EventsError, text};
+use super::events::{EventsError, not_json, text};
 use crate::event::Header;
 use crate::runtime::{Emitted, State};
 use base64::Engine as _;
@@ -206,7 +206,7 @@ pub fn read(input: impl Read, file: &str) -> Result<Results, EventsError> {
     for (number, row) in text.lines().enumerate().filter(|(_, row)| !row.trim().is_empty()) {
         let wrong = |what: String| EventsError::Line { file: file.to_owned(), line: number.saturating_add(1), what };
         let line = serde_json::from_str(row)
-            .map_err(|error| wrong(format!("not a line that `plugin test --json` or --write-expect wrote: {error}")))?;
+            .map_err(|error| wrong(format!("not a line that `plugin test --json` or --write-expect wrote: {}", not_json(&error))))?;
         take(&mut results, line).map_err(wrong)?;
     }
     Ok(results)
@@ -308,7 +308,7 @@ fn entity_difference(expected: &EntityResult, found: &EntityResult, texts: Texts
     for key in keys {
         let (a, b) = (expected.state.get(key), found.state.get(key));
         if a != b {
-            let said = |value: Option<&Bytes>| value.map_or("no value".to_owned(), |value| shown(value));
+            let said = |value: Option<&Bytes>| value.map_or("no value".to_owned(), shown);
             return Some((None, format!("the state's key `{key}` at the end"), said(a), said(b)));
         }
     }
@@ -316,7 +316,7 @@ fn entity_difference(expected: &EntityResult, found: &EntityResult, texts: Texts
     if expected.waiting != found.waiting {
         return Some((None, "what it waits for at the end".to_owned(), told(expected), told(found)));
     }
-    let stands = |result: &EntityResult| result.position.map_or("nowhere".to_owned(), |place| place_text(place));
+    let stands = |result: &EntityResult| result.position.map_or("nowhere".to_owned(), place_text);
     (expected.position != found.position).then(|| (None, "where it stands at the end".to_owned(), stands(expected), stands(found)))
 }
 

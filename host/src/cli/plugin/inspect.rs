@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args) -> Result<Said, Failure> {
         Ok(found) => Ok(Said::of(if args.json { json(&found)? } else { described(&found, args.events.is_some()) })),
         Err(error) => match error.step().filter(|_| args.json) {
             Some(step) => {
-                let text = json(&serde_json::json!({ "refused": { "step": step, "reason": error.to_string() } }))?;
+                let text = json(&serde_json::json!({ "refused": { "step": step, "reason": error.reason() } }))?;
                 Ok(Said { text, failed: true, ..Said::default() })
             }
             None => Err(Failure::Failed(format!("{}: {error}", args.file.display()))),
