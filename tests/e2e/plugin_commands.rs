@@ -87,6 +87,10 @@ fn what_came_of_events_is_kept_and_compared_with() {
         assert!(same.out.starts_with("as expected\n"), "{}", same.out);
     }
 
+    assert_eq!(run(&file("echo"), &events, &["--cache", "compiled"]).code, Some(0));
+    let kept = std::fs::read_dir(folder.path().join("compiled")).expect("a folder of compiled code");
+    assert!(kept.map(|entry| entry.expect("an entry").path()).any(|path| path.extension().is_some_and(|end| end == "cwasm")));
+
     let changed = put(folder.path(), "changed.ndjson", &lines.replace("two", "TWO"));
     let other = run(&file("echo"), &changed, &["--expect", "expected.ndjson"]);
     assert_eq!(other.code, Some(1), "{}", other.out);

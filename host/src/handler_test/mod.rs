@@ -16,6 +16,7 @@ mod tests;
 
 use crate::runtime::{self, Engine, EngineConfig, Failure, Handler, HandlerConfig, Isolation, LoadError};
 use std::io;
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Instances that exist at once: one that is warm, one that is made.
@@ -68,16 +69,22 @@ impl Error {
 pub struct Loader {
     bytes: Vec<u8>,
     config: HandlerConfig,
-    compiled: TempDir,
+    compiled: PathBuf,
+    /// Where `compiled` is in, if it goes with this value.
+    _temporary: Option<TempDir>,
 }
 
 impl Loader {
-    /// For a file's bytes.
+    /// For a file's bytes. `cache`: a folder in which the compiled form is kept, and found by the next one.
     ///
     /// # Errors
     /// No temporary folder.
-    pub fn new(bytes: Vec<u8>, config: HandlerConfig) -> Result<Self, Error> {
-        Ok(Self { bytes, config, compiled: tempfile::tempdir().map_err(Error::Folder)? })
+    pub fn new(bytes: Vec<u8>, config: HandlerConfig, cache: Option<PathBuf>) -> Result<Self, Error> {
+        if let Some(compiled) = cache {
+            return Ok(Self { bytes, config, compiled, _temporary: None });
+        }
+        let temporary = tempfile::tempdir().map_err(Error::Folder)?;
+        Ok(Self { bytes, config, compiled: temporary.path().join("compiled"), _temporary: Some(temporary) })
     }
 
     /// The isolation of its config.
@@ -91,13 +98,13 @@ impl Loader {
     /// # Errors
     /// The file is refused, or the machine cannot run it.
     pub fn load(&self, isolation: Isolation) -> Result<Handler, Error> {
-        let engine = engine(&self.config, Some(self.compiled.path().join("compiled")))?;
+        let engine = engine(&self.config, Some(self.compiled.clone()))?;
         Ok(engine.load(&self.bytes, HandlerConfig { isolation, ..self.config.clone() })?)
     }
 }
 
 /// An engine for one handler.
-fn engine(config: &HandlerConfig, cache_dir: Option<std::path::PathBuf>) -> Result<Engine, runtime::Error> {
+fn engine(config: &HandlerConfig, cache_dir: Option<PathBuf>) -> Result<Engine, runtime::Error> {
     let default = EngineConfig::default();
     Engine::new(&EngineConfig {
         calls_max: CALLS_MAX,

@@ -31,7 +31,7 @@ fn config(isolation: Isolation) -> HandlerConfig {
 }
 
 fn loader(name: &str) -> Loader {
-    Loader::new(guest(name), config(Isolation::Run)).unwrap()
+    Loader::new(guest(name), config(Isolation::Run), None).unwrap()
 }
 
 fn events(lines: &str) -> Vec<Arc<Event>> {
@@ -165,7 +165,7 @@ fn mixed(payload: &str) -> String {
 #[tokio::test]
 async fn echo_does_the_same_whatever_is_done_to_it() {
     for isolation in [Isolation::Run, Isolation::Event, Isolation::Shared] {
-        let loader = Loader::new(guest("echo"), config(isolation)).unwrap();
+        let loader = Loader::new(guest("echo"), config(isolation), None).unwrap();
         let all = attacked(&loader, &mixed("\"x\"")).await;
         assert_eq!(all.len(), 4 + 6 * 3);
         assert_eq!(differ(&all), [], "{all:?}");

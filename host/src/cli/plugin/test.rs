@@ -63,6 +63,9 @@ pub(in crate::cli) struct Args {
     /// Where each entity begins; without it, at its lowest sequence in the file.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     first_sequence: Option<u64>,
+    /// Keep the compiled handler in this folder, which must be the user's own, for the next run: some languages' take seconds to compile.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
     /// Print NDJSON: what --write-expect writes, a line with the counts, and one for each attack.
     #[arg(long)]
     json: bool,
@@ -110,7 +113,7 @@ pub(super) async fn run(args: &Args) -> Result<Said, Failure> {
     let events = events_of(args)?;
     let isolation = args.isolation.into();
     let cannot = |error: Error| Failure::Failed(format!("{}: {error}", args.file.display()));
-    let loader = Loader::new(bytes, args.handler.config(&args.file, isolation, Limits::default())).map_err(cannot)?;
+    let loader = Loader::new(bytes, args.handler.config(&args.file, isolation, Limits::default()), args.cache.clone()).map_err(cannot)?;
     let retries = usize::try_from(args.retry).unwrap_or(usize::MAX);
     let settings = Settings { retries, gap_then: args.gap.into(), first: args.first_sequence };
     let trial = try_out(&loader, &settings, Script::plain(events.clone(), isolation)).await.map_err(cannot)?;
