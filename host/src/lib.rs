@@ -12,6 +12,7 @@ pub mod control;
 pub mod directory;
 pub mod event;
 pub mod failpoint;
+pub mod handler_test;
 pub mod inbox;
 pub mod nats;
 pub mod passes;

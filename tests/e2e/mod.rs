@@ -33,6 +33,7 @@ mod nats_permissions;
 mod operators;
 mod order_under_shuffle;
 mod output_streams;
+mod plugin_commands;
 mod plugins_object;
 mod plugins_replaced;
 mod plugins_state;

@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod guests;
 mod mutants;
+mod new_handler;
 mod page;
 mod process;
 mod repo;
@@ -46,6 +47,8 @@ enum Command {
     Mutants(mutants::Args),
     /// Do what a page of the docs says, block by block (part of `test`)
     Page(page::Args),
+    /// Make a handler with `seriatim plugin new`, build it and run its tests (part of `test`)
+    NewHandler,
     /// Check the rules of the house: imports, sizes, and that docs and code agree
     Tidy(tidy::Args),
     /// Everything CI checks after the tests: formatting, lints, docs, tidy, deployment files, dependencies
@@ -73,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(args) => sim::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
         Command::Mutants(args) => mutants::run(&repo, &args)?,
+        Command::NewHandler => new_handler::run(&repo)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
         Command::Ci(args) => ci::run(&repo, &args)?,

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::build::{self, Programs};
 use crate::guests;
+use crate::new_handler;
 use crate::page;
 use crate::process;
 use crate::repo::Repo;
@@ -55,6 +56,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
         // A filter names tests, of which a page is none.
         for page in page::PAGES.into_iter().filter(|_| args.rest.is_empty()) {
             note(page, page::follow(repo, &tools, &programs, page), &mut failed);
+        }
+        if args.rest.is_empty() {
+            note("a new handler", new_handler::check(repo, &tools, &programs), &mut failed);
         }
         // Last, so that what closes the output is a count of tests.
         for (name, arguments) in NATIVE {

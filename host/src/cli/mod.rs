@@ -58,15 +58,26 @@ enum Command {
     /// Says why an entity does not move, and parks, resumes, skips or forgets entities.
     #[command(subcommand)]
     Entity(Box<entity::Command>),
-    /// Handlers' components: what runs, load another one, go back.
-    #[command(subcommand)]
-    Plugin(Box<plugin::Command>),
     /// Lists circuit breakers that are open, and closes one.
     #[command(subcommand)]
     Breaker(Box<breaker::Command>),
     /// Looks at dead letters, gives them again, exports or deletes them.
     #[command(subcommand)]
     DeadLetters(Box<dead_letters::Command>),
+    /// Looks at a handler's file, tries it on events, begins a new one; and brings components to a running host.
+    #[command(subcommand)]
+    Plugin(Box<plugin::Command>),
+}
+
+impl Command {
+    /// Whether what goes well is told by the command itself, and the log only shows warnings.
+    fn is_quiet(&self) -> bool {
+        match self {
+            Self::Publish(_) => true,
+            Self::Plugin(command) => command.is_quiet(),
+            _ => false,
+        }
+    }
 }
 
 /// Runs the command that the arguments ask for.
@@ -80,8 +91,7 @@ pub fn main() -> ExitCode {
         LogForm::Human => Form::Human,
         LogForm::Json => Form::Json,
     };
-    // What goes well is told by the command itself.
-    let quiet = matches!(cli.command, Command::Publish(_)) && matches.value_source("log") != Some(ValueSource::CommandLine);
+    let quiet = cli.command.is_quiet() && matches.value_source("log") != Some(ValueSource::CommandLine);
     if let Err(error) = crate::telemetry::logging::init(if quiet { "warn" } else { &cli.log }, form) {
         eprintln!("--log: {error}");
         return ExitCode::from(2);

@@ -176,7 +176,7 @@ fn wrong_type(row: &Row, record: &Record, column: usize, reason: String) -> Faul
 }
 
 /// RFC 3339, or whole milliseconds since the Unix epoch.
-fn time_ms(text: &str) -> Result<i64, String> {
+pub(crate) fn time_ms(text: &str) -> Result<i64, String> {
     if let Ok(millis) = text.parse() {
         return Ok(millis);
     }

@@ -86,6 +86,12 @@ impl Instance {
         self.calls
     }
 
+    /// Bytes of all its memories and tables now.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.store.data().meter.held()
+    }
+
     /// Whether it may take an event of this entity: it is usable, and the handler's isolation allows it.
     #[must_use]
     pub fn serves(&self, entity: &EntityKey) -> bool {

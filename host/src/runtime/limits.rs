@@ -39,6 +39,11 @@ impl Meter {
         self.ticks = 0;
     }
 
+    /// Bytes of all memories and tables of the instance.
+    pub(super) fn held(&self) -> usize {
+        self.memory
+    }
+
     /// The call has run into another tick; whether it may go on.
     pub(super) fn tick(&mut self) -> bool {
         self.ticks = self.ticks.saturating_add(1);

@@ -7,6 +7,7 @@
 mod bindings;
 mod cache;
 mod engine;
+mod facts;
 mod imports;
 mod instance;
 mod lifecycle;
@@ -22,6 +23,7 @@ mod purity;
 mod tests;
 
 pub use engine::{Engine, EngineConfig, Error};
+pub use facts::{Facts, Form};
 pub use instance::Instance;
 pub use loader::{FILE_BYTES_MAX, Handler, LoadError};
 pub use seriatim_contract::{

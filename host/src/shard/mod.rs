@@ -21,6 +21,7 @@ mod timers;
 pub use ask::{Asked, Question, RedriveTo, Refused, Shown, Spoken, WordTo};
 pub use call::{CallFuture, Calls, Done, Failed, Instances, Job};
 pub use decisions::{Decided, LastFailure, What};
+pub(crate) use perform::reason as dead_reason;
 #[cfg(feature = "simulation")]
 pub use stepped::Stepped;
 

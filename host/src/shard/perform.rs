@@ -392,7 +392,8 @@ impl Shard {
     }
 }
 
-fn reason(kind: FailureKind) -> DeadReason {
+/// What a dead letter says of an event that was given up after such a failure.
+pub(crate) fn reason(kind: FailureKind) -> DeadReason {
     match kind {
         FailureKind::Retry | FailureKind::Host => DeadReason::RetriesExhausted,
         FailureKind::Rejected => DeadReason::Rejected,
