@@ -12,7 +12,9 @@ mod instance;
 mod limits;
 mod loader;
 mod logging;
+mod preview1;
 mod wasi;
+mod wrap;
 
 #[cfg(test)]
 mod purity;
