@@ -24,13 +24,12 @@ fn folder() -> PathBuf {
 
 /// The languages to test beside Rust.
 fn languages() -> Vec<String> {
-    match std::env::var("SERIATIM_LANGUAGES") {
-        Ok(names) => names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        Err(_) => {
-            let all = ["c", "zig", "go", "python", "javascript"];
-            all.into_iter().filter(|name| folder().join(format!("echo-{name}.wasm")).is_file()).map(str::to_owned).collect()
-        }
+    if let Some(names) = std::env::var_os("SERIATIM_LANGUAGES") {
+        let names = names.into_string().unwrap();
+        return names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     }
+    let all = ["c", "zig", "go", "python", "javascript"];
+    all.into_iter().filter(|name| folder().join(format!("echo-{name}.wasm")).is_file()).map(str::to_owned).collect()
 }
 
 /// As a config that names the component would have it: Python and JavaScript need more memory than the default.
@@ -53,10 +52,13 @@ struct Given {
     payload: Vec<u8>,
 }
 
+/// Subject, headers, payload.
+type Message = (String, Vec<(String, String)>, Bytes);
+
 /// What came of an event: outputs and the state afterwards, or the failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Came {
-    Out { outputs: Vec<(String, Vec<(String, String)>, Bytes)>, state: State },
+    Out { outputs: Vec<Message>, state: State },
     Failure { kind: &'static str, message: String },
 }
 
