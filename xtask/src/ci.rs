@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::build;
 use crate::deploy;
 use crate::guests;
+use crate::languages::{self, Language};
 use crate::process;
 use crate::repo::Repo;
 use crate::tidy;
@@ -38,6 +39,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     note("tidy", tidy::run(repo, &tidy::Args::default()));
     note("dependencies", dependencies(repo));
     note("deploy", deploy::lint(repo, strict));
+    note("handlers in other languages", other_languages(repo, &tools, strict));
     if !failed.is_empty() {
         bail!("ci: failed: {}", failed.join(", "));
     }
@@ -113,6 +115,17 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
         clippy(guests::WASI_WORKSPACE, &["--release", "--target", WASI_TARGET])?;
     }
     Ok(())
+}
+
+/// Builds the handlers in every language, runs their own tests, and holds each to the bytes of the one in Rust.
+fn other_languages(repo: &Repo, tools: &Tools, strict: bool) -> Result<()> {
+    let built = languages::build(repo, &[Language::All], strict)?;
+    guests::collect(repo, tools, &built)?;
+    languages::test(repo, &built.languages)?;
+    let mut suite = cargo_in(repo, "");
+    suite.arg("test").args(build::WORKSPACE).args(["--lib", "runtime::tests::languages"]);
+    suite.env("SERIATIM_PLUGINS", repo.plugins()).env("SERIATIM_LANGUAGES", built.names());
+    process::step(&mut suite)
 }
 
 fn docs(repo: &Repo) -> Result<()> {

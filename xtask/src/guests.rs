@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::build::{self, Artifact, Target};
+use crate::languages::{self, Built, Language};
 use crate::process;
 use crate::repo::Repo;
-use crate::tools::{CORE_TARGET, Tools, WASI_TARGET};
+use crate::tools::{self, CORE_TARGET, Tools, WASI_TARGET};
 
 /// The workspaces of guests that are core modules.
 pub(crate) const CORE_WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
@@ -32,8 +33,30 @@ struct Package {
     targets: Vec<Target>,
 }
 
-/// Builds them all; prints one line for each file that changed.
+/// What to build beside the handlers in Rust.
+#[derive(Default, clap::Args)]
+pub(crate) struct Args {
+    /// Also those in these languages
+    #[arg(long, value_delimiter = ',')]
+    languages: Vec<Language>,
+    /// Fail where a language's tools cannot be had, instead of skipping it by name (as where `CI` is set in the environment)
+    #[arg(long)]
+    strict: bool,
+}
+
+/// `cargo xtask plugins`.
+pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
+    let built = languages::build(repo, &args.languages, args.strict || process::is_ci())?;
+    collect(repo, &tools::ensure(repo)?, &built)
+}
+
+/// Builds those in Rust; prints one line for each file that changed.
 pub(crate) fn build(repo: &Repo, tools: &Tools) -> Result<()> {
+    collect(repo, tools, &Built::default())
+}
+
+/// Builds those in Rust, and puts them beside those in other languages.
+pub(crate) fn collect(repo: &Repo, tools: &Tools, others: &Built) -> Result<()> {
     let _lock = repo.lock("plugins")?;
     let plugins = repo.plugins();
     fs::create_dir_all(&plugins).with_context(|| format!("cannot make {}", plugins.display()))?;
@@ -48,6 +71,7 @@ pub(crate) fn build(repo: &Repo, tools: &Tools) -> Result<()> {
             eprintln!("{WASI_WORKSPACE}: skipped, the compiler has no {WASI_TARGET} target (`rustup target add {WASI_TARGET}`)");
         }
     }
+    made.extend(others.files.iter().cloned());
     remove_strangers(&plugins, &made)?;
     for (name, built) in &made {
         let finished = plugins.join(format!("{name}.wasm"));

@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod deploy;
 mod guests;
+mod languages;
 mod mutants;
 mod new_handler;
 mod page;
@@ -32,7 +33,7 @@ enum Command {
     /// Find or install what tests need: a nats-server and the wasm targets
     Tools,
     /// Build every example handler and test guest to `target/plugins/<name>.wasm`
-    Plugins,
+    Plugins(guests::Args),
     /// Kill a host six times in the middle of a month of real flights, and check every output
     Demo(demo::Args),
     /// Measure the host beside a raw async-nats loop, in a release build
@@ -69,7 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let repo = Repo::find()?;
     match command {
         Command::Tools => tools::ensure(&repo)?.describe(),
-        Command::Plugins => guests::build(&repo, &tools::ensure(&repo)?)?,
+        Command::Plugins(args) => guests::run(&repo, &args)?,
         Command::Demo(args) => demo::run(&repo, &args)?,
         Command::Bench(args) => bench::run(&repo, &args)?,
         Command::Chaos(args) => chaos::run(&repo, &args)?,

@@ -18,7 +18,7 @@ const FILES_MAX: usize = 64;
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Raised when the way a core module is wrapped changes.
-const WRAPPING: u64 = 1;
+const WRAPPING: u64 = 2;
 
 /// The folder.
 #[derive(Debug)]

@@ -6,12 +6,11 @@ use super::engine::Engine;
 use super::imports::Data;
 use super::lifecycle::Lifecycle;
 use super::structure;
-use super::{Failure, HandlerConfig, Instance, Isolation, Limits};
+use super::{Failure, HandlerConfig, Instance, Isolation, Limits, preview1, wrap};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
-use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
+use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeBounds};
 use wasmtime::component::{Component, InstancePre};
 
 /// Bytes of a component file: compiling takes time and memory in proportion, and no limit of a call bounds it.
@@ -22,6 +21,9 @@ const OURS: &str = "seriatim:handler/";
 
 /// Our interfaces, all of version 0.1.
 const INTERFACES: [&str; 6] = ["types", "state", "output", "log", "config", "delivery"];
+
+/// What our world's export is called in a core module: as ever, and with the mark of newer toolchains.
+const EXPORTS: [&str; 2] = ["handle", "cm32p2||handle"];
 
 /// Interfaces of WASI 0.2 that are served.
 const WASI: [&str; 24] = [
@@ -75,19 +77,19 @@ pub enum LoadError {
         /// What the parser says.
         why: String,
     },
-    /// A core module that does not say which world it is for.
+    /// A core module that does not say which world it is for, and does not look as if it were for ours.
     #[error(
-        "handler `{handler}`: a core module without a component type section: build it with bindings for the world `seriatim:handler/handler` \
-         (in Rust: the crate seriatim-guest and its `export!`), or give a component"
+        "handler `{handler}`: a core module without a component type section that does not export `handle`: build it with bindings for the world \
+         `seriatim:handler/handler` (in Rust: the crate seriatim-guest and its `export!`), or give a component"
     )]
     NoWorld {
         /// The handler.
         handler: Arc<str>,
     },
-    /// A core module with WASI preview 1 imports.
+    /// A core module that imports WASI preview 1 functions nobody serves.
     #[error(
-        "handler `{handler}`: a core module with WASI preview 1 imports ({names}), which is not in this release: build for wasm32-unknown-unknown \
-         or wasm32-wasip2"
+        "handler `{handler}`: imports functions of WASI preview 1 that the host does not have: {names}; those of `wasi_snapshot_preview1` are \
+         served"
     )]
     Preview1 {
         /// The handler.
@@ -287,7 +289,7 @@ impl Engine {
         let wasi = found.check(&name)?;
         structure::check(bytes).map_err(|why| LoadError::Structure { handler: handler(), why })?;
         let digest = hex::encode(Sha256::digest(bytes));
-        let component = self.compile(bytes, found.core, &digest, &name)?;
+        let component = self.compile(bytes, &found, &digest, &name)?;
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {
             let needs = pages.saturating_mul(1 << 16);
             if usize::try_from(needs).map_or(true, |needs| needs > limits.memory_max) {
@@ -305,20 +307,18 @@ impl Engine {
         })
     }
 
-    fn compile(&self, bytes: &[u8], core: bool, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {
+    fn compile(&self, bytes: &[u8], found: &Found, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
         if let Some(component) = self.shared.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
             return Ok(component);
         }
-        let bytes = if core {
-            wit_component::ComponentEncoder::default()
-                .validate(true)
-                .module(bytes)
-                .and_then(|mut encoder| encoder.encode())
-                .map(Cow::Owned)
-                .map_err(|error| LoadError::Wrap { handler: name.clone(), why: format!("{error:#}") })?
+        let bytes = if found.core {
+            let kind = wrap::Kind { typed: found.typed, preview1: !found.preview1.is_empty() };
+            wrap::component(bytes, kind)
+                .map_err(|error| LoadError::Wrap { handler: name.clone(), why: seriatim_contract::one_line(&error, 2048) })?
+                .into()
         } else {
-            Cow::Borrowed(bytes)
+            std::borrow::Cow::Borrowed(bytes)
         };
         let component = Component::from_binary(engine, &bytes)
             .map_err(|error| LoadError::Compile { handler: name.clone(), why: format!("{error:#}") })?;
@@ -334,13 +334,17 @@ struct Found {
     core: bool,
     /// Whether a core module carries a component type section.
     typed: bool,
+    /// Whether a core module exports a function `handle`, as our world's export is called there.
+    handles: bool,
+    /// Functions of WASI preview 1 that a core module imports.
+    preview1: BTreeSet<String>,
     /// Interfaces (of a component) or modules (of a core module) it imports from.
     imports: BTreeSet<String>,
 }
 
 /// Reads the outermost level of a module or component.
 fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
-    let mut found = Found { core: true, typed: false, imports: BTreeSet::new() };
+    let mut found = Found { core: true, typed: false, handles: false, preview1: BTreeSet::new(), imports: BTreeSet::new() };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
@@ -349,7 +353,18 @@ fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ImportSection(imports) if depth == 0 => {
                 for import in imports.into_imports() {
-                    found.imports.insert(import?.module.to_owned());
+                    let import = import?;
+                    if import.module == preview1::MODULE {
+                        found.preview1.insert(import.name.to_owned());
+                    } else {
+                        found.imports.insert(import.module.to_owned());
+                    }
+                }
+            }
+            Payload::ExportSection(exports) if depth == 0 => {
+                for export in exports {
+                    let export = export?;
+                    found.handles |= export.kind == ExternalKind::Func && EXPORTS.contains(&export.name);
                 }
             }
             Payload::ComponentImportSection(imports) if depth == 0 => {
@@ -380,15 +395,15 @@ impl Found {
             }
             seriatim_contract::one_line(&text, 2048)
         };
-        let (preview1, others): (Vec<&str>, Vec<&str>) =
-            self.imports.iter().map(String::as_str).filter(|name| !served(name)).partition(|name| self.core && name.starts_with("wasi_"));
+        let others: Vec<&str> = self.imports.iter().map(String::as_str).filter(|name| !served(name)).collect();
         if !others.is_empty() {
             return Err(LoadError::Imports { handler: handler.clone(), names: names(&others) });
         }
-        if !preview1.is_empty() {
-            return Err(LoadError::Preview1 { handler: handler.clone(), names: names(&preview1) });
+        let unknown: Vec<&str> = self.preview1.iter().map(String::as_str).filter(|name| !preview1::serves(name)).collect();
+        if !unknown.is_empty() {
+            return Err(LoadError::Preview1 { handler: handler.clone(), names: names(&unknown) });
         }
-        if self.core && !self.typed {
+        if self.core && !self.typed && !self.handles {
             return Err(LoadError::NoWorld { handler: handler.clone() });
         }
         Ok(self.imports.iter().any(|name| name.starts_with("wasi:")))

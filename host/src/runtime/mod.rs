@@ -14,8 +14,10 @@ mod lifecycle;
 mod limits;
 mod loader;
 mod logging;
+mod preview1;
 mod structure;
 mod wasi;
+mod wrap;
 
 #[cfg(test)]
 mod purity;

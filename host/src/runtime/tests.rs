@@ -4,6 +4,7 @@
 mod bounds;
 mod calls;
 mod conformance;
+mod languages;
 mod loading;
 mod system;
 

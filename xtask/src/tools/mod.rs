@@ -6,7 +6,7 @@
 mod debian;
 pub(crate) mod hadolint;
 mod nats;
-mod pip;
+pub(crate) mod pip;
 pub(crate) mod promtool;
 pub(crate) mod schemathesis;
 mod version;

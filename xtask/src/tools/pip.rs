@@ -14,7 +14,7 @@ const DEPTH_MAX: usize = 6;
 
 /// What becomes of the packages that a package asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
+pub(crate) enum Needs {
     /// They are installed beside it.
     Installed,
     /// Left out: it is one program that needs none.
@@ -23,7 +23,7 @@ pub(super) enum Needs {
 
 /// Installs `package` (`name==version`) in the place of what `folder` holds. An installation that was cut off is never taken for a whole one: it is
 /// made beside the folder first.
-pub(super) fn install(package: &str, folder: &Path, needs: Needs) -> Result<()> {
+pub(crate) fn install(package: &str, folder: &Path, needs: Needs) -> Result<()> {
     let no_deps: &[&str] = if needs == Needs::LeftOut { &["--no-deps"] } else { &[] };
     let unfinished = folder.with_extension("part");
     remove(&unfinished)?;
@@ -50,7 +50,7 @@ pub(super) fn install(package: &str, folder: &Path, needs: Needs) -> Result<()> 
 }
 
 /// Every file of this name (or with `.exe`) in the folder.
-pub(super) fn find(folder: &Path, name: &str) -> Vec<PathBuf> {
+pub(crate) fn find(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     collect(folder, name, DEPTH_MAX, &mut found);
     found

@@ -2,6 +2,77 @@
 
 use super::*;
 
+/// A core module as a compiler without component type sections writes it: it sends the 16 bytes at address 16 to `out.e`.
+fn module(imports: &str, body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            {imports}
+            (import "seriatim:handler/output@0.1.0" "emit" (func $emit (param i32 i32 i32 i32 i32 i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "out.e")
+            (global $top (mut i32) (i32.const 4096))
+            (func (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
+                (local $at i32)
+                (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+                (global.set $top (i32.add (local.get $at) (local.get $size)))
+                (local.get $at))
+            (func (export "handle") (param $event i32) (result i32)
+                {body}
+                (call $emit (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 16))
+                (i32.const 64)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_module_that_does_not_say_its_world_is_taken_for_ours() {
+    let handler = engine().load(&module("", "(i64.store (i32.const 16) (i64.const 7))"), config()).unwrap();
+    let effects = once(&handler, "x").await.result.unwrap();
+    assert_eq!((effects.outputs[0].subject.as_str(), effects.outputs[0].payload[0]), ("out.e", 7));
+}
+
+#[tokio::test]
+async fn preview_1_is_an_empty_system_the_same_for_every_instance() {
+    let imports = r#"
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
+    let check = |call: &str, expected: u32| format!("(if (i32.ne {call} (i32.const {expected})) (then (unreachable)))");
+    let body = [
+        // Printing 5 bytes says that 5 were written; nothing else is open, and input is at its end.
+        "(i32.store (i32.const 128) (i32.const 0)) (i32.store (i32.const 132) (i32.const 5))".to_owned(),
+        check("(call $write (i32.const 1) (i32.const 128) (i32.const 1) (i32.const 136))", 0),
+        check("(i32.load (i32.const 136))", 5),
+        check("(call $write (i32.const 3) (i32.const 128) (i32.const 1) (i32.const 136))", 8),
+        check("(call $read (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 136))", 0),
+        check("(i32.load (i32.const 136))", 0),
+        check(
+            "(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 136))",
+            8,
+        ),
+        // A sleep of an hour ends at once and moves the clock; a file that is waited for beside it is not open.
+        "(i64.store (i32.const 224) (i64.const 3600000000000)) (i32.store8 (i32.const 256) (i32.const 1))".to_owned(),
+        check("(call $poll (i32.const 200) (i32.const 400) (i32.const 2) (i32.const 136))", 0),
+        check("(i32.load (i32.const 136))", 2),
+        check("(i32.load16_u offset=8 (i32.const 400))", 0),
+        check("(i32.load16_u offset=8 (i32.const 432))", 8),
+        check("(call $clock (i32.const 0) (i64.const 0) (i32.const 16))", 0),
+        check("(call $random (i32.const 24) (i32.const 8))", 0),
+    ];
+    let handler = engine().load(&module(imports, &body.concat()), config()).unwrap();
+    let first = once(&handler, "x").await.result.unwrap().outputs.remove(0).payload;
+    assert_eq!(first[..8], 3_600_000_001_000_u64.to_le_bytes(), "the clock begins at 0");
+    assert_ne!(first[8..], [0; 8]);
+    assert_eq!(once(&handler, "another").await.result.unwrap().outputs[0].payload, first);
+
+    let ends = engine().load(&module(imports, "(call $exit (i32.const 0))"), config()).unwrap();
+    assert_eq!(once(&ends, "x").await.result.unwrap_err().kind, FailureKind::Trap);
+}
+
 #[test]
 fn what_cannot_be_run_is_refused_at_load() {
     let refused = |bytes: &[u8]| engine().load(bytes, config()).unwrap_err().to_string();
@@ -19,11 +90,14 @@ fn what_cannot_be_run_is_refused_at_load() {
     http.extend_from_slice(b"wasi:http/types@0.2.0");
     http.extend_from_slice(&[5, 0]);
     assert!(refused(&http).contains("does not have: wasi:http/types@0.2.0"), "{}", refused(&http));
-    // A core module that imports `wasi_snapshot_preview1.fd_write`.
-    let mut preview1 = b"\0asm\x01\0\0\0".to_vec();
-    preview1.extend_from_slice(&[1, 4, 1, 0x60, 0, 0, 2, 35, 1, 22]);
-    preview1.extend_from_slice(b"wasi_snapshot_preview1\x08fd_write\0\0");
-    assert!(refused(&preview1).contains("preview 1 imports (wasi_snapshot_preview1)"), "{}", refused(&preview1));
+    // A core module is refused by the name of the function, and by the name of a module nobody serves.
+    let unknown = refused(&module(r#"(import "wasi_snapshot_preview1" "fd_fly" (func))"#, ""));
+    assert!(unknown.contains("preview 1 that the host does not have: fd_fly;"), "{unknown}");
+    let older = refused(&module(r#"(import "wasi_unstable" "fd_write" (func))"#, ""));
+    assert!(older.contains("imports that the host does not have: wasi_unstable"), "{older}");
+    // It exports a `handle` that is not ours.
+    let wrong = refused(&wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "handle")))"#).unwrap());
+    assert!(wrong.contains("does not make a component") && wrong.contains("handle"), "{wrong}");
     let mut truncated = guest("echo");
     truncated.truncate(truncated.len() / 2);
     assert!(refused(&truncated).contains("not a WebAssembly module"));

@@ -1,0 +1,23 @@
+//! `zig build` makes zig-out/bin/rotation-zig.wasm, which the host loads as it is; `zig build test` runs the tests natively.
+
+const std = @import("std");
+
+pub fn build(b: *std.Build) void {
+    const handler = b.addExecutable(.{
+        .name = "rotation-zig",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("src/main.zig"),
+            .target = b.resolveTargetQuery(.{ .cpu_arch = .wasm32, .os_tag = .freestanding }),
+            .optimize = .ReleaseSmall,
+            .strip = true,
+        }),
+    });
+    handler.entry = .disabled;
+    handler.rdynamic = true;
+    b.installArtifact(handler);
+
+    const tests = b.addTest(.{
+        .root_module = b.createModule(.{ .root_source_file = b.path("src/rotation.zig"), .target = b.graph.host }),
+    });
+    b.step("test", "Run the tests natively").dependOn(&b.addRunArtifact(tests).step);
+}
