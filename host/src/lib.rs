@@ -15,6 +15,7 @@ pub mod failpoint;
 pub mod handler_test;
 pub mod inbox;
 pub mod nats;
+pub mod object;
 pub mod passes;
 pub mod pipeline;
 pub mod plugins;

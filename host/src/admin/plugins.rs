@@ -4,8 +4,7 @@ use super::ProblemDetails;
 use super::api::{Asking, ChangeProblems, Problems, Shared};
 use super::audit::Audit;
 use super::extract::{ApiJson, ApiQuery, NoQuery, bad, quoted};
-use crate::control::{Done, Fault, PluginDone, PluginRow};
-use crate::runtime::FILE_BYTES_MAX;
+use crate::control::{COMPONENT_BYTES_MAX, Done, Fault, PluginDone, PluginRow};
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -78,9 +77,9 @@ pub(super) async fn load(
         .uploads
         .try_acquire()
         .map_err(|_| Fault::Unavailable(format!("{UPLOADS_MAX} components are being received already; try again when they have been")))?;
-    let body = to_bytes(request.into_body(), FILE_BYTES_MAX).await.map_err(|error| {
+    let body = to_bytes(request.into_body(), COMPONENT_BYTES_MAX).await.map_err(|error| {
         ProblemDetails::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large")
-            .detail(format!("the component could not be received whole (the most is {FILE_BYTES_MAX} bytes): {error}"))
+            .detail(format!("the component could not be received whole (the most is {COMPONENT_BYTES_MAX} bytes): {error}"))
     })?;
     let component = Vec::from(body);
     let detail = format!("handler {}, {} bytes from {}", quoted(&handler), component.len(), quoted(&from));

@@ -7,7 +7,7 @@ use crate::plugins::deployer::made;
 use crate::plugins::registry::{Begin, Registry, Version};
 use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, digest};
-use crate::runtime::{self, Engine, Handler, Limits};
+use crate::runtime::{self, Engine, FILE_BYTES_MAX, Handler, Limits};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
@@ -30,7 +30,7 @@ pub(super) async fn check(config: &Config, engine: &Engine, payload_max: usize, 
         let bytes = match (&handler.component.value, connection) {
             (Component::File(path), _) => read(path, &handler.component),
             (Component::Object(object), Some(connection)) => {
-                object.read(connection).await.map_err(|why| handler.component.problem(format!("cannot be read: {why}")))
+                object.read(connection, FILE_BYTES_MAX).await.map_err(|why| handler.component.problem(format!("cannot be read: {why}")))
             }
             (Component::Object(_), None) => continue,
         };
@@ -122,7 +122,7 @@ async fn begin(
         }
         (Begin::Config, Some(bytes)) => Ok((Begin::Config, bytes)),
         (Begin::Config, None) => match &component.value {
-            Component::Object(object) => Ok((Begin::Config, object.read(connection).await.map_err(problem)?)),
+            Component::Object(object) => Ok((Begin::Config, object.read(connection, FILE_BYTES_MAX).await.map_err(problem)?)),
             Component::File(path) => Ok((Begin::Config, read(path, component)?)),
         },
     }

@@ -3,7 +3,7 @@
 
 use super::problem::At;
 use crate::breaker::decide::Settings;
-use crate::plugins::object::Object;
+use crate::object::Object;
 use crate::source::sources::{EventSources, Source};
 use seriatim_sequencer::{FailureThen, First, GapThen, Late, Policy};
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ mod report;
 mod stopped;
 mod types;
 
+pub use crate::runtime::FILE_BYTES_MAX as COMPONENT_BYTES_MAX;
 pub use broker::{BrokerLetters, History};
 pub use letters::{EXPORT_FORMAT, ExportError, ExportPage, HistoryPart, Letters, RedriveSource, Seen, export, write_line};
 pub use live::{Live, LiveParts};

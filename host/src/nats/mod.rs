@@ -11,6 +11,7 @@ pub mod course;
 pub mod gapless;
 pub mod identity;
 pub mod limits;
+pub mod object;
 pub mod range;
 pub mod raw;
 

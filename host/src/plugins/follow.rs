@@ -1,9 +1,10 @@
 //! Looks at what the config names, a file or an object, and has it loaded when it has changed. A refused one is told once, and tried again when it changes.
 
 use super::deployer::{Deployer, Refusal};
-use super::object::Object;
 use super::{Name, digest};
 use crate::nats::connect::Connection;
+use crate::object::Object;
+use crate::runtime::FILE_BYTES_MAX;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -57,7 +58,7 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
 }
 
 async fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let max = crate::runtime::FILE_BYTES_MAX as u64;
+    let max = FILE_BYTES_MAX as u64;
     let meta = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
     if meta.len() > max {
         return Err(format!("it has {} bytes; the most is {max}", meta.len()));
@@ -73,7 +74,7 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
         let news = told.as_ref().is_ok_and(|digest| !deployer.registry().settled(&name, digest));
         let read = match told {
             Ok(_) if !news => continue,
-            Ok(_) => object.read(&connection).await,
+            Ok(_) => object.read(&connection, FILE_BYTES_MAX).await,
             Err(why) => Err(why),
         };
         match read {

@@ -7,7 +7,6 @@
 
 pub mod deployer;
 pub mod follow;
-pub mod object;
 pub mod registry;
 pub mod shelf;
 

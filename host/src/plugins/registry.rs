@@ -161,7 +161,7 @@ impl Registry {
                 Err(format!("several kept versions of {name} begin with {digest}; give more of the digest"))
             }
             (Some(digest), None, _) => {
-                let kept: Vec<_> = entry.versions.iter().map(|version| version.digest.get(..12).unwrap_or_default()).collect();
+                let kept: Vec<_> = entry.versions.iter().map(|version| version.digest.get(..12).unwrap_or(&version.digest)).collect();
                 Err(format!("no kept version of {name} begins with {digest}; kept are {}", kept.join(", ")))
             }
             (None, None, _) => Err(format!("{name} has run nothing before what it runs now: there is nothing to go back to")),

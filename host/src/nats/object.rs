@@ -1,49 +1,16 @@
-//! Components in a JetStream object store (NATS ADR-20): `component = "object:BUCKET/NAME"`.
+//! Objects of a JetStream object store (NATS ADR-20), named as the config names components: `object:BUCKET/NAME`.
 
-use crate::nats::connect::Connection;
+use super::connect::Connection;
+use crate::object::Object;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 
 /// How long the broker may take for a question.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take for a whole component.
+/// How long it may take for a whole object.
 const PATIENCE_WHOLE: Duration = Duration::from_secs(120);
-
-/// Which object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// The bucket.
-    pub bucket: String,
-    /// The object's name in it; may contain `/`.
-    pub name: String,
-}
-
-impl FromStr for Object {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "an object is named object:BUCKET/NAME".to_owned();
-        let (bucket, name) = text.strip_prefix("object:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-        let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if bucket.is_empty() || !bucket.chars().all(good) {
-            return Err(format!("{bucket:?} is no bucket's name: letters, digits, - and _ are allowed ({})", wrong()));
-        }
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(wrong());
-        }
-        Ok(Self { bucket: bucket.to_owned(), name: name.to_owned() })
-    }
-}
-
-impl fmt::Display for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "object:{}/{}", self.bucket, self.name)
-    }
-}
 
 impl Object {
     /// The digest of what the object holds now, as the broker has it.
@@ -64,12 +31,11 @@ impl Object {
         tokio::time::timeout(PATIENCE, asked).await.map_err(|_| format!("{self}: the broker did not answer within {PATIENCE:?}"))?
     }
 
-    /// What it holds.
+    /// What it holds: at most `max` bytes.
     ///
     /// # Errors
-    /// In words; also when it is larger than a component may be.
-    pub async fn read(&self, connection: &Connection) -> Result<Vec<u8>, String> {
-        let max = crate::runtime::FILE_BYTES_MAX;
+    /// In words; also when it is larger.
+    pub async fn read(&self, connection: &Connection, max: usize) -> Result<Vec<u8>, String> {
         let read = async {
             let store = self.store(connection).await?;
             let object = store.get(&self.name).await.map_err(|error| format!("{self}: {error}"))?;
@@ -87,20 +53,5 @@ impl Object {
     async fn store(&self, connection: &Connection) -> Result<async_nats::jetstream::object_store::ObjectStore, String> {
         let context = async_nats::jetstream::new(connection.client());
         context.get_object_store(&self.bucket).await.map_err(|error| format!("{self}: bucket {:?}: {error}", self.bucket))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Object;
-
-    #[test]
-    fn objects_are_named_by_bucket_and_name() {
-        let object: Object = "object:PLUGINS/flights/rotation.wasm".parse().unwrap();
-        assert_eq!((object.bucket.as_str(), object.name.as_str()), ("PLUGINS", "flights/rotation.wasm"));
-        assert_eq!(object.to_string(), "object:PLUGINS/flights/rotation.wasm");
-        for bad in ["object:", "object:/x", "object:a", "object:a/", "object:a.b/x", "PLUGINS/x", "object:a/\n"] {
-            assert!(bad.parse::<Object>().unwrap_err().contains("object:BUCKET/NAME"), "{bad}");
-        }
     }
 }
