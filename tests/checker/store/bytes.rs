@@ -217,6 +217,12 @@ pub(super) fn slot(bytes: &[u8]) -> Result<Slot> {
     Ok(Slot { generation, ring, count, position, done_below, place, id, payload })
 }
 
+/// The component that handled the entity's last event; in which version it keeps the state, and what that was before, is nothing the judge judges.
+pub(super) fn component(bytes: &[u8]) -> Result<String> {
+    let (component, _, _): (String, u32, Option<serde::de::IgnoredAny>) = read(bytes)?;
+    Ok(component)
+}
+
 type ExtrasBytes = (u64, Option<Spot>, u64, Spot, u64, Vec<Spot>, Vec<(Spot, u64)>, Vec<u64>);
 
 /// With what was named as lost, and what was decided below lower floors, which says nothing about what the judge judges.

@@ -102,6 +102,7 @@ fn pairs() -> Vec<(Keyspace, Vec<u8>, Vec<u8>)> {
         slot_at(7, 8, (0, 5), 0, 6),
         slot_at(11, 4, (0, 8), 0, 9),
         (Keyspace::Records, key("N1", &state), b"\x0142".to_vec()),
+        (Keyspace::Records, key("N1", b"\x05echo"), hex::decode("0193a26364029503a26162019192a16bc4020076c3").unwrap()),
         (Keyspace::Outbox, key("N1", &12u64.to_be_bytes()), frozen["outbox"].clone()),
         (Keyspace::Owing, [short("flights").as_slice(), b"N1"].concat(), vec![1]),
         (Keyspace::Records, key("", &[2]), frozen["extras-empty"].clone()),
@@ -121,6 +122,7 @@ fn check(view: &StoreView) {
     assert_eq!(entity.waiting.as_ref().unwrap().from, 98);
     assert_eq!((entity.state["echo"]["count"].as_slice(), entity.owing, entity.outbox.len()), (&b"42"[..], true, 1));
     assert!(entity.gave_up((0, 11)) && entity.gave_up((0, 12)) && !entity.gave_up((0, 13)) && !entity.gave_up((1, 11)));
+    assert_eq!(entity.components["echo"], "cd");
     assert!(!flights.entities[""].owing);
 }
 

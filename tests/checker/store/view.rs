@@ -85,6 +85,8 @@ pub struct EntityView {
     pub waiting: Option<Waiting>,
     /// State by handler and key.
     pub state: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Which component handled its last event, by handler.
+    pub components: BTreeMap<String, String>,
     /// Outputs and dead letters on their way, ascending by number.
     pub outbox: Vec<OutboxEntry>,
     /// Whether it stands in the index of those that owe something.
@@ -186,6 +188,10 @@ impl StoreView {
                 let key = std::str::from_utf8(key)?;
                 let value = bytes::body(value)?.to_vec();
                 view.state.entry(handler.to_owned()).or_default().insert(key.to_owned(), value);
+            }
+            (5, 1..) => {
+                let handler = std::str::from_utf8(rest)?.to_owned();
+                view.components.insert(handler, bytes::component(value)?);
             }
             _ => bail!("an unknown kind {kind}"),
         }
