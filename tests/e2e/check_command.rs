@@ -51,6 +51,16 @@ time-max = "0s"
 }
 
 #[tokio::test]
+async fn handlers_that_run_shared_are_named_by_check_and_at_the_start() {
+    let mut world = World::new().await;
+    world.config.flights().handlers[0].limits = vec![("isolation", "shared")];
+    let (code, out) = check(&world.write_config("shared.toml", 9));
+    assert!(code == Some(0) && out.contains("pipeline flights: the handler echo runs `isolation = \"shared\"`"), "{out}");
+    let host = world.host().await;
+    assert!(host.log().contains("the handler runs shared"), "{}", host.log());
+}
+
+#[tokio::test]
 async fn a_good_config_passes_and_starts_nothing() {
     let world = World::new().await;
     let file = world.write_config("good.toml", 9);

@@ -5,6 +5,7 @@ use crate::harness::components::{bomb, digest, versions};
 use crate::harness::config::Handler;
 use crate::harness::{Input, OUTPUTS, Operator, World, tools, until};
 use serde_json::Value;
+use seriatim_tests::checker::store::StoreView;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -201,12 +202,18 @@ async fn replaced_under_load(replacements: usize, kills: usize) {
     }
     world.settle(host).await;
     world.judge(&world.everything()).await;
+    let store = StoreView::from_folder(&world.config.store).expect("the store of a host that has ended");
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for output in world.read(OUTPUTS).await {
         let Some(made) = output.header("Made-By") else { continue };
         let component = output.header("Seriatim-Component").expect("every output names its component");
         assert_eq!(names.get(component).map(String::as_str), Some(made), "{output:?}");
         *seen.entry(made.to_owned()).or_default() += 1;
+        // What the commit of an entity's last event names is what made its output.
+        if output.header("Seriatim-Cause-Sequence") == Some(sequence.to_string().as_str()) {
+            let entity = output.header("Seriatim-Entity").expect("every output names its entity");
+            assert_eq!(store.pipelines["flights"].entities[entity].components["echo"], component, "{entity}");
+        }
     }
     assert!(seen.len() == KINDS && seen.values().all(|count| *count > 0), "{seen:?}");
 }

@@ -19,7 +19,7 @@ use crate::plugins::deployer::{Deployer, Target};
 use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, follow};
 use crate::router;
-use crate::runtime::{Engine, EngineConfig};
+use crate::runtime::{Engine, EngineConfig, Isolation};
 use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
 use crate::sink::lifecycle;
@@ -139,6 +139,9 @@ impl Host {
             events::pipeline_known(&pipeline.name.value, handlers.iter().map(|(handler, _)| &**handler.name()));
             for (handler, _) in handlers {
                 tracing::info!(pipeline = pipeline.name.value, handler = %handler.name(), component = %handler.digest(), isolation = handler.isolation().name(), "handler loaded");
+                if handler.isolation() == Isolation::Shared {
+                    tracing::warn!(pipeline = pipeline.name.value, handler = %handler.name(), "the handler runs shared: what it keeps in its memory for one entity, another one's events can meet");
+                }
             }
         }
         status.phase(Some("checking streams"));

@@ -2,7 +2,7 @@
 
 use crate::admin::api::{ApiError as AdminError, Settings};
 use crate::app;
-use crate::config::{Config, Problems};
+use crate::config::{Config, Isolation, Problems};
 use crate::nats::api::ApiError;
 use crate::nats::connect::{Connection, connect_once};
 use crate::nats::identity;
@@ -52,6 +52,14 @@ pub(super) async fn main(path: &Path, args: Args) -> ExitCode {
         many => format!("{many} pipelines"),
     };
     println!("{}: {pipelines}, handlers can run, {asked}", config.file);
+    for pipeline in &config.pipelines {
+        for handler in pipeline.handlers.iter().filter(|handler| handler.isolation == Isolation::Shared) {
+            println!(
+                "pipeline {}: the handler {} runs `isolation = \"shared\"`: what it keeps in its memory for one entity, another one's events can meet",
+                pipeline.name.value, handler.name.value
+            );
+        }
+    }
     ExitCode::SUCCESS
 }
 
