@@ -14,8 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// Components that are received at the same time; each may fill memory with its bytes.
 pub(super) const UPLOADS_MAX: usize = 2;
-/// The kind of body that a component is.
-const WASM: &str = "application/wasm";
+/// The kinds of body that a component may be. The document names the second, which every client can make.
+const KINDS: [&str; 2] = ["application/wasm", "application/octet-stream"];
 /// Longest text that says where a component came from, bytes.
 const FROM_MAX: usize = 256;
 /// Longest digest, characters.
@@ -55,7 +55,7 @@ pub(super) struct LoadQuery {
 
 /// Loads a component, the body: it handles the next event of each entity when this is answered. It lasts until what the config names changes.
 #[utoipa::path(post, path = "/api/v1/plugins:load", tag = "plugins", params(LoadQuery),
-    request_body(content = inline(String), content_type = "application/wasm", description = "A component, or a core module made for our world."),
+    request_body(content = inline(String), content_type = "application/octet-stream", description = "A component, or a core module made for our world."),
     responses((status = 200, body = PluginDone), Problems, ChangeProblems))]
 pub(super) async fn load(
     State(shared): State<Shared>,
@@ -69,9 +69,9 @@ pub(super) async fn load(
         return Err(bad(format!("from has {} bytes; at most {FROM_MAX}", from.len())));
     }
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.eq_ignore_ascii_case(WASM) {
+    if !KINDS.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
         return Err(ProblemDetails::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
-            .detail(format!("the body must be a component and say so: Content-Type: {WASM}")));
+            .detail(format!("the body must be a component and say so: Content-Type: {}", KINDS.join(" or "))));
     }
     let _place = shared
         .uploads
