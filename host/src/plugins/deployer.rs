@@ -118,7 +118,7 @@ impl Deployer {
             return Ok(Deployed { changed: false, version });
         }
         let load = self.shelf.next_load();
-        let (bytes, handler) = self.made(target, Arc::new(bytes), load, permit).await?;
+        let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, permit).await?;
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let state_version = handler.state_version();
         let version = Version { load, digest, bytes: bytes.len() as u64, state_version, at, from };
@@ -149,7 +149,7 @@ impl Deployer {
         }
         let (shelf, digest) = (self.shelf.clone(), version.digest.clone());
         let bytes = self.blocking(move || shelf.get(&digest)).await?;
-        let (_, handler) = self.made(target, Arc::new(bytes), version.load, permit).await?;
+        let (_, handler, _turn) = self.made(target, Arc::new(bytes), version.load, permit).await?;
         let (shelf, owner, load) = (self.shelf.clone(), name.clone(), version.load);
         self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load))).await?;
         target.pipeline.handlers.replace(target.place, handler);
@@ -185,14 +185,15 @@ impl Deployer {
         turn.map_err(|_| busy(format!("another load takes longer than {LOAD_MAX:?}")))?.map_err(|_| busy("the host is stopping".to_owned()))
     }
 
-    /// Compiles and tries on a thread of its own. It cannot be broken off: it keeps its turn until it has ended.
+    /// Compiles and tries on a thread of its own. It cannot be broken off: it keeps its turn until it has ended, and then hands it back, so that what follows
+    /// (kept, noted, swapped) is one load's at a time, too.
     async fn made(
         &self,
         target: &Target,
         bytes: Arc<Vec<u8>>,
         load: u64,
         turn: OwnedSemaphorePermit,
-    ) -> Result<(Arc<Vec<u8>>, Handler), Refusal> {
+    ) -> Result<(Arc<Vec<u8>>, Handler, OwnedSemaphorePermit), Refusal> {
         let (engine, config) = (self.engine.clone(), HandlerConfig { load, ..target.config.clone() });
         let (answer, answered) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
@@ -200,7 +201,8 @@ impl Deployer {
         let started = std::thread::Builder::new().name("compile".to_owned()).spawn(move || {
             background();
             let made = made(&engine, &compiled, config, &runtime);
-            drop((turn, answer.send(made)));
+            // Nobody waits any more: the turn goes with the answer.
+            drop(answer.send((made, turn)));
         });
         started.map_err(|error| Refusal::Busy(format!("no thread to compile on: {error}")))?;
         let late = || Refusal::Step {
@@ -208,8 +210,8 @@ impl Deployer {
             why: format!("it takes longer than {LOAD_MAX:?}; nothing else is loaded until it has ended"),
         };
         let broken = || Refusal::Step { step: "compile", why: "the compiler broke off; the log says why".to_owned() };
-        let handler = tokio::time::timeout(LOAD_MAX, answered).await.map_err(|_| late())?.map_err(|_| broken())??;
-        Ok((bytes, handler))
+        let (made, turn) = tokio::time::timeout(LOAD_MAX, answered).await.map_err(|_| late())?.map_err(|_| broken())?;
+        Ok((bytes, made?, turn))
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, ShelfError> + Send + 'static) -> Result<T, Refusal> {

@@ -70,8 +70,15 @@ impl Shelf {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Registry::default(),
             Err(source) => return Err(fault(&path, "read", source)),
         };
+        let before = registry.clone();
         registry.retain(names);
-        Ok(Self { folder, registry: Mutex::new(registry) })
+        let changed = registry != before;
+        let shelf = Self { folder, registry: Mutex::new(registry) };
+        if changed {
+            // Written down before `tidy` removes their components: or they would be missed when the handler comes back.
+            shelf.change(|_| ())?;
+        }
+        Ok(shelf)
     }
 
     /// The registry as it is.
@@ -188,6 +195,20 @@ mod tests {
         let again = Shelf::open(folder.path().join("plugins"), &names).unwrap();
         assert_eq!(again.registry(), shelf.registry());
         assert_eq!(again.get(&one).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_handler_that_the_config_lost_is_forgotten_with_its_components() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = Name { pipeline: "p".into(), handler: "h".into() };
+        let one = digest(b"one");
+        let shelf = Shelf::open(folder.path().to_owned(), std::slice::from_ref(&name)).unwrap();
+        shelf.put(&one, b"one").unwrap();
+        let load = shelf.next_load();
+        shelf.change(|registry| registry.loaded(&name, Version { load, digest: one.clone(), ..Version::default() }, true)).unwrap();
+        Shelf::open(folder.path().to_owned(), &[]).unwrap().tidy();
+        let back = Shelf::open(folder.path().to_owned(), std::slice::from_ref(&name)).unwrap();
+        assert!(back.registry().entry(&name).is_none() && back.get(&one).is_err());
     }
 
     #[test]
