@@ -3,13 +3,12 @@
 use super::Error;
 use crate::config::{At, Component, Config, HandlerConfig, Isolation, Problem, Problems};
 use crate::nats::connect::Connection;
-use crate::plugins::deployer::made;
+use crate::plugins::deployer::{made, version};
 use crate::plugins::registry::{Begin, Registry, Version};
 use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, digest};
 use crate::runtime::{self, Engine, FILE_BYTES_MAX, Handler, Limits};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 /// Handlers that may run.
@@ -63,7 +62,7 @@ pub(super) async fn start(config: &Config, engine: &Engine, payload_max: usize, 
             match begun.await {
                 Ok((begin, bytes, loaded)) => {
                     if begin == Begin::Config {
-                        news.push((name, version(&loaded, &bytes, &handler.component), bytes));
+                        news.push((name, version(&loaded, &bytes, handler.component.value.to_string()), bytes));
                     } else if registry.entry(&name).is_some_and(crate::plugins::registry::Entry::overridden) {
                         tracing::info!(pipeline = pipeline.name.value, handler = %loaded.name(), component = %loaded.digest(), "another component than the config names runs: it was loaded by an operator, and the config's has not changed since");
                     }
@@ -136,18 +135,6 @@ fn load(engine: &Engine, bytes: &[u8], handler: &HandlerConfig, payload_max: usi
     let config = runtime::HandlerConfig { load: number, ..handler_config(handler, payload_max) };
     let made = tokio::task::block_in_place(|| made(engine, bytes, config, &Handle::current()));
     made.map_err(|refusal| handler.component.problem(format!("cannot be loaded: {refusal}")))
-}
-
-fn version(handler: &Handler, bytes: &[u8], component: &At<Component>) -> Version {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    Version {
-        load: handler.load(),
-        digest: handler.digest().to_string(),
-        bytes: bytes.len() as u64,
-        state_version: handler.state_version(),
-        at,
-        from: component.value.to_string(),
-    }
 }
 
 /// What a handler is given besides its code.

@@ -119,9 +119,7 @@ impl Deployer {
         }
         let load = self.shelf.next_load();
         let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, permit).await?;
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        let state_version = handler.state_version();
-        let version = Version { load, digest, bytes: bytes.len() as u64, state_version, at, from };
+        let version = version(&handler, &bytes, from);
         let (shelf, kept, owner) = (self.shelf.clone(), version.clone(), name.clone());
         self.blocking(move || {
             shelf.put(&kept.digest, &bytes)?;
@@ -230,6 +228,20 @@ pub fn made(engine: &Engine, bytes: &[u8], config: HandlerConfig, runtime: &toki
     let handler = engine.load(bytes, config).map_err(|error: LoadError| Refusal::Step { step: error.step(), why: error.to_string() })?;
     runtime.block_on(handler.try_out()).map_err(|failure| Refusal::Step { step: "smoke", why: failure.to_string() })?;
     Ok(handler)
+}
+
+/// What is noted of a handler that was made of these bytes just now.
+#[must_use]
+pub fn version(handler: &Handler, bytes: &[u8], from: String) -> Version {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    Version {
+        load: handler.load(),
+        digest: handler.digest().to_string(),
+        bytes: bytes.len() as u64,
+        state_version: handler.state_version(),
+        at,
+        from,
+    }
 }
 
 /// Gives way to everything else that runs here: the priority of this thread alone.
