@@ -41,6 +41,8 @@ pub mod delivery;
 mod event;
 pub mod host;
 pub mod log;
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod memory;
 mod output;
 pub mod state;
 mod subject;

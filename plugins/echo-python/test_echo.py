@@ -1,9 +1,9 @@
-"""The contract in ../echo/README.md, without a host: `python3 -m unittest`."""
+"""The contract in ../echo/README.md, without a host: `PYTHONPATH=../../guest-sdk/python python3 -m unittest`."""
 
 import unittest
-from types import SimpleNamespace
 
-from echo import Reject, Retry, handle, subject_token
+from echo import handle
+from seriatim import Event, Reject, Retry, subject_token
 
 
 class FakeHost:
@@ -25,28 +25,24 @@ class FakeHost:
         self.sent.append((subject, headers, payload))
 
 
-def event(entity, sequence, payload=b""):
-    return SimpleNamespace(entity=entity, sequence=sequence, payload=payload)
-
-
 class Echo(unittest.TestCase):
     def test_every_event_is_sent_on_with_its_sequence_and_count(self):
         host = FakeHost({"to": "echo"})
         for sequence in (5, 6, 7):
-            handle(event("N1.x", sequence, bytes([0, 255, sequence])), host)
+            handle(Event("N1.x", sequence, bytes([0, 255, sequence])), host)
         headers = [("Echo-Sequence", "7"), ("Echo-Count", "3")]
         self.assertEqual(host.sent[2], ("echo.N1=2Ex", headers, b"\x00\xff\x07"))
         self.assertEqual((len(host.sent), host.state), (3, {"count": b"3"}))
 
     def test_without_a_destination_it_asks_to_be_called_again(self):
         with self.assertRaises(Retry) as failure:
-            handle(event("N1", 1), FakeHost())
+            handle(Event("N1", 1), FakeHost())
         self.assertEqual(failure.exception.reason, "the handler's config has no `to`")
 
     def test_a_state_that_is_not_its_own_is_rejected(self):
         host = FakeHost({"to": "echo"}, {"count": b"seven"})
         with self.assertRaises(Reject):
-            handle(event("N1", 1), host)
+            handle(Event("N1", 1), host)
         self.assertEqual((host.sent, host.state), ([], {"count": b"seven"}))
 
     def test_tokens(self):

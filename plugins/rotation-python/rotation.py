@@ -1,11 +1,12 @@
 """Follows each aircraft from flight to flight. The contract, byte for byte, is ../rotation/README.md.
 
-This module is the logic and knows no WebAssembly: `app.py` hands it the host, tests hand it a dictionary.
+This module is the logic and knows no WebAssembly: the component hands it the host, tests hand it a dictionary.
 """
 
 import json
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from seriatim import Event, Host, Reject, Retry, subject_token
 
 U32_MAX = 2**32 - 1
 U64_MAX = 2**64 - 1
@@ -14,30 +15,7 @@ FLIGHT = ("carrier", "flight", "origin", "dest")
 TOTALS = ("alerts", "diversions", "flights", "inherited", "late_arrival", "late_departure", "minutes", "untimed")
 
 
-class Host(Protocol):
-    """What a handler may ask of its host; `wit/handler.wit` describes each item."""
-
-    def config_get(self, key: str) -> str | None: ...
-    def state_get(self, key: str) -> bytes | None: ...
-    def state_set(self, key: str, value: bytes) -> None: ...
-    def emit(self, subject: str, headers: list[tuple[str, str]], payload: bytes) -> None: ...
-
-
-@dataclass
-class Retry(Exception):
-    """It may work later: try again by the pipeline's policy."""
-
-    reason: str
-
-
-@dataclass
-class Reject(Exception):
-    """It can never work: give the event up."""
-
-    reason: str
-
-
-def handle(event, host: Host) -> None:
+def handle(event: Event, host: Host) -> None:
     """Handles one event of one aircraft."""
     limit = threshold(host.config_get("threshold-minutes"))
     if event.kind == "departure":
@@ -48,7 +26,7 @@ def handle(event, host: Host) -> None:
         raise Reject(f'kind "{event.kind}" is none of departure, arrival, diversion')
 
 
-def departed(event, limit: int, host: Host) -> None:
+def departed(event: Event, limit: int, host: Host) -> None:
     payload = common(event)
     dep_delay = whole("payload", payload, "dep_delay", -(2**31), 2**31 - 1)
     aircraft = load(host)
@@ -69,7 +47,7 @@ def departed(event, limit: int, host: Host) -> None:
     save(host, aircraft)
 
 
-def ended(event, host: Host) -> None:
+def ended(event: Event, host: Host) -> None:
     payload = common(event)
     arr_delay = air_time = None
     if event.kind == "arrival":
@@ -116,7 +94,7 @@ def cause(late: int, inherited: int | None) -> str:
     return "late-aircraft" if 2 * inherited >= late else "other"
 
 
-def impossible(event, payload: dict, airborne: dict | None) -> Reject:
+def impossible(event: Event, payload: dict, airborne: dict | None) -> Reject:
     place = f"airborne with {name_of(airborne)}" if airborne else "on the ground"
     return Reject(f"{event.kind} of {name_of(payload)} while {place}: impossible in true order")
 
@@ -134,7 +112,7 @@ def add(total: dict, name: str, amount: int) -> None:
 # JSON: what is read must be exactly as the contract says, what is written is the same bytes for the same value.
 
 
-def common(event) -> dict:
+def common(event: Event) -> dict:
     """What every payload has; it must be about the event's aircraft."""
     payload = decode("payload", event.payload)
     flight_of("payload", payload)
@@ -170,7 +148,7 @@ def save(host: Host, aircraft: dict) -> None:
     host.state_set("aircraft", encode(aircraft))
 
 
-def emit(host: Host, what: str, event, message: dict) -> None:
+def emit(host: Host, what: str, event: Event, message: dict) -> None:
     host.emit(f"rotation.{what}.{subject_token(event.entity)}", [], encode(message))
 
 
@@ -223,9 +201,3 @@ def member(what: str, value: dict, name: str, kind: type, null: bool = False) ->
 
 def wrong(what: str, why: str) -> Reject:
     return Reject(f"{what} is not the expected JSON: {why}")
-
-
-def subject_token(entity: str) -> str:
-    """An entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX."""
-    safe = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-    return "".join(chr(byte) if byte in safe else f"={byte:02X}" for byte in entity.encode())

@@ -2,9 +2,9 @@
 
 import json
 import unittest
-from types import SimpleNamespace
 
-from rotation import Reject, Retry, handle
+from rotation import handle
+from seriatim import Event, Reject, Retry
 
 FLIGHT = {"tailnum": "N1", "time": "2013-01-01T05:00:00Z", "carrier": "UA", "flight": 1, "origin": "EWR", "dest": "IAH"}
 
@@ -30,7 +30,7 @@ class Aircraft:
 
     def handle(self, kind, payload=None, **fields):
         payload = json.dumps(FLIGHT | fields).encode() if payload is None else payload
-        handle(SimpleNamespace(entity="N1", kind=kind, payload=payload), self)
+        handle(Event(entity="N1", kind=kind, payload=payload), self)
 
 
 class Rotation(unittest.TestCase):

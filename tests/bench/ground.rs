@@ -1,16 +1,18 @@
-//! What all runs stand on: one broker, one source stream filled once, and how a run is timed, checked and cleared away.
+//! What all runs stand on: one broker, a source stream filled for a group of runs, and how a run is timed, checked and cleared away.
 //!
-//! Every run is timed by the broker's clock, the same way for the raw loops and the host: from the creation of the consumer that reads the
-//! source to the time stamp of the last output. So no polling of ours is in the result.
+//! Every run begins, by the broker's clock, when the consumer is made that reads the source. So nothing of how we watch is in the result.
 
-use crate::load::{self, Order, Tally};
-use crate::raw;
+use crate::load::{Load, Order, Tally};
 use crate::report::{Environment, Loop, Run};
+use crate::wire::{self, Publisher, Pull};
 use anyhow::{Context as _, Result, ensure};
+use async_nats::Client;
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::{self, Context, stream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
 use seriatim_tests::harness::broker::Broker;
-use seriatim_tests::harness::{SOURCE, machine, streams};
+use seriatim_tests::harness::{Input, SOURCE, machine, streams};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -18,46 +20,44 @@ use time::OffsetDateTime;
 
 /// The broker's limit of one message, bytes.
 const MAX_PAYLOAD: u32 = 1024 * 1024;
-/// Events published at once while the source is filled.
-const FILL_AT_ONCE: u64 = 5_000;
 
-/// The broker with its filled source, and the folder that goes away at the end.
+/// The broker, and the folder that goes away at the end.
 pub(crate) struct Ground {
     pub(crate) broker: Broker,
+    pub(crate) client: Client,
     pub(crate) js: Context,
-    pub(crate) messages: u64,
     nats_server: String,
     load_before: Option<f64>,
     folder: TempDir,
 }
 
+/// A filled source.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) load: Load,
+    /// Messages in it: the events and their copies.
+    pub(crate) messages: u64,
+}
+
 impl Ground {
-    /// Starts the broker in `folder` and fills the source.
-    pub(crate) async fn prepare(folder: &Path, messages: u64) -> Result<Self> {
+    /// Starts the broker in `folder`.
+    pub(crate) async fn prepare(folder: &Path) -> Result<Self> {
         let load_before = machine::load();
         let folder = TempDir::with_prefix_in("bench-", folder).with_context(|| format!("cannot make a folder in {}", folder.display()))?;
         let broker = Broker::start(folder.path(), MAX_PAYLOAD).await;
-        let client = async_nats::connect(broker.url()).await.context("cannot connect to the broker")?;
+        let client = wire::connect(&broker.url()).await?;
         let nats_server = client.server_info().version;
-        let ground = Self { broker, js: jetstream::new(client), messages, nats_server, load_before, folder };
-        ground.create(SOURCE, "flights.>").await?;
-        let mut from = 0;
-        while from < messages {
-            let to = messages.min(from + FILL_AT_ONCE);
-            let inputs: Vec<_> = (from..to).map(load::event).collect();
-            streams::publish(&ground.js, &inputs).await;
-            from = to;
-        }
-        let stored = ground.count(SOURCE).await?;
-        ensure!(stored == messages, "the source holds {stored} events after {messages} were published");
-        Ok(ground)
+        Ok(Self { broker, js: jetstream::new(client.clone()), client, nats_server, load_before, folder })
     }
 
-    pub(crate) fn environment(&self, commit: Option<String>) -> Environment {
+    pub(crate) fn environment(&self, commit: Option<String>, rustc: Option<String>) -> Environment {
         Environment {
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
             commit,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rustc,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: machine::memory(),
             processor: machine::processor(),
             system: machine::system(),
             nats_server: self.nats_server.clone(),
@@ -67,6 +67,52 @@ impl Ground {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Fills a fresh source with a load.
+    pub(crate) async fn fill(&self, load: Load) -> Result<Source> {
+        let order = load.order()?;
+        let messages = order.len() as u64;
+        self.fill_with(order.into_iter().map(|number| load.event(number))).await?;
+        let stored = self.count(SOURCE).await?;
+        ensure!(stored == messages, "the source holds {stored} events after {messages} were published");
+        Ok(Source { load, messages })
+    }
+
+    /// Fills a fresh source with these.
+    pub(crate) async fn fill_with(&self, inputs: impl Iterator<Item = Input>) -> Result<()> {
+        self.empty_source().await?;
+        self.publish(inputs).await
+    }
+
+    /// A fresh source without messages.
+    pub(crate) async fn empty_source(&self) -> Result<()> {
+        if self.js.get_stream(SOURCE).await.is_ok() {
+            self.delete(SOURCE).await?;
+        }
+        self.create(SOURCE, "flights.>").await
+    }
+
+    /// Publishes as fast as it goes.
+    pub(crate) async fn publish(&self, inputs: impl Iterator<Item = Input>) -> Result<()> {
+        let mut publisher = Publisher::new(&self.client).await?;
+        for input in inputs {
+            while !publisher.has_room() {
+                publisher.confirmation().await?;
+            }
+            let headers = input.header_map();
+            publisher.send(input.subject, headers, input.payload.into()).await?;
+        }
+        publisher.all_confirmed().await
+    }
+
+    /// Removes every stream and bucket, so that a part finds the broker empty, whatever became of the one before.
+    pub(crate) async fn clean(&self) -> Result<()> {
+        let names: Vec<String> = self.js.stream_names().try_collect().await.context("cannot list the streams")?;
+        for name in names {
+            self.delete(&name).await?;
+        }
+        Ok(())
     }
 
     /// Makes a stream on disk.
@@ -87,33 +133,38 @@ impl Ground {
     }
 
     /// When the last message of a stream was stored.
-    pub(crate) async fn last_stored(&self, name: &str) -> Result<OffsetDateTime> {
+    pub(crate) async fn last_stored(&self, name: &str) -> Result<i64> {
         let stream = self.js.get_stream(name).await.with_context(|| format!("cannot look at stream {name}"))?;
-        Ok(stream.cached_info().state.last_timestamp)
+        nanoseconds(stream.cached_info().state.last_timestamp)
     }
 
     /// When the first consumer of the source that exists now was made; `None` without any.
-    pub(crate) async fn reading_since(&self) -> Result<Option<OffsetDateTime>> {
+    pub(crate) async fn reading_since(&self) -> Result<Option<i64>> {
         let stream = self.js.get_stream(SOURCE).await.context("cannot look at the source")?;
         let consumers: Vec<_> = stream.consumers().try_collect().await.context("cannot list the source's consumers")?;
-        Ok(consumers.iter().map(|consumer| consumer.created).min())
+        consumers.iter().map(|consumer| consumer.created).min().map(nanoseconds).transpose()
     }
 
     /// Reads a stream of outputs and counts them: each event's once, unchanged, and in order where that is promised. `sequence` names the
     /// header with the sequence of the event behind an output.
-    pub(crate) async fn check(&self, name: &str, sequence: &str, order: Order) -> Result<()> {
-        let stored = self.count(name).await?;
-        let wanted = self.messages;
+    pub(crate) async fn check(&self, name: &str, sequence: &str, load: Load, order: Order) -> Result<()> {
+        self.outputs(name, sequence, load, order, |_, _| ()).await
+    }
+
+    /// The same, and tells each output's event and when the output was stored.
+    pub(crate) async fn outputs(&self, name: &str, sequence: &str, load: Load, order: Order, mut told: impl FnMut(u64, i64)) -> Result<()> {
+        let (stored, wanted) = (self.count(name).await?, load.events);
         ensure!(stored == wanted, "stream {name} holds {stored} outputs of {wanted} events");
-        let mut tally = Tally::new(wanted, order)?;
+        let mut tally = Tally::new(load, order)?;
         let stream = self.js.get_stream(name).await.with_context(|| format!("cannot read {name}"))?;
-        let (_, mut messages) = raw::open(&stream).await?;
+        let mut pull = Pull::open(&self.client, &stream, AckPolicy::None).await?;
         for _ in 0..stored {
-            let message = messages.next().await.with_context(|| format!("stream {name} ends early"))??;
+            let message = pull.next().await.with_context(|| format!("stream {name} ends early"))?;
             let headers = message.headers.as_ref().context("an output without headers")?;
             let value = |name: &str| headers.get(name).map(|value| value.as_str()).with_context(|| format!("an output without {name}"));
-            let number = value(sequence)?.parse().with_context(|| format!("{sequence} is no number"))?;
-            tally.take(value("Seriatim-Entity")?, number, &message.payload)?;
+            let sequence = value(sequence)?.parse().with_context(|| format!("{sequence} is no number"))?;
+            let number = tally.take(value("Seriatim-Entity")?, sequence, &message.payload)?;
+            told(number, stored_at(&message)?);
         }
         tally.finish()
     }
@@ -129,45 +180,69 @@ impl Ground {
     }
 }
 
-/// Processor time used so far: by the loop's process, by the broker's.
-#[derive(Clone, Copy)]
+/// When the broker stored a message: a token of its reply subject, which is two places further where it names domain and account.
+fn stored_at(message: &async_nats::Message) -> Result<i64> {
+    let reply = message.reply.as_ref().context("a message without a reply subject")?;
+    let at = if reply.split('.').count() < 11 { 7 } else { 9 };
+    let token = reply.split('.').nth(at).context("a reply subject of another form")?;
+    token.parse().with_context(|| format!("`{token}` in {} is no time", reply.as_str()))
+}
+
+/// Nanoseconds since the Unix epoch by this machine's clock, which is the broker's.
+pub(crate) fn now() -> Result<i64> {
+    nanoseconds(OffsetDateTime::now_utc())
+}
+
+fn nanoseconds(time: OffsetDateTime) -> Result<i64> {
+    i64::try_from(time.unix_timestamp_nanos()).context("a time beyond the year 2262")
+}
+
+/// Processor time used: by the loop's process, by the broker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
     worker: Duration,
     broker: Duration,
 }
 
 impl Used {
-    pub(crate) fn now(worker: u32, broker: &Broker) -> Result<Self> {
-        Ok(Self { worker: machine::processor_time(worker)?, broker: machine::processor_time(broker.id())? })
+    /// Since their start.
+    pub(crate) fn now(worker: u32, broker: u32) -> Result<Self> {
+        Ok(Self { worker: machine::processor_time(worker)?, broker: machine::processor_time(broker)? })
+    }
+
+    /// From `before` to this.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { worker: self.worker.saturating_sub(before.worker), broker: self.broker.saturating_sub(before.broker) }
     }
 }
 
-/// One run as it was seen.
+/// One run as it was seen: times in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// The loop, or the host's process, was started.
-    pub(crate) started: OffsetDateTime,
+    /// The process was started.
+    pub(crate) started: i64,
     /// The consumer of the source was made.
-    pub(crate) reading: OffsetDateTime,
-    /// The last output was stored.
-    pub(crate) finished: OffsetDateTime,
-    /// Processor time between the latter two.
-    pub(crate) used: (Used, Used),
+    pub(crate) reading: i64,
+    /// Everything was done.
+    pub(crate) finished: i64,
+    /// Between the latter two.
+    pub(crate) used: Used,
 }
 
 impl Measured {
     /// The same as numbers.
     pub(crate) fn run(&self, round: u32, kind: Loop, messages: u64) -> Run {
-        let seconds = (self.finished - self.reading).as_seconds_f64();
-        let (before, after) = self.used;
-        let each = |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() * 1e6 / messages as f64;
+        let between = |from: i64, to: i64| (to - from) as f64 / 1e9;
+        let seconds = between(self.reading, self.finished);
+        let each = |used: Duration| used.as_secs_f64() * 1e6 / messages as f64;
         Run {
             round,
             kind,
             messages_per_second: messages as f64 / seconds,
             seconds,
-            startup_seconds: (self.reading - self.started).as_seconds_f64(),
-            loop_cpu_us_per_message: each(before.worker, after.worker),
-            broker_cpu_us_per_message: each(before.broker, after.broker),
+            startup_seconds: between(self.started, self.reading),
+            loop_cpu_us_per_message: each(self.used.worker),
+            broker_cpu_us_per_message: each(self.used.broker),
         }
     }
 }
@@ -178,15 +253,22 @@ mod tests {
 
     #[test]
     fn a_run_in_numbers() {
-        let at = |milliseconds| OffsetDateTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
         let used = |worker, broker| Used { worker: Duration::from_millis(worker), broker: Duration::from_millis(broker) };
-        let measured = Measured { started: at(100), reading: at(300), finished: at(2_300), used: (used(50, 1_000), used(550, 2_000)) };
-        let run = measured.run(2, Loop::Raw, 100_000);
+        let at = |milliseconds: i64| milliseconds * 1_000_000;
+        let used = used(550, 2_000).since(used(50, 1_000));
+        let run = Measured { started: at(100), reading: at(300), finished: at(2_300), used }.run(2, Loop::Raw, 100_000);
         assert_eq!((run.round, run.kind), (2, Loop::Raw));
         assert!((run.messages_per_second - 50_000.0).abs() < 1e-6);
         assert!((run.seconds - 2.0).abs() < 1e-9);
         assert!((run.startup_seconds - 0.2).abs() < 1e-9);
         assert!((run.loop_cpu_us_per_message - 5.0).abs() < 1e-9);
         assert!((run.broker_cpu_us_per_message - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_a_child_prints_is_read_again() {
+        let used = Used { worker: Duration::from_millis(1), broker: Duration::from_micros(2) };
+        let measured = Measured { started: 1, reading: 2, finished: 3, used };
+        assert_eq!(serde_json::from_str::<Measured>(&serde_json::to_string(&measured).unwrap()).unwrap(), measured);
     }
 }

@@ -1,55 +1,126 @@
-//! The benchmark behind `cargo xtask bench --quick`: a raw async-nats loop and the host do the same work against the same broker, in turns,
-//! and what counts is the ratio of the two within a round. It measures and checks; what the numbers are kept as is `report.rs`.
+//! The benchmark behind `cargo xtask bench`: raw async-nats loops and the host do the same work against the same broker, in turns, and what counts
+//! are ratios within a round. It measures and checks; what the numbers are kept as is `report.rs`, what is wanted of them `targets.rs`.
 
+mod child;
 mod ground;
+mod group;
 mod hosted;
+mod latency;
 mod load;
+mod memory;
+mod micro;
+mod page;
+mod plans;
+mod plots;
 mod raw;
+mod recovery;
 mod report;
 mod spread;
 mod table;
+mod targets;
+mod wire;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use ground::Ground;
-use report::{Loop, Report, Settings};
+use plans::Quantity;
+use report::{FORMAT, Isolation, Micro, PREFETCH_MESSAGES, PUBLISH_WINDOW, Report};
+use seriatim_tests::harness::{evidence, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-/// A run that takes longer is broken, whatever it waits for.
-const RUN_MAX: Duration = Duration::from_secs(600);
-
-/// Measures a raw async-nats loop and the host side by side
+/// Measures raw async-nats loops and the host side by side
 #[derive(Parser)]
+enum Command {
+    /// Measure
+    Measure(Box<Args>),
+    /// Run one raw loop, for the process that measures
+    #[command(hide = true)]
+    Loop(child::Errand),
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Every loop beside every host
+    Main,
+    /// At half of what the raw loop can do
+    Latency,
+    /// Over 1 to 1,000,000 entities
+    Entities,
+    /// Over the number of events
+    Events,
+    /// Over the size of payloads
+    Payload,
+    /// Over the order of publication
+    Disorder,
+    /// One entity that has all events, or half of them
+    Hot,
+    /// Handlers in other languages, as far as they are built
+    Languages,
+    /// What an entity costs
+    Memory,
+    /// The first event after SIGKILL
+    Recovery,
+    /// What divan printed, if there is a file of it
+    Micro,
+}
+
+#[derive(clap::Args)]
 struct Args {
-    /// Events in the source stream, read by every run
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    messages: u64,
-    /// Rounds; each runs every loop once, every second round in reverse order
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Only these parts
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Hosts with these isolations, in this order
+    #[arg(long, value_delimiter = ',', default_value = "run,event,shared")]
+    isolation: Vec<Isolation>,
+    /// Rounds of the main table; each runs every loop once, every second round in reverse order. Sweeps have at most three
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Where broker and hosts keep their files while it runs, and where `quick.json` goes: a real disk, for the host waits for it
+    /// How long the slowest host of a group runs, about: all of its loops get as many events as it handles in this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]
+    seconds: f64,
+    /// Everything with so few events that it only shows that it works
+    #[arg(long)]
+    quick: bool,
+    /// Where broker and hosts keep their files while it runs: a real disk, for the host waits for it
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// Where the result goes, in the place of DIR/quick.json
+    /// Where the result goes, in the place of DIR/bench.json
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// An earlier result to compare with
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Fail when the median of host / raw is lower than this
-    #[arg(long, value_name = "RATIO")]
-    fail_below: Option<f64>,
+    /// Append the result to this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Put the result's tables into this page, and its pictures into the folder of the same name
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// What divan printed
+    #[arg(long, value_name = "FILE")]
+    micro: Option<PathBuf>,
     /// What was built, for the record
     #[arg(long, value_name = "NAME")]
     commit: Option<String>,
+    /// By which compiler, for the record
+    #[arg(long, value_name = "VERSION")]
+    rustc: Option<String>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+/// Rounds of everything but the main table, at most.
+const ROUNDS_OF_SWEEPS: u32 = 3;
+/// Starts after SIGKILL.
+const KILLS: u32 = 3;
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Measure(args) => runtime().and_then(|runtime| runtime.block_on(run(args))),
+        Command::Loop(errand) => child::main(&errand),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -58,54 +129,155 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<()> {
+/// In one thread: the processor is for those who are measured.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")
+}
+
+async fn run(args: Box<Args>) -> Result<()> {
     // Read first: it may be the file that is written at the end.
     let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
-    let report = measure(&args).await?;
-    let json = args.json.unwrap_or_else(|| args.folder.join("quick.json"));
+    let (report, failed) = measure(&args).await?;
+    let json = args.json.unwrap_or_else(|| args.folder.join("bench.json"));
     report.write(&json)?;
-    print!("{}", table::of(&report, baseline.as_ref()));
-    println!("written to {}", json.display());
-    let ratio = report.headline()?;
-    match args.fail_below {
-        Some(bound) if ratio < bound => bail!("host / raw is {ratio:.2}, below {bound:.2}"),
-        _ => Ok(()),
+    let sections = table::sections(&report, baseline.as_ref());
+    for section in &sections {
+        println!("## {}\n\n{}", section.name, section.text);
     }
+    println!("written to {}", json.display());
+    if !failed.is_empty() {
+        bail!("not measured: {}", failed.join(", "));
+    }
+    if let Some(file) = &args.record {
+        report.record(file)?;
+    }
+    if let Some(file) = &args.page {
+        // A column for another day's result, and targets of which some were not looked at, are nothing for the page.
+        let complete = report.targets.iter().all(|target| target.reached.is_some());
+        let mut sections = table::sections(&report, None);
+        if !complete {
+            sections.retain(|section| !["targets", "machine"].contains(&section.name.as_str()));
+            let measured =
+                format!("\nMeasured later than the rest: {}, {}.\n", report.date, report.environment.commit.as_deref().unwrap_or("?"));
+            sections.iter_mut().for_each(|section| section.text.push_str(&measured));
+        }
+        let (charts, folder) = (plots::charts(&report), file.with_extension(""));
+        let beside = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for chart in &charts {
+            for section in sections.iter_mut().filter(|section| section.name == chart.section) {
+                section.text.push_str(&format!("\n![{}]({beside}/{}.svg)\n", chart.title, chart.name));
+            }
+        }
+        page::write(file, &sections)?;
+        plots::draw(&folder, &charts)?;
+    }
+    Ok(())
 }
 
-async fn measure(args: &Args) -> Result<Report> {
-    let settings = Settings::of(args.messages, args.rounds);
+/// Measures the parts that were asked for; what failed is named and does not stop the rest.
+async fn measure(args: &Args) -> Result<(Report, Vec<String>)> {
     fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
     let folder = absolute(&args.folder)?;
-    let ground = Ground::prepare(&folder, args.messages).await?;
-    let environment = ground.environment(args.commit.clone());
-    let mut runs = Vec::new();
-    for round in 1..=args.rounds {
-        let mut loops = Loop::ALL;
-        if round % 2 == 0 {
-            loops.reverse();
-        }
-        for kind in loops {
-            let measured = tokio::time::timeout(RUN_MAX, one(&ground, kind))
-                .await
-                .with_context(|| format!("not done after {RUN_MAX:?}"))
-                .flatten()
-                .with_context(|| format!("round {round}, {kind}"))?;
-            let run = measured.run(round, kind, args.messages);
-            eprintln!("round {round} of {}: {kind:<9} {:>8.0} msg/s", args.rounds, run.messages_per_second);
-            runs.push(run);
+    let micro = args.micro.as_deref().map(read_micro).transpose()?.unwrap_or_default();
+    let ground = Ground::prepare(&folder).await?;
+    let rounds = if args.quick { 1 } else { args.rounds };
+    let mut report = Report {
+        format: FORMAT,
+        date: evidence::date()?,
+        quick: args.quick,
+        rounds,
+        prefetch_messages: PREFETCH_MESSAGES,
+        publish_window: PUBLISH_WINDOW,
+        environment: ground.environment(args.commit.clone(), args.rustc.clone()),
+        main: Vec::new(),
+        latency: None,
+        sweeps: Vec::new(),
+        memory: Vec::new(),
+        recovery: None,
+        micro,
+        targets: Vec::new(),
+    };
+    let mut failed = Vec::new();
+    let parts = Part::value_variants().iter().copied().filter(|part| args.only.is_empty() || args.only.contains(part));
+    for part in parts {
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        ground.clean().await?;
+        if let Err(error) = measure_part(&ground, args, rounds, part, &mut report).await {
+            eprintln!("error: {name}: {error:#}");
+            failed.push(name);
         }
     }
-    Report::new(settings, environment, runs)
+    report.targets = targets::of(&report);
+    Ok((report, failed))
 }
 
-async fn one(ground: &Ground, kind: Loop) -> Result<ground::Measured> {
-    match kind {
-        Loop::Read => raw::read(ground).await,
-        Loop::Raw => raw::republish(ground, raw::Confirm::Futures).await,
-        Loop::RawInbox => raw::republish(ground, raw::Confirm::OwnInbox).await,
-        Loop::Host => hosted::run(ground).await,
+async fn measure_part(ground: &Ground, args: &Args, rounds: u32, part: Part, report: &mut Report) -> Result<()> {
+    let small = args.quick.then_some(SMALL);
+    let quantity = match part {
+        Part::Main => {
+            let pace = group::Pace { rounds, seconds: args.seconds };
+            for plan in plans::main_table(&args.isolation, small) {
+                report.main.push(group::measure(ground, &plan, pace).await?);
+            }
+            return Ok(());
+        }
+        Part::Latency => {
+            let rounds = rounds.min(ROUNDS_OF_SWEEPS);
+            let (entities, pace) = match args.quick {
+                true => (100, latency::Pace { rounds, seconds: 0.1, live_events: SMALL }),
+                false => (10_000, latency::Pace { rounds, seconds: 10.0, live_events: 200_000 }),
+            };
+            report.latency = Some(latency::measure(ground, &args.isolation, entities, plans::PAYLOAD_BYTES, &pace).await?);
+            return Ok(());
+        }
+        Part::Memory => {
+            let entities = if args.quick { SMALL } else { 500_000 };
+            report.memory = memory::measure(ground, entities, plans::PAYLOAD_BYTES).await?;
+            return Ok(());
+        }
+        Part::Recovery => {
+            let (entities, kills) = if args.quick { (SMALL, 1) } else { (1_000_000, KILLS) };
+            report.recovery = Some(recovery::measure(ground, entities, kills, plans::PAYLOAD_BYTES).await?);
+            return Ok(());
+        }
+        Part::Micro => return Ok(()),
+        Part::Entities => Quantity::Entities,
+        Part::Events => Quantity::Events,
+        Part::Payload => Quantity::Payload,
+        Part::Disorder => Quantity::Disorder,
+        Part::Hot => Quantity::Hot,
+        Part::Languages => Quantity::Languages,
+    };
+    let pace = group::Pace { rounds: rounds.min(ROUNDS_OF_SWEEPS), seconds: args.seconds };
+    let languages = if args.quick { vec![RUST.to_owned()] } else { languages() };
+    for sweeping in plans::sweeps(quantity, &args.isolation, &languages, small) {
+        report.sweeps.push(group::sweep(ground, &sweeping, pace).await?);
     }
+    Ok(())
+}
+
+/// The handler of which there is one in each language.
+const RUST: &str = "echo";
+/// Events of a run that only shows that it works.
+const SMALL: u64 = 400;
+
+/// The echo handlers that are built, the one in Rust first; what is not there is said.
+fn languages() -> Vec<String> {
+    const OTHERS: [&str; 5] = ["c", "go", "javascript", "python", "zig"];
+    let mut found = vec![RUST.to_owned()];
+    for language in OTHERS {
+        let name = format!("echo-{language}");
+        if tools::is_built(&name) {
+            found.push(name);
+        } else {
+            eprintln!("languages: {name} is not built, left out (`cargo xtask plugins --languages all`)");
+        }
+    }
+    found
+}
+
+fn read_micro(file: &Path) -> Result<Vec<Micro>> {
+    micro::parse(&fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?)
 }
 
 /// The broker and the host are told their folders, and need not stand where this process does.

@@ -1,84 +1,246 @@
-//! The result as a person reads it, beside an earlier one if there is one.
+//! The result as a person reads it, on the terminal and on the page: sections of Markdown. Pure.
 
-use crate::report::{Report, Summary};
+use crate::load::{Arrangement, Disorder, Load};
+use crate::report::{Group, Isolation, Loop, Report, Summary, Sweep};
+use crate::spread::Spread;
 
-/// Ends with a line break.
-pub(crate) fn of(report: &Report, baseline: Option<&Report>) -> String {
-    let mut text = head(report);
-    text.push_str("\nloop       msg/s: median      min      max   CPU us/msg: loop  broker   start-up s\n");
-    for summary in &report.summary {
-        row(&mut text, &row_of(summary));
+/// A part of the page.
+pub(crate) struct Section {
+    /// What the page's markers name.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// Every section that the result has something for. `before` is an earlier result to compare with.
+pub(crate) fn sections(report: &Report, before: Option<&Report>) -> Vec<Section> {
+    let mut sections = vec![section("machine", machine(report))];
+    sections.push(section("targets", targets(report)));
+    let main: Vec<String> =
+        report.main.iter().map(|group| whole_group(group, before.and_then(|before| before.group(&group.name)))).collect();
+    if !main.is_empty() {
+        sections.push(section("main", main.join("\n")));
     }
-    text.push_str("\nwithin a round          median      min      max");
-    text.push_str(if baseline.is_some() { "   baseline   change\n" } else { "\n" });
-    for ratio in &report.ratios {
-        let name = format!("{} / {}", ratio.of, ratio.to);
-        let mut line = format!("{name:<20} {:>9.2} {:>8.2} {:>8.2}", ratio.spread.median, ratio.spread.min, ratio.spread.max);
-        if let Some(before) = baseline.and_then(|baseline| baseline.ratio(ratio.of, ratio.to)) {
-            let before = before.spread.median;
-            line.push_str(&format!(" {before:>10.2} {:>+7.0}%", (ratio.spread.median / before - 1.0) * 100.0));
-        }
-        row(&mut text, &line);
+    sections.extend(report.latency.as_ref().map(|_| section("latency", latency(report))));
+    sections.extend(report.sweeps.iter().map(|sweep| section(&sweep.name, sweep_table(sweep, before))));
+    if !report.memory.is_empty() {
+        sections.push(section("memory", memory(report)));
     }
-    for difference in baseline.map(|baseline| differences(report, baseline)).unwrap_or_default() {
-        row(&mut text, &format!("note: the baseline was measured otherwise: {difference}"));
+    sections.extend(report.recovery.as_ref().map(|_| section("recovery", recovery(report))));
+    if !report.micro.is_empty() {
+        sections.push(section("micro", micro(report)));
     }
-    if report.environment.profile != "release" {
-        row(&mut text, "note: this is no release build: its numbers mean nothing");
+    sections
+}
+
+fn section(name: &str, text: String) -> Section {
+    Section { name: name.to_owned(), text }
+}
+
+/// What is said above everything else; ends with a line break.
+fn machine(report: &Report) -> String {
+    let environment = &report.environment;
+    let load = environment.load_before.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
+    let mut text = format!(
+        "{}, {} build of {} (seriatim {}, {}); {}, {} cores, {:.0} GiB, {}; nats-server {}; load before {load}\n",
+        report.date,
+        environment.profile,
+        environment.commit.as_deref().unwrap_or("an unknown commit"),
+        environment.version,
+        environment.rustc.as_deref().unwrap_or("an unknown rustc"),
+        environment.processor,
+        environment.cores,
+        environment.memory_bytes as f64 / (1_u64 << 30) as f64,
+        environment.system,
+        environment.nats_server,
+    );
+    if environment.profile != "release" || report.quick {
+        text.push_str("\nnote: this is no release build, or a quick run: the numbers mean nothing\n");
     }
     text
 }
 
-fn head(report: &Report) -> String {
-    let (settings, environment) = (&report.settings, &report.environment);
-    let load = environment.load_before.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
-    format!(
-        "{} messages of {} bytes, {} entities, {} rounds; {} build of {}\n{}, {} cores, {}, nats-server {}, load before {load}\n",
-        settings.messages,
-        settings.payload_bytes,
-        settings.entities,
-        settings.rounds,
-        environment.profile,
-        environment.commit.as_deref().unwrap_or("an unknown commit"),
-        environment.processor,
-        environment.cores,
-        environment.system,
-        environment.nats_server,
-    )
+fn targets(report: &Report) -> String {
+    let rows = report.targets.iter().map(|target| {
+        let reached = match target.reached {
+            Some(true) => "reached",
+            Some(false) => "NOT REACHED",
+            None => "not measured",
+        };
+        vec![target.case.clone(), target.wanted.clone(), target.found.clone().unwrap_or_default(), reached.to_owned()]
+    });
+    table(&["case", "target", "found", ""], rows)
 }
 
-fn row_of(summary: &Summary) -> String {
-    let Summary { kind, messages_per_second: rate, startup_seconds, loop_cpu_us_per_message, broker_cpu_us_per_message } = summary;
-    format!(
-        "{kind:<10} {:>13.0} {:>8.0} {:>8.0} {:>18.1} {:>7.1} {:>12.2}",
-        rate.median, rate.min, rate.max, loop_cpu_us_per_message.median, broker_cpu_us_per_message.median, startup_seconds.median,
-    )
+fn whole_group(group: &Group, before: Option<&Group>) -> String {
+    let mut text = format!("**{}**: {}\n\n", group.name, about(group));
+    let mut head = vec!["loop", "messages/s", "lowest to highest", "CPU µs/message: loop", "broker", "× acks", "× no acks", "× by hand"];
+    if before.is_some() {
+        head.push("before");
+    }
+    let rows = group.summary.iter().map(|summary| {
+        let mut row = rates(summary);
+        row.extend([[Loop::Receive, Loop::Raw], [Loop::ReceiveNoAck, Loop::RawNoAck], [Loop::IdiomaticReceive, Loop::Idiomatic]].map(
+            |rivals| {
+                let found = rivals.iter().find_map(|rival| group.ratio(summary.kind, *rival));
+                found.map(|ratio| spread(&ratio.spread)).unwrap_or_default()
+            },
+        ));
+        if let Some(before) = before {
+            row.push(earlier(before, summary.kind));
+        }
+        row
+    });
+    text.push_str(&table(&head, rows));
+    text
 }
 
-fn row(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
+/// The ratios of an earlier result.
+fn earlier(before: &Group, of: Loop) -> String {
+    let ratios = before.ratios.iter().filter(|ratio| ratio.of == of);
+    ratios.map(|ratio| format!("{:.2}", ratio.spread.median)).collect::<Vec<_>>().join(", ")
 }
 
-/// What makes two results hard to compare. Ratios bear another load, not another task or another machine.
-fn differences(now: &Report, before: &Report) -> Vec<String> {
-    let (here, there) = (&now.settings, &before.settings);
-    let (machine, other) = (&now.environment, &before.environment);
-    [
-        ("messages", here.messages.to_string(), there.messages.to_string()),
-        ("entities", here.entities.to_string(), there.entities.to_string()),
-        ("bytes of a payload", here.payload_bytes.to_string(), there.payload_bytes.to_string()),
-        ("prefetch", here.prefetch_messages.to_string(), there.prefetch_messages.to_string()),
-        ("publish window", here.publish_window.to_string(), there.publish_window.to_string()),
-        ("build", machine.profile.clone(), other.profile.clone()),
-        ("cores", machine.cores.to_string(), other.cores.to_string()),
-        ("processor", machine.processor.clone(), other.processor.clone()),
-        ("nats-server", machine.nats_server.clone(), other.nats_server.clone()),
+/// The load in words.
+fn about(group: &Group) -> String {
+    let Load { entities, payload_bytes, arrangement, disorder, .. } = group.load;
+    let arrangement = match arrangement {
+        Arrangement::Bursts(_) if entities == 1 => "all of one entity".to_owned(),
+        Arrangement::Bursts(1) => "in turn (every run is a single event)".to_owned(),
+        Arrangement::Bursts(burst) => format!("{burst} of an entity at a time (long runs, as a backlog may have them)"),
+        Arrangement::Hot => "every second one of one entity".to_owned(),
+    };
+    let disorder = match disorder {
+        Disorder::None => String::new(),
+        Disorder::Window(window) => format!(", each moved by less than {window} places"),
+        Disorder::Copies(percent) => format!(", {percent} % of them twice"),
+    };
+    let isolation = match group.isolation {
+        Isolation::Run => "isolation `run` (the default)",
+        Isolation::Event => "isolation `event`",
+        Isolation::Shared => "isolation `shared`: without instance isolation",
+    };
+    format!("{} messages of {payload_bytes} bytes over {entities} entities, {arrangement}{disorder}; {isolation}", group.messages)
+}
+
+fn rates(summary: &Summary) -> Vec<String> {
+    let Summary { kind, messages_per_second: rate, loop_cpu_us_per_message, broker_cpu_us_per_message, .. } = summary;
+    vec![
+        kind.to_string(),
+        format!("{:.0}", rate.median),
+        format!("{:.0} to {:.0}", rate.min, rate.max),
+        format!("{:.1}", loop_cpu_us_per_message.median),
+        format!("{:.1}", broker_cpu_us_per_message.median),
     ]
-    .into_iter()
-    .filter(|(_, now, before)| now != before)
-    .map(|(what, now, before)| format!("{what}: {before} there, {now} here"))
-    .collect()
+}
+
+fn spread(spread: &Spread) -> String {
+    format!("{:.2} ({:.2} to {:.2})", spread.median, spread.min, spread.max)
+}
+
+fn sweep_table(sweep: &Sweep, before: Option<&Report>) -> String {
+    let rows = sweep.groups.iter().flat_map(|group| {
+        let before = before.and_then(|before| before.group(&group.name));
+        group.summary.iter().filter(|summary| summary.kind.is_host()).map(move |host| {
+            let rivals =
+                group.ratios.iter().filter(|ratio| ratio.of == host.kind).map(|ratio| format!("{} × {}", spread(&ratio.spread), ratio.to));
+            let mut row = vec![group.name.clone(), group.messages.to_string()];
+            row.extend(rates(host));
+            row.push(rivals.collect::<Vec<_>>().join("; "));
+            row.push(before.map(|before| earlier(before, host.kind)).unwrap_or_default());
+            row
+        })
+    });
+    let head =
+        ["group", "messages", "loop", "messages/s", "lowest to highest", "CPU µs/message: loop", "broker", "within a round", "before"];
+    let mut text = table(&head, rows);
+    if let Some(exponent) = sweep.exponent {
+        text.push_str(&format!(
+            "\nThe host's time grows with the power {exponent:.2} of it (0: not at all, 1: in proportion, 2: with its square).\n"
+        ));
+    }
+    text
+}
+
+fn latency(report: &Report) -> String {
+    let Some(latency) = &report.latency else { return String::new() };
+    let mut text = format!(
+        "{:.0} events/s for {:.0} s: half of the {:.0}/s that the raw loop does with its publisher on the same machine. Milliseconds from sending to the storing of the output.\n\n",
+        latency.rate_per_second,
+        latency.events as f64 / latency.rate_per_second,
+        latency.raw_live_per_second,
+    );
+    let rows = latency.runs.iter().map(|run| {
+        let who = run.isolation.map_or_else(|| run.kind.to_string(), |isolation| format!("{}, {isolation}", run.kind));
+        let mut row = vec![run.round.to_string(), who];
+        row.extend([run.p50_ms, run.p99_ms, run.p999_ms, run.max_ms, run.publisher_late_ms].map(|value| format!("{value:.2}")));
+        row
+    });
+    text.push_str(&table(&["round", "loop", "p50", "p99", "p99.9", "max", "publisher late by"], rows));
+    text
+}
+
+fn memory(report: &Report) -> String {
+    let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    let rows = report.memory.iter().map(|memory| {
+        vec![
+            memory.state.clone(),
+            format!("{:.0}", memory.bytes_per_entity),
+            format!("{:.0}", memory.own_bytes),
+            format!("{}: {}", memory.entities.0, mib(memory.resident.0)),
+            format!("{}: {}", memory.entities.1, mib(memory.resident.1)),
+        ]
+    });
+    table(&["entities that are", "bytes each", "of these its own state and events", "a host with", "and with"], rows)
+}
+
+fn recovery(report: &Report) -> String {
+    let Some(recovery) = &report.recovery else { return String::new() };
+    let all: Vec<String> = recovery.first_event_seconds.iter().map(|seconds| format!("{seconds:.2} s")).collect();
+    format!(
+        "From starting the process to its first event handled, after SIGKILL at work with {} entities: {}. On an empty store: {:.2} s.\n",
+        recovery.entities,
+        all.join(", "),
+        recovery.empty_seconds
+    )
+}
+
+fn micro(report: &Report) -> String {
+    let rows = report.micro.iter().map(|micro| {
+        let allocations = micro.allocations.map(|count| format!("{count}")).unwrap_or_default();
+        vec![micro.name.clone(), format!("{:.0}", micro.median_ns), format!("{:.2}", 1e3 / micro.median_ns), allocations]
+    });
+    table(&["what", "median ns", "million/s", "allocations"], rows)
+}
+
+/// Markdown, with columns of even width for the terminal; numbers to the right.
+fn table<'a>(head: &[&str], rows: impl Iterator<Item = Vec<String>> + 'a) -> String {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let columns: Vec<Vec<&str>> = head
+        .iter()
+        .enumerate()
+        .map(|(at, name)| std::iter::once(*name).chain(rows.iter().map(|row| row.get(at).map_or("", String::as_str))).collect())
+        // A column without a value says nothing.
+        .filter(|column: &Vec<&str>| column.iter().skip(1).any(|cell| !cell.is_empty()))
+        .collect();
+    let number =
+        |column: &[&str]| column.iter().skip(1).all(|cell| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-'));
+    let mut text = String::new();
+    for line in 0..=rows.len() {
+        for column in &columns {
+            let width = column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+            let cell = column.get(line).copied().unwrap_or_default();
+            text.push_str(&if number(column) { format!("| {cell:>width$} ") } else { format!("| {cell:<width$} ") });
+        }
+        text.push_str("|\n");
+        if line == 0 {
+            for column in &columns {
+                let width = column.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+                text.push_str(&if number(column) { format!("|{}:", "-".repeat(width + 1)) } else { format!("|{}", "-".repeat(width + 2)) });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -86,36 +248,47 @@ mod tests {
     use super::*;
     use crate::report::tests::sample;
 
-    fn line<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
-        text.lines().find(|line| line.starts_with(begin)).unwrap_or_default().split_whitespace().collect()
+    fn cells<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
+        let line = text.lines().find(|line| line.starts_with(&format!("| {begin}"))).unwrap_or_else(|| panic!("{begin} in {text}"));
+        line.trim_matches('|').split('|').map(str::trim).collect()
+    }
+
+    fn text_of(report: &Report, before: Option<&Report>, name: &str) -> String {
+        sections(report, before).into_iter().find(|section| section.name == name).unwrap().text
     }
 
     #[test]
-    fn names_every_loop_and_every_ratio() {
-        let text = of(&sample(100.0), None);
-        assert_eq!(line(&text, "host "), ["host", "100", "100", "100", "5.0", "11.0", "0.10"], "{text}");
-        assert_eq!(line(&text, "raw "), ["raw", "75", "50", "100", "5.0", "11.0", "0.10"], "{text}");
-        assert_eq!(line(&text, "host / raw "), ["host", "/", "raw", "1.50", "1.00", "2.00"], "{text}");
-        assert!(!text.contains("note:"), "{text}");
+    fn a_host_stands_beside_its_rivals() {
+        let text = text_of(&sample(100.0), None, "main");
+        assert_eq!(
+            cells(&text, "host (iii)"),
+            ["host (iii)", "75", "50 to 100", "5.0", "11.0", "1.00 (1.00 to 1.00)", "1.25 (1.25 to 1.25)"]
+        );
+        assert_eq!(cells(&text, "raw")[..2], ["raw", "75"]);
+        assert!(text.contains("without instance isolation") && text.contains("in turn"), "{text}");
     }
 
     #[test]
-    fn shows_what_changed_against_a_baseline() {
-        let text = of(&sample(50.0), Some(&sample(100.0)));
-        assert_eq!(line(&text, "host / raw "), ["host", "/", "raw", "0.75", "0.50", "1.00", "1.50", "-50%"], "{text}");
-        assert!(!text.contains("note:"), "{text}");
+    fn an_earlier_result_stands_in_a_column_of_its_own() {
+        let text = text_of(&sample(50.0), Some(&sample(100.0)), "main");
+        assert_eq!(cells(&text, "host (iii)").last(), Some(&"1.00, 1.25"));
+        assert_eq!(cells(&text, "raw").last(), Some(&""));
     }
 
     #[test]
-    fn says_what_makes_a_comparison_doubtful() {
-        let mut baseline = sample(100.0);
-        baseline.settings.messages = 5;
-        baseline.environment.cores = 64;
+    fn what_means_nothing_says_so() {
         let mut report = sample(100.0);
+        assert!(!text_of(&report, None, "machine").contains("note:"));
         report.environment.profile = "debug".to_owned();
-        let text = of(&report, Some(&baseline));
-        assert!(text.contains("messages: 5 there, 1000 here"), "{text}");
-        assert!(text.contains("cores: 64 there, 2 here"), "{text}");
-        assert!(text.contains("no release build"), "{text}");
+        assert!(text_of(&report, None, "machine").contains("no release build"));
+    }
+
+    #[test]
+    fn targets_are_named_with_what_became_of_them() {
+        let mut report = sample(99.0);
+        report.targets = crate::targets::of(&report);
+        let text = text_of(&report, None, "targets");
+        assert!(text.lines().any(|line| line.contains("× idiomatic") && line.contains("NOT REACHED")), "{text}");
+        assert!(text.contains("not measured"), "{text}");
     }
 }

@@ -23,6 +23,7 @@ mod host_killed_at_random;
 mod idle_entity;
 mod judged_by_the_laws;
 mod killed_around_a_catch_up_commit;
+mod languages;
 mod lifecycle_events;
 mod malformed_messages;
 mod many_followers;

@@ -1,11 +1,14 @@
 //! Promise (README, deploy/nats-permissions.conf): with exactly the permissions of that file a host does everything it ever does, and each
 //! line of the file is needed; where one is missing, the host says which subject was refused and what to do.
 
+use crate::harness::components::{digest, padded};
 use crate::harness::config::Handler;
 use crate::harness::process::Process;
 use crate::harness::{
     DEAD_LETTERS, Host, Input, OUTPUTS, Random, SOURCE, Users, World, check, command, die_at, misbehave, shuffled, time_passes, tools,
+    until,
 };
+use async_nats::jetstream::object_store;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,8 +20,12 @@ const HOST: (&str, &str) = ("seriatim", "host-password");
 const PRODUCER: (&str, &str) = ("producer", "producer-password");
 const BUCKET: &str = "KV_SERIATIM";
 
-/// Asked only when the broker's last word on what is left cannot be true any more: nothing that a test can bring about at will.
-const RARE: &str = "$JS.API.CONSUMER.INFO.FLIGHTS.*";
+/// Where the handler's component is.
+const PLUGINS: &str = "PLUGINS";
+
+/// Asked only when the broker's last word on what is left cannot be true any more, or a part of an object got lost on its way: nothing that a test can
+/// bring about at will.
+const RARE: [&str; 2] = ["$JS.API.CONSUMER.INFO.FLIGHTS.*", "$JS.API.CONSUMER.DELETE.OBJ_PLUGINS.*"];
 
 fn permissions() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-permissions.conf")
@@ -53,6 +60,12 @@ async fn end_with_a_deleted_message(world: &World, stream: &str, subject: &'stat
     assert!(stream.delete_message(place).await.expect("a deleted message"));
 }
 
+/// The handler's component from now on, as people put it there.
+async fn put(world: &World, component: &[u8]) {
+    let store = world.js.get_object_store(PLUGINS).await.expect("the bucket");
+    store.put("flights/handler.wasm", &mut &*component).await.expect("an object");
+}
+
 async fn dies(mut host: Host) {
     assert!(!host.ended().await.success());
 }
@@ -61,6 +74,11 @@ async fn dies(mut host: Host) {
 async fn a_host_needs_exactly_what_the_file_lists() {
     let mut world = world(permissions()).await;
     world.config.flights().held_max = 5;
+    let component = fs::read(tools::plugin("misbehave")).expect("the guest");
+    let bucket = object_store::Config { bucket: PLUGINS.to_owned(), ..Default::default() };
+    world.js.create_object_store(bucket).await.expect("a bucket");
+    put(&world, &component).await;
+    world.config.flights().handlers[0].component = "object:PLUGINS/flights/handler.wasm".into();
     let (code, out) = check(&world.write_config("seriatim.toml", 9));
     assert_eq!(code, Some(0), "{out}");
 
@@ -78,6 +96,20 @@ async fn a_host_needs_exactly_what_the_file_lists() {
     let reject = |entity, sequence| command(entity, sequence, &json!({ "do": "reject", "reason": "no" }));
     let mut dead = vec![world.publish_one(reject("a", 1)).await];
     world.until_count(DEAD_LETTERS, 1).await;
+    // Another component, in a file that does not come in one piece.
+    let larger = padded(component, 6 << 20);
+    put(&world, &larger).await;
+    let runs = format!("\"component\":\"{}\"", digest(&larger));
+    until("the changed object to be loaded", async || {
+        let log = host.log();
+        if log.lines().any(|line| line.contains("handler loaded") && line.contains(&runs)) { Ok(()) } else { Err(log) }
+    })
+    .await;
+    world.publish_one(Input::event("changed", 1)).await;
+    world.until_applied("changed", 1).await;
+    let kept = world.read(OUTPUTS).await;
+    let made = kept.iter().find(|kept| kept.header("Seriatim-Entity") == Some("changed")).expect("its output");
+    assert_eq!(made.header("Seriatim-Component"), Some(digest(&larger).as_str()));
     host.stop().await;
 
     // A crash between sending and confirmation, longer ago than the duplicate window: each stream is searched.
@@ -167,7 +199,7 @@ fn unused_permissions(user: &str, trace: &str) -> BTreeSet<String> {
         .collect();
     assert!(published.len() > 10, "the broker traces what {user} publishes");
     listed
-        .filter(|permission| *permission != RARE)
+        .filter(|permission| !RARE.contains(permission))
         .filter(|permission| !published.iter().any(|published| published.starts_with(permission.trim_end_matches(['*', '>']))))
         .map(str::to_owned)
         .collect()

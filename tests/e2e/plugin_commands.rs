@@ -1,6 +1,8 @@
 //! Promise (design G9, §5.4): `seriatim plugin inspect` and `plugin test` say of a handler's file what it is and what it does, without broker, config and
-//! host; a handler that hides state in its memory is caught, and one that does not passes. (`plugin new` is followed by `cargo xtask test`.)
+//! host; a handler that hides state in its memory is caught, and one that does not passes; an upgrade that changes the state's shape is tried before it is
+//! made. (`plugin new` is followed by `cargo xtask test`.)
 
+use crate::harness::components::versions;
 use crate::harness::tools::{self, plugin};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -123,6 +125,55 @@ fn a_handler_that_hides_state_is_caught_and_named() {
     }
     let again = seriatim(folder.path(), &["test", &file("misbehave"), &events, "--attack", "--seed", "3"]);
     assert_eq!(again.out, attacked.out, "the same seed");
+}
+
+#[test]
+fn an_upgrade_that_changes_the_states_shape_is_tried_on_events() {
+    let folder = folder();
+    for (name, version) in [("old.wasm", 1), ("new.wasm", 2)] {
+        std::fs::write(folder.path().join(name), versions(name.trim_end_matches(".wasm"), version)).expect("a component");
+    }
+    let lines = |stuck: usize| {
+        let line =
+            |n: usize| format!("{{\"entity\":\"{}\",\"payload\":\"{}\"}}\n", ["a", "b"][n % 2], if n == stuck { "stick" } else { "x" });
+        (0..24).map(line).collect::<String>()
+    };
+    let events = put(folder.path(), "events.ndjson", &lines(99));
+    let run =
+        |file: &str, events: &str, more: &[&str]| seriatim(folder.path(), &[&["test", file, events, "--set", "to=out"], more].concat());
+    let upgrade = run("new.wasm", &events, &["--upgrade-from", "old.wasm", "--json", "--write-expect", "expected.ndjson"]);
+    assert_eq!((upgrade.code, upgrade.err.as_str()), (Some(0), ""), "{}", upgrade.out);
+    let rows: Vec<Value> = upgrade.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of =
+        |kind: &str, entity: &str| rows.iter().filter(|row| row["type"] == kind && row["entity"] == entity).cloned().collect::<Vec<_>>();
+    for entity in ["a", "b"] {
+        let made = of("applied", entity).iter().map(|row| row["outputs"][0]["headers"].to_string()).collect::<Vec<_>>();
+        let old = made.iter().take_while(|headers| headers.contains("[\"Made-By\",\"old\"]")).count();
+        let new = made.iter().skip(6).take_while(|headers| headers.contains("[\"Made-By\",\"new\"]")).count();
+        assert_eq!((old, new, made.len()), (6, 6, 12), "{made:?}");
+        assert!(of("entity", entity)[0]["state"].to_string().contains("2:12"), "migrated, and counted on: {:?}", of("entity", entity));
+    }
+    let summary = rows.iter().find(|row| row["type"] == "summary").expect("a summary");
+    assert_eq!(summary["migrated"], 2);
+    let attacked = run("new.wasm", &events, &["--upgrade-from", "old.wasm", "--attack", "--expect", "expected.ndjson"]);
+    assert_eq!(attacked.code, Some(0), "{}", attacked.out);
+    assert!(attacked.out.contains("attack: the upgrade between other events (seed 1): no difference"), "{}", attacked.out);
+    // Without an upgrade from it, the older file is not run at all.
+    assert_eq!(run("new.wasm", &events, &["--expect", "expected.ndjson"]).code, Some(1));
+
+    // Event 7 of a, which the newer one handles: only where the upgrade comes later is it in the state that has to be migrated.
+    let stuck = put(folder.path(), "stuck.ndjson", &lines(12));
+    assert_eq!(run("new.wasm", &stuck, &["--upgrade-from", "old.wasm"]).code, Some(0));
+    let caught = run("new.wasm", &stuck, &["--upgrade-from", "old.wasm", "--attack", "--seed", "3"]);
+    assert_eq!(caught.code, Some(1), "{}", caught.out);
+    assert!(caught.out.contains("this usually means: `migrate` makes another state"), "{}", caught.out);
+    let failing = put(folder.path(), "failing.ndjson", &lines(2));
+    let told = run("new.wasm", &failing, &["--upgrade-from", "old.wasm"]);
+    for part in ["is parked (migration)", "stuck in version 1", "state  shape = \"1:5\"", "1 state migrated; 1 entity waits"] {
+        assert!(told.out.contains(part), "no {part:?} in:\n{}", told.out);
+    }
+    let refused = run("new.wasm", &events, &["--upgrade-from", "events.ndjson"]);
+    assert!(refused.code == Some(1) && refused.err.starts_with("events.ndjson: refused at the step `structure`"), "{}", refused.err);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::harness::components::{bomb, digest, versions};
 use crate::harness::config::Handler;
-use crate::harness::{Input, OUTPUTS, Operator, World, tools, until};
+use crate::harness::{Host, Input, OUTPUTS, Operator, World, tools, until};
 use serde_json::Value;
 use seriatim_tests::checker::store::StoreView;
 use std::collections::BTreeMap;
@@ -32,6 +32,14 @@ fn runs(operator: &Operator) -> Value {
     operator.ask(&["plugin", "list"])[0].clone()
 }
 
+/// What `entity show` says of who handled the entity's last event, and whether that still runs.
+fn last_by(operator: &Operator, entity: &str) -> (String, Value) {
+    let shown = operator.ask(&["entity", "show", entity]);
+    let by = shown["handled_by"].as_array().cloned().unwrap_or_default();
+    assert_eq!((by.len(), by[0]["name"].as_str()), (1, Some("echo")), "{shown}");
+    (by[0]["digest"].as_str().expect("a digest").to_owned(), by[0]["current"].clone())
+}
+
 async fn made_by(world: &World, entity: &str, sequence: u64) -> String {
     world.until_applied(entity, sequence).await;
     let kept = world.read(OUTPUTS).await;
@@ -53,15 +61,19 @@ async fn a_load_lasts_through_restarts_until_the_configured_file_changes() {
 
     let done = load(&operator, &file(&world, "two.wasm", &two));
     assert_eq!((done["changed"].as_bool(), done["component"].as_str()), (Some(true), Some(digest(&two).as_str())));
-    world.publish_one(Input::event("a", 2)).await;
-    assert_eq!(made_by(&world, "a", 2).await, "two");
+    // The next event will be handled by what was loaded; the last one was not.
     let shown = operator.ask(&["entity", "show", "a"]);
     assert_eq!(shown["handlers"][0]["digest"], digest(&two).as_str());
+    assert_eq!(last_by(&operator, "a"), (digest(&one), false.into()));
+    world.publish_one(Input::event("a", 2)).await;
+    assert_eq!(made_by(&world, "a", 2).await, "two");
+    assert_eq!(last_by(&operator, "a"), (digest(&two), true.into()));
     assert!(runs(&operator)["overridden"].as_bool().expect("a word"));
     assert_eq!(load(&operator, &file(&world, "two.wasm", &two))["changed"], false, "once more");
 
     host.kill();
     let mut host = world.host().await;
+    assert_eq!(last_by(&operator, "a"), (digest(&two), true.into()), "of an entity that is not in memory");
     world.publish_one(Input::event("a", 3)).await;
     assert_eq!(made_by(&world, "a", 3).await, "two");
 
@@ -85,6 +97,9 @@ async fn a_load_lasts_through_restarts_until_the_configured_file_changes() {
     assert_eq!(made_by(&world, "a", 6).await, "two", "a rollback lasts, too");
     operator.refused(&["plugin", "rollback", "--to", "ffff"], &["no kept version", "kept are"]);
     world.settle(host).await;
+    let folder = world.config.store.display().to_string();
+    let stopped = operator.ask(&["entity", "show", "a", "--pipeline", "flights", "--store", &folder]);
+    assert_eq!(stopped["handled_by"], serde_json::json!([{ "name": "echo", "digest": digest(&two), "state_version": 1, "current": null }]));
     world.judge(&world.everything()).await;
 }
 
@@ -157,6 +172,55 @@ async fn a_component_that_compiles_for_long_does_not_stall_events() {
     assert!(meanwhile >= 10, "{meanwhile} events were handled while the component compiled");
     world.settle(host).await;
     world.judge(&world.everything()).await;
+}
+
+/// Processes of this program that compile for this host. (A thread that compiles would be none of them.)
+fn compilers(host: &Host) -> Vec<String> {
+    let parent = format!("PPid:\t{}", host.id());
+    let of = |id: &str| {
+        let file = |name: &str| fs::read(Path::new("/proc").join(id).join(name)).unwrap_or_default();
+        let (status, command) = (file("status"), file("cmdline"));
+        let (status, command) = (String::from_utf8_lossy(&status).into_owned(), String::from_utf8_lossy(&command).into_owned());
+        (status.lines().any(|line| line == parent) && command.contains("compile-component")).then_some(format!("{id} {command}"))
+    };
+    let all = fs::read_dir("/proc").expect("what runs here").flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    all.filter_map(|id| of(&id)).collect()
+}
+
+/// What takes too long to compile, or too much memory, ends by itself, and takes nothing with it.
+#[tokio::test]
+async fn a_compile_bomb_ends_by_itself() {
+    for (key, value, (functions, instructions)) in
+        [("compile-time-max", "\"1s\"", (400, 20_000)), ("compile-memory-max", "\"256MiB\"", (110, 140_000))]
+    {
+        let mut world = World::new().await;
+        let (one, two) = (versions("one", 1), versions("two", 1));
+        world.config.flights().handlers = vec![own(&world, &one)];
+        world.config.run.push((key, value.to_owned()));
+        let (host, operator) = Operator::with_host(&mut world).await;
+        let config = world.write_config("bomb.toml", 0);
+        let bomb = file(&world, "bomb.wasm", &bomb(functions, instructions)).display().to_string();
+        let loading = tokio::task::spawn_blocking(move || crate::harness::host::command(&config, &["plugin", "load", &bomb]));
+        let (mut sequence, mut seen) = (0, Vec::new());
+        while !loading.is_finished() {
+            sequence += 1;
+            world.publish_one(Input::event("a", sequence)).await;
+            world.until_applied("a", sequence).await;
+            seen.extend(compilers(&host));
+        }
+        let (code, out) = loading.await.expect("an answer");
+        for word in ["at the step `compile`", &format!("run.{key}")] {
+            assert!(code == Some(1) && out.contains(word), "{key}: {code:?}: {out}");
+        }
+        assert!(!seen.is_empty(), "{key}: it was compiled in a process of its own");
+        assert_eq!(compilers(&host), Vec::<String>::new(), "{key}: and that is gone");
+        // Nothing is left that the next load would have to wait for.
+        load(&operator, &file(&world, "two.wasm", &two));
+        world.publish_one(Input::event("a", sequence + 1)).await;
+        assert_eq!(made_by(&world, "a", sequence + 1).await, "two");
+        world.settle(host).await;
+        world.judge(&world.everything()).await;
+    }
 }
 
 /// Which name each digest stands for.

@@ -10,6 +10,13 @@ pub fn versions(name: &str, version: u32) -> Vec<u8> {
     replaced(named, b"STATE-VERSION=01", format!("STATE-VERSION={version:02}").as_bytes())
 }
 
+/// The same component in a larger file: with so many bytes more that mean nothing.
+pub fn padded(mut bytes: Vec<u8>, more: usize) -> Vec<u8> {
+    let content = [b"\x03pad".as_slice(), &vec![b'.'; more]].concat();
+    section(&mut bytes, 0, &content);
+    bytes
+}
+
 fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "{}", String::from_utf8_lossy(to));
     let at = bytes.windows(from.len()).position(|window| window == from).expect("the bytes that a test replaces");

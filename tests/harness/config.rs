@@ -69,6 +69,8 @@ pub struct Handler {
     pub component: PathBuf,
     /// `to` in the handler's own config.
     pub to: &'static str,
+    /// More of the handler's own config.
+    pub config: Vec<(&'static str, String)>,
     /// `outputs`.
     pub outputs: Vec<&'static str>,
     /// More keys: name and value, a number or a text.
@@ -184,12 +186,13 @@ impl Pipeline {
 impl Handler {
     /// `plugins/echo`: each payload to `echo.<entity>`.
     pub fn echo() -> Self {
-        Self { name: "echo", component: tools::plugin("echo"), to: "echo", outputs: vec!["echo.>"], limits: Vec::new() }
+        Self { name: "echo", component: tools::plugin("echo"), to: "echo", config: Vec::new(), outputs: vec!["echo.>"], limits: Vec::new() }
     }
 
     fn toml(&self, pipeline: &str) -> String {
+        let more: String = self.config.iter().map(|(key, value)| format!(", {key} = {}", quoted(value))).collect();
         let mut text = format!(
-            "\n[[pipelines.{pipeline}.handlers]]\nname = \"{}\"\ncomponent = {}\nconfig = {{ to = \"{}\" }}\noutputs = {}\n",
+            "\n[[pipelines.{pipeline}.handlers]]\nname = \"{}\"\ncomponent = {}\nconfig = {{ to = \"{}\"{more} }}\noutputs = {}\n",
             self.name,
             quoted(&self.component.display().to_string()),
             self.to,

@@ -1,11 +1,12 @@
 //! A real `seriatim run`: started, watched through its telemetry port and its log, and ended in every way a process can end.
 
 use super::process::Process;
-use super::wait::until;
+use super::wait::{PATIENCE, until, until_within};
 use super::{telemetry, tools};
 use rustix::process::Signal;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 /// Runs `seriatim check` to its end: exit code, and everything it printed.
 pub fn check(config: &Path) -> (Option<i32>, String) {
@@ -80,7 +81,12 @@ impl Host {
 
     /// Waits until `/readyz` says yes.
     pub async fn ready(&mut self) {
-        until("the host to be ready", async || {
+        self.ready_within(PATIENCE).await;
+    }
+
+    /// The same with another patience, where much has to be compiled.
+    pub async fn ready_within(&mut self, patience: Duration) {
+        until_within(patience, "the host to be ready", async || {
             if let Some(status) = self.process.status() {
                 panic!("the host ended instead of getting ready ({status})");
             }

@@ -17,6 +17,27 @@ pub fn processor_time(process: u32) -> Result<Duration> {
     Ok(Duration::from_millis(found.accumulated_cpu_time()))
 }
 
+/// Resident memory of a living process, bytes.
+///
+/// # Errors
+/// The system does not tell, or there is no such process.
+pub fn resident(process: u32) -> Result<u64> {
+    let id = Pid::from_u32(process);
+    let mut system = System::new().context("the system does not tell about its processes")?;
+    let what = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), true, what);
+    let found = system.process(id).with_context(|| format!("there is no process {process} to ask for its memory"))?;
+    Ok(found.memory())
+}
+
+/// Memory of this machine, bytes; 0 where the system does not say.
+pub fn memory() -> u64 {
+    System::new().map_or(0, |mut system| {
+        system.refresh_memory();
+        system.total_memory()
+    })
+}
+
 /// The processor's name.
 pub fn processor() -> String {
     let name = System::new().ok().and_then(|mut system| {

@@ -88,6 +88,12 @@ pub async fn count(js: &Context, stream: &str) -> Result<u64, String> {
     }
 }
 
+/// The stream sequence of the last message that the stream has got.
+pub async fn last_sequence(js: &Context, stream: &str) -> Result<u64, String> {
+    let stream = js.get_stream(stream).await.map_err(|error| error.to_string())?;
+    Ok(stream.cached_info().state.last_sequence)
+}
+
 fn is_missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
     use async_nats::jetstream::{ErrorCode, context::GetStreamErrorKind};
     matches!(error.kind(), GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND)

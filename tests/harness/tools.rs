@@ -15,6 +15,22 @@ pub fn plugin(name: &str) -> PathBuf {
     path
 }
 
+/// Whether a handler that not every machine can build is there.
+pub fn is_built(name: &str) -> bool {
+    from_environment("SERIATIM_PLUGINS").join(format!("{name}.wasm")).is_file()
+}
+
+/// The languages beside Rust in which handlers are built: those that `SERIATIM_LANGUAGES` names, which must be there, else those that are there.
+pub fn languages() -> Vec<String> {
+    if let Some(names) = var_os("SERIATIM_LANGUAGES") {
+        let names = names.into_string().expect("names of languages");
+        return names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    }
+    let folder = from_environment("SERIATIM_PLUGINS");
+    let all = ["c", "zig", "go", "python", "javascript"];
+    all.into_iter().filter(|name| folder.join(format!("echo-{name}.wasm")).is_file()).map(str::to_owned).collect()
+}
+
 /// The broker.
 pub fn nats_server() -> PathBuf {
     from_environment("SERIATIM_NATS_SERVER")

@@ -8,12 +8,17 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// Looks until `probe` finds what it looks for; `Err` says what there is instead.
-pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+    until_within(PATIENCE, what, probe).await
+}
+
+/// The same with another patience, for what takes long by its nature.
+pub async fn until_within<T>(patience: Duration, what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match probe().await {
             Ok(found) => return found,
-            Err(seen) if Instant::now() >= deadline => panic!("waited {PATIENCE:?} for {what}; now: {seen}"),
+            Err(seen) if Instant::now() >= deadline => panic!("waited {patience:?} for {what}; now: {seen}"),
             Err(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
         }
     }

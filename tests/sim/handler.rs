@@ -1,5 +1,5 @@
-//! The handler, answered natively: what `plugins/echo` does, plus what the payload says it does wrong. Beside it the one real component of the
-//! process, whose name and digest the host's records carry.
+//! The handler, answered natively: what `plugins/echo` does, plus what the payload says it does wrong. Beside it the real components of the
+//! process, whose name and digests the host's records carry.
 
 use crate::dice::Dice;
 use crate::plan::{Does, Fails};
@@ -7,7 +7,9 @@ use bytes::Bytes;
 use seriatim::event::Header;
 use seriatim::runtime::{Effects, Emitted, Engine, EngineConfig, Failure, FailureKind, Handler, HandlerConfig, Isolation, Limits};
 use seriatim::shard::{CallFuture, Calls, Done, Failed, Job};
+use seriatim::store::Stamp;
 use seriatim_tests::checker;
+use seriatim_tests::harness::components::padded;
 use seriatim_tests::harness::tools;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,14 +19,17 @@ use std::task::{Context, Poll};
 /// Its name.
 pub(crate) const NAME: &str = "echo";
 
-/// The component, compiled once for all runs.
-pub(crate) fn component() -> Handler {
-    static LOADED: OnceLock<Handler> = OnceLock::new();
-    LOADED.get_or_init(load).clone()
+/// How many components there are: the same code in files of their own.
+pub(crate) const COMPONENTS: usize = 2;
+
+/// One of them, compiled once for all runs.
+pub(crate) fn component(which: usize) -> Handler {
+    static LOADED: OnceLock<[Handler; COMPONENTS]> = OnceLock::new();
+    LOADED.get_or_init(|| std::array::from_fn(load))[which].clone()
 }
 
-fn load() -> Handler {
-    let bytes = std::fs::read(tools::plugin(NAME)).unwrap();
+fn load(which: usize) -> Handler {
+    let bytes = padded(std::fs::read(tools::plugin(NAME)).unwrap(), which);
     let engine = Engine::new(&EngineConfig { calls_max: 1, cache_dir: None, handler_memory_max: 16 << 20 }).unwrap();
     let config = HandlerConfig {
         name: NAME.into(),
@@ -92,7 +97,7 @@ impl Drop for Running {
     }
 }
 
-fn handle(job: Job) -> Done {
+fn handle(mut job: Job) -> Done {
     let failure = match Does::of(&job.event.message.payload) {
         Does::Accept => None,
         Does::Reject => Some(FailureKind::Rejected),
@@ -106,7 +111,12 @@ fn handle(job: Job) -> Done {
     };
     let result = match failure {
         Some(kind) => Err(Failed { handler: 0, failure: Failure::new(kind, "as the event says") }),
-        None => Ok(vec![echo(&job)]),
+        None => {
+            // Who handles it is what the job began with, whatever has taken its place since.
+            let stamp = |handler: &Handler| Stamp { component: handler.digest().clone(), version: 0, prior: None };
+            job.stamps = job.handlers.iter().map(stamp).collect();
+            Ok(vec![echo(&job)])
+        }
     };
     job.done(result)
 }

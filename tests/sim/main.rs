@@ -3,8 +3,8 @@
 //!
 //! `world.rs` is the scheduler, `acts.rs` what can happen, `strikes.rs` the faults, `host.rs` one incarnation of the host and `start.rs` its start; `stream.rs`, `broker.rs` and
 //! `disk.rs` are the models; `gapless.rs`, `range.rs`, `reading.rs`, `passes.rs` and `publishing.rs` stand in for the host's connections;
-//! `settings.rs`, `faults.rs` and `plan.rs` draw a run; `operators.rs` says words to the host while it runs, through `asking.rs`; `verdict.rs` hands
-//! what is left to the checker.
+//! `settings.rs`, `faults.rs` and `plan.rs` draw a run; `operators.rs` says words to the host while it runs, through `asking.rs`; `replacing.rs`
+//! has another component handle what comes; `verdict.rs` hands what is left to the checker.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,6 +32,7 @@ mod plan;
 mod publishing;
 mod range;
 mod reading;
+mod replacing;
 mod run;
 mod settings;
 mod start;

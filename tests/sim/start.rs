@@ -65,6 +65,8 @@ pub(crate) struct Given<'a> {
     pub(crate) accept_stream: bool,
     /// The host's wall clock.
     pub(crate) wall: u64,
+    /// Which component the handler runs.
+    pub(crate) component: usize,
 }
 
 /// Starts it.
@@ -87,7 +89,7 @@ pub(crate) fn start(given: &Given<'_>, around: &mut Around<'_>, trace: &mut Trac
         name: name.clone(),
         stream: STREAM.to_owned(),
         policy: Arc::new(policy(settings)),
-        handlers: vec![handler::component()].into(),
+        handlers: vec![handler::component(given.component)].into(),
         generation: record.generation,
         generations: record.generations.clone(),
         gone: record.gone.clone(),

@@ -12,6 +12,7 @@ use crate::note;
 use crate::operators::Operators;
 use crate::plan::{self, FOREIGN, Item, Kind, SUBJECTS};
 use crate::publishing::Packet;
+use crate::replacing::Replacing;
 use crate::settings::Settings;
 use crate::start::{self, Given, NotStarted, STREAM};
 use crate::stats::Stats;
@@ -79,6 +80,7 @@ pub(crate) struct World {
     pub(crate) renumbered: bool,
     pub(crate) speeds: Speeds,
     pub(crate) operators: Operators,
+    pub(crate) replacing: Replacing,
     /// What was seen at once to be wrong.
     pub(crate) wrong: Vec<String>,
     pub(crate) steps: u64,
@@ -172,6 +174,7 @@ impl World {
             renumbered: false,
             speeds,
             operators,
+            replacing: Replacing::draw(seed),
             wrong: Vec::new(),
             steps: 0,
             settling: false,
@@ -198,6 +201,7 @@ impl World {
             self.step();
             self.strike();
             self.operate();
+            self.replace();
         }
         self.heal();
         note!(self.trace, "faults stop at {} after {} steps", self.time, self.steps);
@@ -217,6 +221,7 @@ impl World {
                 return false;
             }
             self.step();
+            self.replace();
         }
         true
     }
@@ -247,9 +252,9 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         let (now, wall) = (self.time, self.wall());
-        let Self { broker, faults, dice, stats, trace, links, settings, disk, told, accept, .. } = self;
+        let Self { broker, faults, dice, stats, trace, links, settings, disk, told, accept, replacing, .. } = self;
         let mut around = Around { broker, link: links[READER], now, dice, faults, stats };
-        let given = Given { settings, disk, told: told.as_ref(), accept_stream: *accept, wall };
+        let given = Given { settings, disk, told: told.as_ref(), accept_stream: *accept, wall, component: replacing.runs };
         match start::start(&given, &mut around, trace) {
             Ok(host) => {
                 self.stats.add("starts");

@@ -4,10 +4,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::build;
+use crate::bench;
+use crate::build::{self, Programs};
 use crate::deploy;
 use crate::guests;
 use crate::languages::{self, Language};
+use crate::new_handler;
 use crate::process;
 use crate::repo::Repo;
 use crate::tidy;
@@ -40,6 +42,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     note("dependencies", dependencies(repo));
     note("deploy", deploy::lint(repo, strict));
     note("handlers in other languages", other_languages(repo, &tools, strict));
+    note("benchmark", bench::quick(repo, &tools));
     if !failed.is_empty() {
         bail!("ci: failed: {}", failed.join(", "));
     }
@@ -117,15 +120,23 @@ fn guest_lints(repo: &Repo, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Builds the handlers in every language, runs their own tests, and holds each to the bytes of the one in Rust.
+/// Builds the handlers in every language, runs their own tests, makes a new one in each, and holds the examples to the bytes of those in Rust: in the
+/// runtime alone, and in a real host with a real broker.
 fn other_languages(repo: &Repo, tools: &Tools, strict: bool) -> Result<()> {
     let built = languages::build(repo, &[Language::All], strict)?;
     guests::collect(repo, tools, &built)?;
     languages::test(repo, &built.languages)?;
+    let programs = Programs::build(repo)?;
+    new_handler::check_others(repo, &programs, &languages::toolchains(repo, &built.languages, strict)?)?;
     let mut suite = cargo_in(repo, "");
     suite.arg("test").args(build::WORKSPACE).args(["--lib", "runtime::tests::languages"]);
     suite.env("SERIATIM_PLUGINS", repo.plugins()).env("SERIATIM_LANGUAGES", built.names());
-    process::step(&mut suite)
+    process::step(&mut suite)?;
+    let mut e2e = cargo_in(repo, "");
+    e2e.arg("test").args(build::WORKSPACE).args(["--test", "e2e", "e2e::languages::"]);
+    e2e.env("SERIATIM_BIN", programs.path("seriatim")?).env("SERIATIM_NATS_SERVER", &tools.nats_server);
+    e2e.env("SERIATIM_PLUGINS", repo.plugins()).env("SERIATIM_LANGUAGES", built.names());
+    process::step(&mut e2e)
 }
 
 fn docs(repo: &Repo) -> Result<()> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::build::{self, Artifact, Target};
+use crate::build::{self, Artifact, Programs, Target};
 use crate::languages::{self, Built, Language};
 use crate::process;
 use crate::repo::Repo;
@@ -42,12 +42,26 @@ pub(crate) struct Args {
     /// Fail where a language's tools cannot be had, instead of skipping it by name (as where `CI` is set in the environment)
     #[arg(long)]
     strict: bool,
+    /// Print what handlers cost in these languages, as the table in docs/handlers.md: builds a release and has it inspect `echo` in each
+    #[arg(long)]
+    measure: bool,
+    /// Measure with this `seriatim` instead of building a release
+    #[arg(long, value_name = "FILE", requires = "measure")]
+    seriatim: Option<PathBuf>,
 }
 
 /// `cargo xtask plugins`.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let built = languages::build(repo, &args.languages, args.strict || process::is_ci())?;
-    collect(repo, &tools::ensure(repo)?, &built)
+    collect(repo, &tools::ensure(repo)?, &built)?;
+    if args.measure {
+        let seriatim = match &args.seriatim {
+            Some(program) => program.clone(),
+            None => Programs::released(repo)?.path("seriatim")?,
+        };
+        print!("{}", languages::measure::table(&seriatim, &repo.plugins(), &built.languages)?);
+    }
+    Ok(())
 }
 
 /// Builds those in Rust; prints one line for each file that changed.

@@ -36,7 +36,7 @@ enum Command {
     Plugins(guests::Args),
     /// Kill a host six times in the middle of a month of real flights, and check every output
     Demo(demo::Args),
-    /// Measure the host beside a raw async-nats loop, in a release build
+    /// Measure the host beside raw async-nats loops, in a release build
     Bench(bench::Args),
     /// Kill, stop and cut off broker and host again and again under load, and judge what is left
     Chaos(chaos::Args),
@@ -48,11 +48,11 @@ enum Command {
     Mutants(mutants::Args),
     /// Do what a page of the docs says, block by block (part of `test`)
     Page(page::Args),
-    /// Make a handler with `seriatim plugin new`, build it and run its tests (part of `test`)
-    NewHandler,
+    /// Make handlers with `seriatim plugin new`, build them and run their tests (part of `test`; in languages other than Rust, of `ci`)
+    NewHandler(new_handler::Args),
     /// Check the rules of the house: imports, sizes, and that docs and code agree
     Tidy(tidy::Args),
-    /// Everything CI checks after the tests: formatting, lints, docs, tidy, deployment files, dependencies
+    /// Everything CI checks after the tests: formatting, lints, docs, tidy, deployment files, dependencies, handlers in other languages, a quick benchmark
     Ci(ci::Args),
 }
 
@@ -77,7 +77,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(args) => sim::run(&repo, &args)?,
         Command::Test(args) => test::run(&repo, &args)?,
         Command::Mutants(args) => mutants::run(&repo, &args)?,
-        Command::NewHandler => new_handler::run(&repo)?,
+        Command::NewHandler(args) => new_handler::run(&repo, &args)?,
         Command::Page(args) => page::run(&repo, &args)?,
         Command::Tidy(args) => tidy::run(&repo, &args)?,
         Command::Ci(args) => ci::run(&repo, &args)?,

@@ -106,6 +106,8 @@ mutants! {
     RedriveNotRemembered = "redrive-not-remembered",
     /// An operator's word is answered before it is durable.
     WordAnsweredBeforeCommit = "word-answered-before-commit",
+    /// The record names the component that runs when the event commits, not the one that handled it.
+    StampOfTheNext = "stamp-of-the-next",
 }
 
 impl Mutant {

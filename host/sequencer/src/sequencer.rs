@@ -59,6 +59,8 @@ pub struct Sequencer<T> {
     pub(crate) lates: VecDeque<Arrival<T>>,
     pub(crate) dropped: Option<Dropped>,
     pub(crate) pass: Option<Pass>,
+    /// A pass broke off: from here on retention may have taken messages between those that it brought.
+    pub(crate) unsure_from: Option<u64>,
     /// What was dropped should be read again as soon as memory is worked off.
     pub(crate) due: bool,
     /// The pass that ended in this step did not bring the missing event: the gap may be judged.
@@ -150,6 +152,7 @@ impl<T: Clone> Sequencer<T> {
             lates: VecDeque::new(),
             dropped,
             pass: None,
+            unsure_from: None,
             due: false,
             verdict: false,
             taken,

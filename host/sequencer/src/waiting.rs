@@ -187,7 +187,9 @@ impl<T: Clone> Sequencer<T> {
             self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
         }
         let from = self.lowest_unfinished();
-        self.pass = Some(Pass::new(from, dropped.to));
+        // Below what was dropped everything is finished or in memory, but for what retention may have taken while an earlier pass read it.
+        let unsure_from = self.unsure_from.take().unwrap_or(dropped.from).min(dropped.from);
+        self.pass = Some(Pass { unsure_from, ..Pass::new(from, dropped.to) });
         out.push(Effect::CatchUp { from, to: dropped.to });
     }
 
@@ -207,8 +209,7 @@ impl<T: Clone> Sequencer<T> {
         };
         // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
         let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
-        // Below what was dropped everything is finished or in memory.
-        let first = pass.unsure_from.max(dropped.from).max(self.reread_below);
+        let first = pass.unsure_from.max(self.reread_below);
         // What was passed over and is gone cannot be read again by the next pass.
         let first = pass.over_from.map_or(first, |from| from.min(first));
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
@@ -272,6 +273,8 @@ impl<T: Clone> Sequencer<T> {
         // Nothing is left when it had brought everything before it broke off.
         let from = pass.lowest_unknown();
         self.dropped = (from <= to).then_some(Dropped { from, to });
+        // Only the start or the end of a pass tells what retention took between two messages that this one brought.
+        self.unsure_from = self.dropped.map(|_| pass.unsure_from);
         self.due = false;
         if self.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));

@@ -3,9 +3,9 @@
 
 use crate::control::{
     Answer, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, Control, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow,
-    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, HandlerRow, HistoryPage, HistoryQuery,
-    HistoryRow, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone, Redrive, RedriveDone, Sort, StateEntry,
-    StateReport, WaitReport, Word,
+    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, HandledBy, HandlerRow, HistoryPage,
+    HistoryQuery, HistoryRow, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone, Redrive, RedriveDone,
+    Sort, StateEntry, StateReport, WaitReport, Word,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -238,7 +238,8 @@ impl Control for Memory {
             catching_up: false,
             waiting: standing.reason.map(|reason| WaitReport { reason, from: 5, since: standing.since, alarm: None, attempts: 2 }),
             last_error: None,
-            handlers: Vec::new(),
+            handlers: vec![HandlerRow { name: "rotation".to_owned(), digest: "ab".to_owned() }],
+            handled_by: vec![HandledBy { name: "rotation".to_owned(), digest: "cd".to_owned(), state_version: 2, current: Some(false) }],
             outbox: OutboxReport::default(),
             decisions: Vec::new(),
             behind: Behind { highest: 9, backlog: 3 },

@@ -133,7 +133,7 @@ fn read(path: &std::path::Path, component: &At<Component>) -> Result<Vec<u8>, Pr
 
 fn load(engine: &Engine, bytes: &[u8], handler: &HandlerConfig, payload_max: usize, number: u64) -> Result<Handler, Problem> {
     let config = runtime::HandlerConfig { load: number, ..handler_config(handler, payload_max) };
-    let made = tokio::task::block_in_place(|| made(engine, bytes, config, &Handle::current()));
+    let made = tokio::task::block_in_place(|| made(engine, bytes, config, None, &Handle::current()));
     made.map_err(|refusal| handler.component.problem(format!("cannot be loaded: {refusal}")))
 }
 

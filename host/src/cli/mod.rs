@@ -2,6 +2,7 @@
 
 mod breaker;
 mod check;
+mod compile;
 mod dead_letters;
 mod door;
 mod entity;
@@ -11,6 +12,7 @@ mod plugin;
 mod publish;
 mod run;
 
+use crate::runtime::COMPILE_COMMAND;
 use crate::telemetry::logging::Form;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -31,7 +33,18 @@ pub struct Cli {
     #[arg(long, global = true, default_value = "auto", value_name = "FORM")]
     log_form: LogForm,
     #[command(subcommand)]
-    command: Command,
+    command: Called,
+}
+
+/// Who calls this program.
+#[derive(Debug, Subcommand)]
+enum Called {
+    /// The host itself.
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    Compile(compile::Args),
+    /// A person.
+    #[command(flatten)]
+    Asked(Command),
 }
 
 /// The form of log lines.
@@ -86,12 +99,16 @@ pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let command = match cli.command {
+        Called::Compile(args) => return compile::main(&args),
+        Called::Asked(command) => command,
+    };
     let form = match cli.log_form {
         LogForm::Auto => Form::Auto,
         LogForm::Human => Form::Human,
         LogForm::Json => Form::Json,
     };
-    let quiet = cli.command.is_quiet() && matches.value_source("log") != Some(ValueSource::CommandLine);
+    let quiet = command.is_quiet() && matches.value_source("log") != Some(ValueSource::CommandLine);
     if let Err(error) = crate::telemetry::logging::init(if quiet { "warn" } else { &cli.log }, form) {
         eprintln!("--log: {error}");
         return ExitCode::from(2);
@@ -106,7 +123,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     let code = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Run(args) => run::main(&cli.config, args).await,
             Command::Check(args) => check::main(&cli.config, args).await,
             Command::Health(args) => health::main(&cli.config, &args),

@@ -147,6 +147,8 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
     let pipeline_outbox_max = section.count("pipeline-outbox-max");
     let lifecycle_queue = section.count("lifecycle-queue");
     let retention_near_percent = section.read("retention-near-percent", integer);
+    let compile_time_max = section.duration("compile-time-max");
+    let compile_memory_max = section.bytes("compile-memory-max");
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Some(RunConfig {
         shards: shards?.value.map_or_else(cores, to_usize),
@@ -165,6 +167,8 @@ fn run(section: &Section<'_, '_>) -> Option<RunConfig> {
         pipeline_outbox_max: pipeline_outbox_max?,
         lifecycle_queue: lifecycle_queue?,
         retention_near_percent: retention_near_percent?.value,
+        compile_time_max: compile_time_max?,
+        compile_memory_max: compile_memory_max?,
     })
 }
 

@@ -150,6 +150,10 @@ pub struct RunConfig {
     pub lifecycle_queue: usize,
     /// Share of a stream's limits, in percent, below which what is left of them counts as near; 0 = never.
     pub retention_near_percent: u64,
+    /// Processor time that compiling a component may take while the host runs.
+    pub compile_time_max: Duration,
+    /// Bytes of address space that it may have.
+    pub compile_memory_max: usize,
 }
 
 /// The stream of dead letters.

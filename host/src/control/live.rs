@@ -125,30 +125,36 @@ impl Live {
     }
 
     /// How an entity that is not in memory stands, from its record.
-    async fn recorded(&self, key: &EntityKey, pipeline: &Pipeline) -> Result<Shown, Fault> {
+    fn recorded(&self, key: &EntityKey, pipeline: &Pipeline, record: Option<Loaded>) -> Result<Shown, Fault> {
         let progress = self.parts.progress.get(pipeline.index).map(|progress| progress.get()).unwrap_or_default();
         let now = Now { host: host_millis(), stream: progress.stream_time };
-        match self.load(key).await? {
-            Ok(loaded) if loaded == Loaded::default() => Err(unknown(key)),
-            Ok(loaded) => Ok(shown(pipeline, loaded, progress.highest, now)),
-            Err(Error::Record { .. }) => {
+        match record {
+            Some(loaded) if loaded == Loaded::default() => Err(unknown(key)),
+            Some(loaded) => Ok(shown(pipeline, loaded, progress.highest, now)),
+            None => {
                 let waiting = self.parts.store.load_waiting(key).unwrap_or_default();
                 let sequencer = Sequencer::<()>::unreadable(pipeline.policy.clone(), waiting, progress.highest);
                 Ok(of(&sequencer, 0, now))
             }
-            Err(error) => Err(unreadable(error)),
         }
     }
 
     async fn show(&self, name: EntityName) -> Result<EntityReport, Fault> {
         let (key, pipeline) = self.key(&name)?;
         let in_memory = self.ask(key.clone(), pipeline.index, Asked::Show).await?;
+        // `None`: it is there and cannot be read.
+        let mut record = match self.load(&key).await? {
+            Ok(loaded) => Some(loaded),
+            Err(Error::Record { .. }) => None,
+            Err(error) => return Err(unreadable(error)),
+        };
+        let stamps = record.as_mut().map(|loaded| std::mem::take(&mut loaded.stamps)).unwrap_or_default();
         let (shown, live) = match in_memory {
             Some(shown) => (*shown, true),
-            None => (self.recorded(&key, pipeline).await?, false),
+            None => (self.recorded(&key, pipeline, record)?, false),
         };
         let handlers = handlers(pipeline);
-        let around = Around { policy: &pipeline.policy, handlers: &handlers, highest: self.highest(pipeline), live };
+        let around = Around { policy: &pipeline.policy, handlers: &handlers, stamps: &stamps, highest: self.highest(pipeline), live };
         Ok(report::report(name, &shown, around))
     }
 

@@ -17,9 +17,9 @@ pub use stopped::Stopped;
 
 pub use types::{
     Alarm, Behind, BreakerRow, BulkDone, BulkEntry, BulkFilter, DeadLetterPage, DeadLetterQuery, DeadLetterReport, DeadLetterRow, Decision,
-    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, Given, HandlerRow, Held, HistoryPage,
-    HistoryQuery, HistoryRow, LastError, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone, Redrive,
-    RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
+    Done, EntityName, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, Fault, Given, HandledBy, HandlerRow, Held,
+    HistoryPage, HistoryQuery, HistoryRow, LastError, OutboxReport, PipelineRow, Place, PluginDone, PluginRow, PluginVersion, PurgeDone,
+    Redrive, RedriveDone, Sort, StateEntry, StateReport, WaitReport, Word,
 };
 
 use std::future::Future;

@@ -1,9 +1,11 @@
 //! From how an entity stands to what an operator reads: one plain sentence first, then everything. Pure.
 
 use super::{
-    Alarm, Behind, Decision, EntityName, EntityReport, EntityState, Given, HandlerRow, Held, LastError, OutboxReport, Place, WaitReport,
+    Alarm, Behind, Decision, EntityName, EntityReport, EntityState, Given, HandledBy, HandlerRow, Held, LastError, OutboxReport, Place,
+    WaitReport,
 };
 use crate::shard::{Decided, LastFailure, Shown, What};
+use crate::store::Stamp;
 use seriatim_sequencer::{GapThen, Head, Policy, Status, WaitReason, Waiting};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,6 +14,8 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) struct Around<'a> {
     pub(super) policy: &'a Policy,
     pub(super) handlers: &'a [HandlerRow],
+    /// From its record, by handler name.
+    pub(super) stamps: &'a [(String, Stamp)],
     /// Highest message the pipeline has read.
     pub(super) highest: u64,
     /// The entity is in memory.
@@ -81,6 +85,7 @@ pub(super) fn report(name: EntityName, shown: &Shown, around: Around<'_>) -> Ent
         }),
         last_error: shown.failure.as_ref().map(|failure| last_error(failure, around.handlers)),
         handlers: around.handlers.to_vec(),
+        handled_by: around.stamps.iter().map(|(name, stamp)| handled_by(name, stamp, around.handlers)).collect(),
         outbox: OutboxReport { entries: shown.outbox, tries: shown.tries },
         decisions: shown.decisions.iter().map(decision).collect(),
         behind: Behind { highest: around.highest, backlog: backlog(waiting, around.highest) },
@@ -99,6 +104,17 @@ fn last_error(failure: &LastFailure, handlers: &[HandlerRow]) -> LastError {
         stream_sequence: failure.stream_sequence,
         attempt: failure.attempt,
         at: failure.at,
+    }
+}
+
+/// A stopped host knows of no handlers; one that runs and has lost this one runs another component or none.
+fn handled_by(name: &str, stamp: &Stamp, handlers: &[HandlerRow]) -> HandledBy {
+    let runs = |handler: &HandlerRow| handler.name == name && *handler.digest == *stamp.component;
+    HandledBy {
+        name: name.to_owned(),
+        digest: stamp.component.to_string(),
+        state_version: stamp.version,
+        current: (!handlers.is_empty()).then(|| handlers.iter().any(runs)),
     }
 }
 

@@ -86,7 +86,8 @@ impl Stopped {
 
     fn report(&self, name: EntityName) -> Result<EntityReport, Fault> {
         let progress = self.record(&name.pipeline)?.progress;
-        let (key, loaded) = self.load(&name)?;
+        let (key, mut loaded) = self.load(&name)?;
+        let stamps = loaded.as_mut().map(|loaded| std::mem::take(&mut loaded.stamps)).unwrap_or_default();
         let policy = self.policies.iter().find(|(known, _)| *known == name.pipeline).map(|(_, policy)| policy.clone()).unwrap_or_default();
         let now = Now { host: host_millis(), stream: progress.stream_time };
         let shown = match loaded {
@@ -100,7 +101,7 @@ impl Stopped {
             }
             Err(error) => return Err(unreadable(error)),
         };
-        let around = Around { policy: &policy, handlers: &[], highest: progress.highest, live: false };
+        let around = Around { policy: &policy, handlers: &[], stamps: &stamps, highest: progress.highest, live: false };
         Ok(report::report(name, &shown, around))
     }
 

@@ -95,6 +95,19 @@ pub struct HandlerRow {
     pub digest: String,
 }
 
+/// Which component handled the last event of an entity that a handler has applied, as the entity's record names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HandledBy {
+    /// The handler's name.
+    pub name: String,
+    /// SHA-256 of the component.
+    pub digest: String,
+    /// The version in which it left the state; 0 without the interface `lifecycle`.
+    pub state_version: u32,
+    /// Whether it is what the handler runs now; not known of a stopped host.
+    pub current: Option<bool>,
+}
+
 /// Which component a handler runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginRow {
@@ -274,8 +287,10 @@ pub struct EntityReport {
     pub waiting: Option<WaitReport>,
     /// The last failure of a handler since it came into memory.
     pub last_error: Option<LastError>,
-    /// Its pipeline's handlers.
+    /// Its pipeline's handlers, with the components that run now.
     pub handlers: Vec<HandlerRow>,
+    /// The components that handled its last event, in the order of their handlers' names. Of handlers that have applied none there is nothing.
+    pub handled_by: Vec<HandledBy>,
     /// Outputs and dead letters that the broker has not confirmed.
     pub outbox: OutboxReport,
     /// The last ten decisions since it came into memory, oldest first.

@@ -4,6 +4,7 @@
 use super::dice::Dice;
 use super::report::{Difference, Done, Texts, differences};
 use super::trial::{Script, Settings, Trial, run};
+use super::upgrade::Cut;
 use super::{Error, Loader};
 use crate::event::{Event, Message};
 use crate::runtime::Isolation;
@@ -43,13 +44,15 @@ pub enum Variation {
     Restart,
     /// The messages stand elsewhere in their stream.
     Renumbered,
-    /// All of it but the last.
+    /// All of it but the renumbering.
     Everything,
+    /// The older file handles more or fewer of each entity's events. Only where there is one.
+    Upgrade,
 }
 
 impl Variation {
     /// All of them, in this order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::IsolationEvent,
         Self::IsolationRun,
         Self::IsolationShared,
@@ -61,6 +64,7 @@ impl Variation {
         Self::Restart,
         Self::Renumbered,
         Self::Everything,
+        Self::Upgrade,
     ];
 
     /// What is done, in a few words.
@@ -77,6 +81,7 @@ impl Variation {
             Self::Repeat => "calls made again, as after a crash or a failed attempt",
             Self::Restart => "the process starts anew between events",
             Self::Renumbered => "other places in the stream",
+            Self::Upgrade => "the upgrade between other events",
             Self::Everything => "all of these at once",
         }
     }
@@ -100,13 +105,17 @@ impl Variation {
             Self::Renumbered => {
                 "the result depends on `stream-sequence`, which differs when the same event is published again; `sequence` is the event's own"
             }
+            Self::Upgrade => {
+                "`migrate` makes another state of what the older component left than this one would have made of the same events. (Outputs of the events \
+                 that the other component handles are not compared; where the two are meant to treat these events otherwise, a difference is no mistake)"
+            }
             Self::Everything => "see the other variations; this one does several things at once",
         }
     }
 
     /// Whether it depends on the seed.
     fn by_chance(self) -> bool {
-        matches!(self, Self::Cuts | Self::Reorder | Self::Duplicates | Self::Repeat | Self::Restart | Self::Everything)
+        matches!(self, Self::Cuts | Self::Reorder | Self::Duplicates | Self::Repeat | Self::Restart | Self::Upgrade | Self::Everything)
     }
 }
 
@@ -138,15 +147,19 @@ pub async fn attack(
 ) -> Result<Vec<Attacked>, Error> {
     let mut plans = Vec::new();
     for variation in Variation::ALL {
-        let own = match variation {
+        let left_out = match variation {
+            Variation::Upgrade => loader.older().is_none(),
             Variation::IsolationEvent => loader.isolation() == Isolation::Event,
             Variation::IsolationRun => loader.isolation() == Isolation::Run,
             Variation::IsolationShared => loader.isolation() == Isolation::Shared,
             _ => false,
         };
+        if left_out {
+            continue;
+        }
         if variation.by_chance() {
             plans.extend((0..ROUNDS).map(|round| (variation, Some(seed.wrapping_add(round)))));
-        } else if !own {
+        } else {
             plans.push((variation, None));
         }
     }
@@ -154,8 +167,16 @@ pub async fn attack(
     for (number, (variation, seed)) in plans.iter().enumerate() {
         progress(number, plans.len(), *variation);
         let script = script(*variation, seed.unwrap_or_default(), events, plain, loader.isolation());
+        let cut = script.cut.clone();
         let trial = run(loader, settings, script).with_subscriber(NoSubscriber::default()).await?;
-        let mut found = differences(&plain.results, &trial.results, Texts::Ignored);
+        let mut found = match cut {
+            None => differences(&plain.results, &trial.results, Texts::Ignored),
+            Some(cut) => {
+                let half = Cut::half(events);
+                let comparable = |trial: &Trial| cut.comparable(&half, &trial.results);
+                differences(&comparable(plain), &comparable(&trial), Texts::Ignored)
+            }
+        };
         let entities = found.len();
         found.truncate(1);
         attacked.push(Attacked { variation: *variation, seed: *seed, difference: found.pop(), entities });
@@ -182,6 +203,7 @@ fn script(variation: Variation, seed: u64, events: &[Arc<Event>], plain: &Trial,
         Variation::Duplicates => Script::plain(copied(&events, plain, &mut dice), isolation),
         Variation::Repeat => Script { repeats: Some(dice), ..same(isolation) },
         Variation::Restart => Script { restarts: restarts(plain, &mut dice), ..same(Isolation::Shared) },
+        Variation::Upgrade => Script { cut: Some(Cut::moved(&events, &plain.results, |bound| dice.below(bound))), ..same(isolation) },
         Variation::Renumbered => Script::plain(events.iter().map(|event| renumbered(event)).collect(), isolation),
         Variation::Everything => Script {
             restarts: restarts(plain, &mut dice),

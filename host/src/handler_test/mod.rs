@@ -1,8 +1,8 @@
 //! A handler on a person's own machine: the real component in the real runtime under its real limits, without broker, config and store.
 //!
-//! `events.rs` reads a file of events, `trial.rs` runs them through the core's sequencers and the component, `report.rs` says what came of it and compares
-//! two results, `attack.rs` runs them again in other ways that must make no difference, `inspect.rs` measures what a handler costs. Only the command line
-//! calls this.
+//! `events.rs` reads a file of events, `trial.rs` runs them through the core's sequencers and the component, `upgrade.rs` says which of them an older component
+//! handles, `report.rs` says what came of it and compares two results, `attack.rs` runs them again in other ways that must make no difference, `inspect.rs`
+//! measures what a handler costs. Only the command line calls this.
 
 pub mod attack;
 pub mod dice;
@@ -10,11 +10,12 @@ pub mod events;
 pub mod inspect;
 pub mod report;
 pub mod trial;
+pub mod upgrade;
 
 #[cfg(test)]
 mod tests;
 
-use crate::runtime::{self, Engine, EngineConfig, Failure, Handler, HandlerConfig, Isolation, LoadError};
+use crate::runtime::{self, Engine, EngineConfig, Failure, FailureKind, Handler, HandlerConfig, Isolation, LoadError};
 use std::io;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ pub enum Error {
     /// The file is refused.
     #[error("refused at the step `{}`: {_0}", _0.step())]
     Load(#[from] LoadError),
-    /// The component's own start code fails.
+    /// The component's own start code fails, or does not say the version of its state.
     #[error("refused at the step `smoke`: {0}")]
     Start(Failure),
     /// No place for compiled code.
@@ -70,6 +71,8 @@ pub struct Loader {
     bytes: Vec<u8>,
     config: HandlerConfig,
     compiled: PathBuf,
+    /// The file that it takes the place of in the middle of the events.
+    older: Option<Box<Loader>>,
     /// Where `compiled` is in, if it goes with this value.
     _temporary: Option<TempDir>,
 }
@@ -81,10 +84,23 @@ impl Loader {
     /// No temporary folder.
     pub fn new(bytes: Vec<u8>, config: HandlerConfig, cache: Option<PathBuf>) -> Result<Self, Error> {
         if let Some(compiled) = cache {
-            return Ok(Self { bytes, config, compiled, _temporary: None });
+            return Ok(Self { bytes, config, compiled, older: None, _temporary: None });
         }
         let temporary = tempfile::tempdir().map_err(Error::Folder)?;
-        Ok(Self { bytes, config, compiled: temporary.path().join("compiled"), _temporary: Some(temporary) })
+        let compiled = temporary.path().join("compiled");
+        Ok(Self { bytes, config, compiled, older: None, _temporary: Some(temporary) })
+    }
+
+    /// The same file, with one that handles the first half of each entity's events before it.
+    #[must_use]
+    pub fn upgrading(self, older: Self) -> Self {
+        Self { older: Some(Box::new(older)), ..self }
+    }
+
+    /// The file that it takes the place of.
+    #[must_use]
+    pub fn older(&self) -> Option<&Self> {
+        self.older.as_deref()
     }
 
     /// The isolation of its config.
@@ -93,13 +109,18 @@ impl Loader {
         self.config.isolation
     }
 
-    /// The handler, under this isolation.
+    /// The handler, under this isolation, tried as a host does before it lets it handle anything.
     ///
     /// # Errors
     /// The file is refused, or the machine cannot run it.
-    pub fn load(&self, isolation: Isolation) -> Result<Handler, Error> {
+    pub async fn load(&self, isolation: Isolation) -> Result<Handler, Error> {
         let engine = engine(&self.config, Some(self.compiled.clone()))?;
-        Ok(engine.load(&self.bytes, HandlerConfig { isolation, ..self.config.clone() })?)
+        let handler = engine.load(&self.bytes, HandlerConfig { isolation, ..self.config.clone() })?;
+        match handler.try_out().await {
+            Ok(()) => Ok(handler),
+            Err(failure) if failure.kind == FailureKind::Host => Err(Error::Host(failure)),
+            Err(failure) => Err(Error::Start(failure)),
+        }
     }
 }
 

@@ -222,6 +222,68 @@ async fn dependence_on_the_delivery_is_caught() {
     assert_eq!(differ(&place), [Variation::Renumbered], "stream sequence");
 }
 
+/// The guest `versions` with state of this version.
+fn versions(version: u32) -> Loader {
+    let mut bytes = guest("versions");
+    let from = b"STATE-VERSION=01";
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    bytes[at..at + from.len()].copy_from_slice(format!("STATE-VERSION={version:02}").as_bytes());
+    Loader::new(bytes, config(Isolation::Run), None).unwrap()
+}
+
+/// In which version each event was handled.
+fn made_in(result: &EntityResult) -> Vec<String> {
+    let outputs = result.done.iter().flat_map(|done| match done {
+        Done::Applied { outputs, .. } => outputs.as_slice(),
+        Done::Dead { .. } => &[],
+    });
+    outputs.flat_map(|output| &output.headers).filter(|header| header.name == "Made-In").map(|header| header.value.clone()).collect()
+}
+
+#[tokio::test]
+async fn an_upgrade_migrates_with_the_next_event_of_each_entity() {
+    let lines = mixed("\"x\"") + &command("d", 1, "\"x\"");
+    let trial = plain(&versions(3).upgrading(versions(1)), &Settings::default(), &lines).await;
+    for entity in ["a", "b", "c"] {
+        let result = result(&trial, entity);
+        assert_eq!(made_in(result), [["1"; 6], ["3"; 6]].concat());
+        assert_eq!(&result.state["shape"][..], b"\"3:12\"");
+    }
+    assert_eq!(made_in(result(&trial, "d")), ["3"], "one event alone is the newer one's");
+    assert_eq!((trial.tally.migrated, trial.tally.applied, trial.tally.calls), (3, 37, 37));
+    // The other way round nobody can read the state.
+    let back = plain(&versions(1).upgrading(versions(3)), &Settings::default(), &lines).await;
+    let a = result(&back, "a");
+    assert_eq!((made_in(a).len(), &a.state["shape"][..]), (6, &b"\"3:6\""[..]));
+    assert!(a.waiting.as_ref().unwrap().contains("migration") && a.waiting.as_ref().unwrap().contains("version 3"), "{:?}", a.waiting);
+    assert_eq!((back.tally.migrated, back.tally.waiting), (0, 3));
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_the_state_and_the_entity_waits() {
+    let lines: String = (1..=4).map(|n| command("a", n, if n == 2 { "\"stick\"" } else { "\"x\"" })).collect();
+    let trial = plain(&versions(2).upgrading(versions(1)), &Settings::default(), &lines).await;
+    let a = result(&trial, "a");
+    assert_eq!((made_in(a).len(), &a.state["shape"][..]), (2, &b"\"1:1\""[..]));
+    assert!(a.waiting.as_ref().unwrap().ends_with("stuck in version 1"), "{:?}", a.waiting);
+    assert_eq!(trial.tally.dead_letters, 0);
+}
+
+#[tokio::test]
+async fn attacks_move_the_upgrade_and_find_a_migration_that_minds() {
+    let loader = versions(2).upgrading(versions(1));
+    let all = attacked(&loader, &mixed("\"x\"")).await;
+    assert_eq!(all.len(), 4 + 7 * 3);
+    assert_eq!(differ(&all), [], "{all:?}");
+    // Where the event comes after the upgrade nothing is wrong with it; where it comes before, the state cannot be migrated.
+    let stick = |n: u64| if n == 7 { "\"stick\"" } else { "\"x\"" };
+    let lines: String = (1..=12).flat_map(|n| ["a", "b", "c"].map(|entity| command(entity, n, stick(n)))).collect();
+    let all = attacked(&loader, &lines).await;
+    assert_eq!(differ(&all), [Variation::Upgrade], "{all:?}");
+    let none = attacked(&versions(1), &mixed("\"x\"")).await;
+    assert!(none.iter().all(|one| one.variation != Variation::Upgrade), "there is nothing to upgrade from");
+}
+
 #[tokio::test]
 async fn the_same_seed_attacks_the_same() {
     let lines = mixed(r#"{"do":"spy"}"#);

@@ -2,15 +2,20 @@
 //! kept in memory. Time is made up: nothing is waited for.
 //!
 //! Unlike in a host every commit is durable at once, nothing is published, a retry follows its failure without its delay, and a gap gives up when all
-//! events have been read. There is no circuit breaker. Everything else is the host's own: the core, the runtime, the limits, which events share an instance.
+//! events have been read. There is no circuit breaker. Everything else is the host's own: the core, the runtime, the limits, which events share an instance,
+//! and how state gets from one version to another.
 
 use super::dice::Dice;
 use super::report::{Done, EntityResult, Results};
+use super::upgrade::Cut;
 use super::{Error, Loader};
 use crate::event::Event;
-use crate::runtime::{Call, Effects, FailureKind, Handler, Instance, Isolation, State};
-use crate::shard::dead_reason;
-use seriatim_sequencer::{Arrival, Change, Effect, Failure, First, GapThen, Head, Input, Millis, Now, Outcome, Place, Policy, Sequencer};
+use crate::runtime::{self, Call, Effects, FailureKind, Handler, Instance, Isolation, State};
+use crate::shard::{dead_reason, fit};
+use crate::store::Stamp;
+use seriatim_sequencer::{
+    Arrival, Change, Effect, Failure, First, GapThen, Head, Input, Millis, Now, Outcome, Place, Policy, Sequencer, WaitReason,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -70,6 +75,8 @@ pub struct Script {
     pub cuts: Option<Dice>,
     /// Makes a call, forgets all it did as after a crash before the commit, and makes it again, now and then.
     pub repeats: Option<Dice>,
+    /// Which events the older file handles, where there is one; `None`: the first half of each entity's.
+    pub cut: Option<Cut>,
     /// Before the call of each of these numbers (from 0, ascending) the process starts anew: another engine, no instance, what was committed is there.
     pub restarts: VecDeque<u64>,
 }
@@ -78,7 +85,7 @@ impl Script {
     /// Just the events, as they stand.
     #[must_use]
     pub fn plain(arrivals: Vec<Arc<Event>>, isolation: Isolation) -> Self {
-        Self { arrivals, isolation, cuts: None, repeats: None, restarts: VecDeque::new() }
+        Self { arrivals, isolation, cuts: None, repeats: None, cut: None, restarts: VecDeque::new() }
     }
 }
 
@@ -101,6 +108,8 @@ pub struct Tally {
     pub outputs: u64,
     /// Calls, those that failed included.
     pub calls: u64,
+    /// States that were migrated.
+    pub migrated: u64,
 }
 
 /// What came of a run.
@@ -125,11 +134,12 @@ pub async fn run(loader: &Loader, settings: &Settings, script: Script) -> Result
     }
     let entities = places.iter().map(|(name, places)| (name.clone(), Entity::new(settings.policy(places))));
     let mut entities: BTreeMap<Arc<str>, Entity> = entities.collect();
+    let cut = script.cut.unwrap_or_else(|| Cut::half(&script.arrivals));
     let mut machine = Machine {
-        handler: loader.load(script.isolation)?,
+        files: Files::load(loader, script.isolation).await?,
         loader,
+        cut,
         isolation: script.isolation,
-        warm: None,
         cuts: script.cuts,
         repeats: script.repeats,
         restarts: script.restarts,
@@ -184,8 +194,12 @@ struct Entity {
     state: State,
     /// Everything that arrived, for when the core wants to read it again.
     arrivals: Vec<Arrival<Arc<Event>>>,
+    /// Which component wrote the state, and in which version.
+    stamp: Stamp,
     /// What the handler did, between its return and the commit.
-    scratch: Effects,
+    scratch: (Effects, Stamp),
+    /// The last failure of a call.
+    error: String,
     done: Vec<Done>,
 }
 
@@ -195,14 +209,19 @@ impl Entity {
             sequencer: Sequencer::new(policy, 0),
             state: State::new(),
             arrivals: Vec::new(),
-            scratch: Effects::default(),
+            stamp: Stamp::default(),
+            scratch: Default::default(),
+            error: String::new(),
             done: Vec::new(),
         }
     }
 
     fn result(self, now: Now) -> EntityResult {
         let status = self.sequencer.status(now);
-        let waiting = (status.head != Head::Idle).then(|| status.sentence());
+        let waiting = (status.head != Head::Idle).then(|| match status.head {
+            Head::Parked(WaitReason::Failed(_)) => format!("{}: {}", status.sentence(), self.error),
+            _ => status.sentence(),
+        });
         EntityResult { done: self.done, state: self.state, position: status.position, waiting }
     }
 
@@ -210,7 +229,9 @@ impl Entity {
     fn commit(&mut self, change: Change<Arc<Event>>, tally: &mut Tally) {
         count(tally, change.closes.and_then(|(_, outcome)| outcome));
         if let Some(applied) = change.applied {
-            let effects = std::mem::take(&mut self.scratch);
+            let (effects, stamp) = std::mem::take(&mut self.scratch);
+            tally.migrated = tally.migrated.saturating_add(u64::from(!self.state.is_empty() && stamp.version != self.stamp.version));
+            self.stamp = stamp;
             for (key, value) in effects.writes {
                 match value {
                     Some(value) => drop(self.state.insert(key, value)),
@@ -245,12 +266,47 @@ fn count(tally: &mut Tally, outcome: Option<Outcome>) {
     *counter = counter.saturating_add(1);
 }
 
-/// What all entities share: the handler with its warm instance, and the clocks.
+/// What came of a call: the state as it was, and what is committed with its note of who wrote it.
+struct Returned {
+    state: State,
+    result: Result<(Effects, Stamp), runtime::Failure>,
+}
+
+/// A handler with its warm instance.
+struct File {
+    handler: Handler,
+    warm: Option<Instance>,
+}
+
+/// The file that is tested, and the one that it takes the place of.
+struct Files {
+    tested: File,
+    older: Option<File>,
+}
+
+impl Files {
+    async fn load(loader: &Loader, isolation: Isolation) -> Result<Self, Error> {
+        let older = match loader.older() {
+            Some(older) => Some(File { handler: older.load(isolation).await?, warm: None }),
+            None => None,
+        };
+        Ok(Self { tested: File { handler: loader.load(isolation).await?, warm: None }, older })
+    }
+
+    fn cool(&mut self) {
+        self.tested.warm = None;
+        if let Some(older) = &mut self.older {
+            older.warm = None;
+        }
+    }
+}
+
+/// What all entities share: the handler, and the clocks.
 struct Machine<'a> {
     loader: &'a Loader,
-    handler: Handler,
+    files: Files,
+    cut: Cut,
     isolation: Isolation,
-    warm: Option<Instance>,
     cuts: Option<Dice>,
     repeats: Option<Dice>,
     restarts: VecDeque<u64>,
@@ -306,12 +362,11 @@ impl Machine<'_> {
     async fn deliver(&mut self, entity: &mut Entity, event: Arc<Event>, attempt: u32, late: bool) -> Result<Input<Arc<Event>>, Error> {
         if self.restarts.front() == Some(&self.tally.calls) {
             self.restarts.pop_front();
-            self.warm = None;
-            self.handler = self.loader.load(self.isolation)?;
+            self.files = Files::load(self.loader, self.isolation).await?;
         }
         self.tally.calls = self.tally.calls.saturating_add(1);
         if self.cuts.as_mut().is_some_and(|dice| dice.once_in(3)) {
-            self.warm = None;
+            self.files.cool();
         }
         let mut call = Call { event, attempt, late, replay: false, state: std::mem::take(&mut entity.state) };
         if let Some(dice) = &mut self.repeats
@@ -319,38 +374,69 @@ impl Machine<'_> {
         {
             // A crash before the commit: nothing it did is left, its instance is gone, and the attempt is not always counted.
             let counted = dice.once_in(2);
-            call.state = self.call(call.clone()).await?.state;
-            self.warm = None;
+            call.state = self.call(call.clone(), &entity.stamp).await?.state;
+            self.files.cool();
             call.attempt = call.attempt.saturating_add(u32::from(counted));
         }
-        let returned = self.call(call).await?;
+        let returned = self.call(call, &entity.stamp).await?;
         entity.state = returned.state;
         Ok(match returned.result {
-            Ok(effects) => {
-                entity.scratch = effects;
+            Ok(scratch) => {
+                entity.scratch = scratch;
                 Input::Applied
             }
-            Err(failure) => Input::Failed(Failure { reason: dead_reason(failure.kind), error: failure.message }),
+            Err(failure) => {
+                entity.error.clone_from(&failure.message);
+                Input::Failed(Failure { reason: dead_reason(failure.kind), error: failure.message })
+            }
         })
     }
 
     /// One call, on the warm instance if it may serve; as `shard/call.rs` does it.
-    async fn call(&mut self, call: Call) -> Result<crate::runtime::Returned, Error> {
-        let made = match self.warm.take().filter(|instance| instance.serves(&call.event.key)) {
+    async fn call(&mut self, call: Call, stamp: &Stamp) -> Result<Returned, Error> {
+        /// Nothing is rolled back: no state from before a migration is kept.
+        const CONFIRMED: u64 = u64::MAX;
+        let file = match &mut self.files.older {
+            Some(older) if self.cut.is_older(&call.event.key.entity, place(&call.event)) => older,
+            _ => &mut self.files.tested,
+        };
+        let made = match file.warm.take().filter(|instance| instance.serves(&call.event.key)) {
             Some(instance) => Ok(instance),
-            None => self.handler.instantiate().await,
+            None => file.handler.instantiate().await,
         };
         let mut instance = match made {
             Ok(instance) => instance,
-            Err(failure) if failure.kind == FailureKind::Host => return Err(Error::Host(failure)),
-            Err(failure) => return Ok(crate::runtime::Returned { state: call.state, result: Err(failure) }),
+            Err(failure) => return failed(call.state, failure),
         };
-        let returned = instance.call(call).await;
-        match &returned.result {
-            Err(failure) if failure.kind == FailureKind::Host => return Err(Error::Host(failure.clone())),
-            Ok(_) if self.handler.isolation() != Isolation::Event && instance.usable() => self.warm = Some(instance),
-            _ => {}
+        let fit = fit::fit(stamp, &call.state, &file.handler, CONFIRMED);
+        let (before, state) = match fit.state(&mut instance, &call.state).await {
+            Ok(None) => (None, call.state),
+            Ok(Some(fitting)) => (Some(call.state), fitting),
+            Err(failure) => return failed(call.state, failure),
+        };
+        let returned = instance.call(Call { state, ..call }).await;
+        let migrated = before.as_ref().map(|before| fit::difference(before, &returned.state));
+        let state = before.unwrap_or(returned.state);
+        let mut effects = match returned.result {
+            Ok(effects) => effects,
+            Err(failure) => return failed(state, failure),
+        };
+        if file.handler.isolation() != Isolation::Event && instance.usable() {
+            file.warm = Some(instance);
         }
-        Ok(returned)
+        let stamp = fit.stamp(stamp.clone(), &file.handler, Some(&state), !effects.writes.is_empty(), CONFIRMED);
+        if let Some(mut writes) = migrated {
+            writes.append(&mut effects.writes);
+            effects.writes = writes;
+        }
+        Ok(Returned { state, result: Ok((effects, stamp)) })
+    }
+}
+
+/// A failure of the handler is a result; one of the host is an error.
+fn failed(state: State, failure: runtime::Failure) -> Result<Returned, Error> {
+    match failure.kind {
+        FailureKind::Host => Err(Error::Host(failure)),
+        _ => Ok(Returned { state, result: Err(failure) }),
     }
 }

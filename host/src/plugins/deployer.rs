@@ -1,18 +1,19 @@
-//! Brings components into running pipelines, one at a time: compiles off the data path, tries, keeps, swaps; rolls back, confirms, and tells what there is.
+//! Brings components into running pipelines, one at a time: compiles in a process of its own, tries, keeps, swaps; rolls back, confirms, and tells what there
+//! is.
 
 use super::registry::{Entry, Registry, Version};
 use super::shelf::{Shelf, ShelfError};
 use super::{Name, digest};
 use crate::pipeline::Pipeline;
-use crate::runtime::{Engine, Handler, HandlerConfig, LoadError};
+use crate::runtime::{Compiler, Engine, Handler, HandlerConfig, LoadError};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Loads that wait for the one under way; each may hold a whole component in memory.
 const WAITING_MAX: usize = 4;
-/// How long compiling and trying may take before the one who asked is told; nothing else is loaded until it has ended.
-const LOAD_MAX: Duration = Duration::from_secs(120);
+/// How long a load waits for the one under way before the one who asked is told to come again.
+const TURN_MAX: Duration = Duration::from_secs(120);
 /// The lowest priority: compiling takes only what nobody else wants.
 const NICE: i32 = 19;
 
@@ -68,6 +69,7 @@ pub struct Deployed {
 pub struct Deployer {
     shelf: Arc<Shelf>,
     engine: Engine,
+    compiler: Compiler,
     targets: Vec<Target>,
     one: Arc<Semaphore>,
     waiting: Semaphore,
@@ -76,8 +78,8 @@ pub struct Deployer {
 impl Deployer {
     /// For these handlers.
     #[must_use]
-    pub fn new(shelf: Arc<Shelf>, engine: Engine, targets: Vec<Target>) -> Self {
-        Self { shelf, engine, targets, one: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
+    pub fn new(shelf: Arc<Shelf>, engine: Engine, compiler: Compiler, targets: Vec<Target>) -> Self {
+        Self { shelf, engine, compiler, targets, one: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
     }
 
     /// Its handlers.
@@ -179,12 +181,12 @@ impl Deployer {
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let busy = |what: String| Refusal::Busy(format!("{what}; try again when the load under way has ended"));
         let _place = self.waiting.try_acquire().map_err(|_| busy(format!("{WAITING_MAX} loads of components wait already")))?;
-        let turn = tokio::time::timeout(LOAD_MAX, self.one.clone().acquire_owned()).await;
-        turn.map_err(|_| busy(format!("another load takes longer than {LOAD_MAX:?}")))?.map_err(|_| busy("the host is stopping".to_owned()))
+        let turn = tokio::time::timeout(TURN_MAX, self.one.clone().acquire_owned()).await;
+        turn.map_err(|_| busy(format!("another load takes longer than {TURN_MAX:?}")))?.map_err(|_| busy("the host is stopping".to_owned()))
     }
 
-    /// Compiles and tries on a thread of its own. It cannot be broken off: it keeps its turn until it has ended, and then hands it back, so that what follows
-    /// (kept, noted, swapped) is one load's at a time, too.
+    /// Has it compiled, and tries it, on a thread of its own; both are bounded. Whether or not somebody still waits, it keeps its turn until it has ended, and
+    /// then hands it back, so that what follows (kept, noted, swapped) is one load's at a time, too.
     async fn made(
         &self,
         target: &Target,
@@ -195,20 +197,16 @@ impl Deployer {
         let (engine, config) = (self.engine.clone(), HandlerConfig { load, ..target.config.clone() });
         let (answer, answered) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
-        let compiled = bytes.clone();
+        let (compiled, compiler) = (bytes.clone(), self.compiler.clone());
         let started = std::thread::Builder::new().name("compile".to_owned()).spawn(move || {
             background();
-            let made = made(&engine, &compiled, config, &runtime);
+            let made = made(&engine, &compiled, config, Some(&compiler), &runtime);
             // Nobody waits any more: the turn goes with the answer.
             drop(answer.send((made, turn)));
         });
         started.map_err(|error| Refusal::Busy(format!("no thread to compile on: {error}")))?;
-        let late = || Refusal::Step {
-            step: "compile",
-            why: format!("it takes longer than {LOAD_MAX:?}; nothing else is loaded until it has ended"),
-        };
-        let broken = || Refusal::Step { step: "compile", why: "the compiler broke off; the log says why".to_owned() };
-        let (made, turn) = tokio::time::timeout(LOAD_MAX, answered).await.map_err(|_| late())?.map_err(|_| broken())?;
+        let broken = |_| Refusal::Step { step: "compile", why: "the thread broke off; the log says why".to_owned() };
+        let (made, turn) = answered.await.map_err(broken)?;
         Ok((bytes, made?, turn))
     }
 
@@ -220,12 +218,20 @@ impl Deployer {
     }
 }
 
-/// All steps that need no running host.
+/// All steps that need no running host. `compiler`: who compiles; without one this thread does.
 ///
 /// # Errors
 /// The step that refused it.
-pub fn made(engine: &Engine, bytes: &[u8], config: HandlerConfig, runtime: &tokio::runtime::Handle) -> Result<Handler, Refusal> {
-    let handler = engine.load(bytes, config).map_err(|error: LoadError| Refusal::Step { step: error.step(), why: error.to_string() })?;
+pub fn made(
+    engine: &Engine,
+    bytes: &[u8],
+    config: HandlerConfig,
+    compiler: Option<&Compiler>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Handler, Refusal> {
+    let handler = engine
+        .load_with(bytes, config, compiler)
+        .map_err(|error: LoadError| Refusal::Step { step: error.step(), why: error.to_string() })?;
     runtime.block_on(handler.try_out()).map_err(|failure| Refusal::Step { step: "smoke", why: failure.to_string() })?;
     Ok(handler)
 }
@@ -244,7 +250,7 @@ pub fn version(handler: &Handler, bytes: &[u8], from: String) -> Version {
     }
 }
 
-/// Gives way to everything else that runs here: the priority of this thread alone.
+/// Gives way to everything else that runs here: the priority of this thread, and of the process that it starts.
 fn background() {
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::debug!("compiling runs with the priority of everything else: {error}");

@@ -135,7 +135,7 @@ impl<T> Ledger<T> {
         let Some(line) = self.lines.get_mut(token) else { return Err(Error::Dropped) };
         entry.number = line.outbox.number();
         line.outbox.durable(entry.number);
-        line.outbox.push(entry);
+        line.outbox.push(Arc::new(entry));
         line.tickets.push_back((sequence, ticket));
         if line.tickets.len() == 1 {
             self.ready.push_back(token);

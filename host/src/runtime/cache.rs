@@ -15,7 +15,7 @@ use wasmtime::component::Component;
 const FILES_MAX: usize = 64;
 
 /// Bytes of one compiled component that are read back.
-const BYTES_MAX: u64 = 1 << 30;
+pub(super) const BYTES_MAX: u64 = 1 << 30;
 
 /// Raised when the way a core module is wrapped changes.
 const WRAPPING: u64 = 2;
@@ -58,10 +58,17 @@ impl Cache {
 
     /// Keeps the compiled form. A failure costs the next start a compilation, nothing else.
     pub(super) fn store(&self, digest: &str, component: &Component) {
+        match component.serialize() {
+            Ok(bytes) => self.keep(digest, &bytes),
+            Err(error) => tracing::warn!(digest, "compiled handler not cached: {error:#}"),
+        }
+    }
+
+    /// The same for a compiled form as bytes.
+    pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
         let path = self.path(digest);
-        let written = component.serialize().map_err(|error| io::Error::other(format!("{error:#}"))).and_then(|bytes| {
-            write(&path, &bytes)?;
-            write(&sum_path(&path), checksum(&bytes).as_bytes())?;
+        let written = write(&path, bytes).and_then(|()| {
+            write(&sum_path(&path), checksum(bytes).as_bytes())?;
             self.prune()
         });
         if let Err(error) = written {
@@ -150,9 +157,10 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 #[allow(unsafe_code)]
-fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize` trusts its input to come from `Component::serialize`. These bytes were read whole from a folder that only this
+pub(super) fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` trusts its input to come from wasmtime's compiler. These bytes were read whole from a folder that only this
     // user can enter (checked when it was opened), under a name this module gives to what it serialized, and match the checksum written with
-    // them; wasmtime itself checks its version and settings. Nothing else ever reaches this function.
+    // them; or they came through a pipe from a process of this same program that compiled them (`apart.rs`). wasmtime itself checks its version and
+    // settings. Nothing else ever reaches this function.
     unsafe { Component::deserialize(engine, bytes) }
 }

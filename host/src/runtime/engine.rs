@@ -106,7 +106,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Data>> {
     Ok(linker)
 }
 
-fn settings(pool: Option<PoolingAllocationConfig>) -> Config {
+pub(super) fn settings(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)

@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::imports::Data;
 use super::lifecycle::Lifecycle;
 use super::structure;
-use super::{Failure, HandlerConfig, Instance, Isolation, Limits, preview1, wrap};
+use super::{Compiler, Failure, HandlerConfig, Instance, Isolation, Limits, cache, preview1, wrap};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -274,6 +274,14 @@ impl Engine {
     /// # Errors
     /// [`LoadError`] says what is wrong with the file or its limits.
     pub fn load(&self, bytes: &[u8], config: HandlerConfig) -> Result<Handler, LoadError> {
+        self.load_with(bytes, config, None)
+    }
+
+    /// The same; what has to be compiled is compiled by this compiler, within its limits, if one is given.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]; and where the compiler's limits are reached.
+    pub fn load_with(&self, bytes: &[u8], config: HandlerConfig, compiler: Option<&Compiler>) -> Result<Handler, LoadError> {
         let HandlerConfig { name, config, outputs, isolation, limits, load } = config;
         let handler = || name.clone();
         if bytes.len() > FILE_BYTES_MAX {
@@ -289,7 +297,7 @@ impl Engine {
         let wasi = found.check(&name)?;
         structure::check(bytes).map_err(|why| LoadError::Structure { handler: handler(), why })?;
         let digest = hex::encode(Sha256::digest(bytes));
-        let component = self.compile(bytes, &found, &digest, &name)?;
+        let component = self.compile(bytes, &found, &digest, &name, compiler)?;
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {
             let needs = pages.saturating_mul(1 << 16);
             if usize::try_from(needs).map_or(true, |needs| needs > limits.memory_max) {
@@ -307,7 +315,14 @@ impl Engine {
         })
     }
 
-    fn compile(&self, bytes: &[u8], found: &Found, digest: &str, name: &Arc<str>) -> Result<Component, LoadError> {
+    fn compile(
+        &self,
+        bytes: &[u8],
+        found: &Found,
+        digest: &str,
+        name: &Arc<str>,
+        compiler: Option<&Compiler>,
+    ) -> Result<Component, LoadError> {
         let engine = &self.shared.engine;
         if let Some(component) = self.shared.cache.as_ref().and_then(|cache| cache.load(engine, digest)) {
             return Ok(component);
@@ -320,10 +335,18 @@ impl Engine {
         } else {
             std::borrow::Cow::Borrowed(bytes)
         };
-        let component = Component::from_binary(engine, &bytes)
-            .map_err(|error| LoadError::Compile { handler: name.clone(), why: format!("{error:#}") })?;
+        let fault = |why: String| LoadError::Compile { handler: name.clone(), why };
+        let Some(compiler) = compiler else {
+            let component = Component::from_binary(engine, &bytes).map_err(|error| fault(format!("{error:#}")))?;
+            if let Some(cache) = &self.shared.cache {
+                cache.store(digest, &component);
+            }
+            return Ok(component);
+        };
+        let compiled = compiler.compile(&bytes).map_err(fault)?;
+        let component = cache::deserialize(engine, &compiled).map_err(|error| fault(format!("{error:#}")))?;
         if let Some(cache) = &self.shared.cache {
-            cache.store(digest, &component);
+            cache.keep(digest, &compiled);
         }
         Ok(component)
     }

@@ -4,6 +4,7 @@
 //! [`Engine`] compiles a file once into a [`Handler`]; a handler makes [`Instance`]s; an instance takes one [`Call`] at a time. Whether an
 //! instance may serve another event is the handler's [`Isolation`]: ask [`Instance::serves`]. After any failure an instance is finished.
 
+mod apart;
 mod bindings;
 mod cache;
 mod engine;
@@ -24,6 +25,7 @@ mod purity;
 #[cfg(test)]
 mod tests;
 
+pub use apart::{COMMAND as COMPILE_COMMAND, Compiler, compile_here};
 pub use engine::{Engine, EngineConfig, Error};
 pub use facts::{Facts, Form};
 pub use instance::Instance;

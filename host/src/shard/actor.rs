@@ -228,13 +228,13 @@ impl Actor {
                 self.write(index, handler, effects.writes, &mut out);
                 for (at, output) in effects.outputs.into_iter().enumerate() {
                     let entry = self.output(&applied, handler, at, output, streams);
-                    out.outbox_add.push(entry);
+                    out.outbox_add.push(Arc::new(entry));
                 }
             }
             self.failure = None;
         }
         if let Some(dead) = change.dead {
-            out.outbox_add.push(self.dead_letter(&dead, streams, max_payload));
+            out.outbox_add.push(Arc::new(self.dead_letter(&dead, streams, max_payload)));
             self.failure = None;
         }
         for entry in &out.outbox_add {
@@ -282,7 +282,12 @@ impl Actor {
     fn note(&mut self, ran: &[Handler], out: &mut Change) {
         let stamps = std::mem::take(&mut self.ran_stamps);
         self.stamps.resize_with(ran.len(), Stamp::default);
-        for ((handler, old), new) in ran.iter().zip(&mut self.stamps).zip(stamps) {
+        for ((handler, old), mut new) in ran.iter().zip(&mut self.stamps).zip(stamps) {
+            if mutant!(StampOfTheNext)
+                && let Some(next) = self.pipeline.handlers.now().iter().find(|next| next.name() == handler.name())
+            {
+                new.component = next.digest().clone();
+            }
             if *old != new {
                 *old = new.clone();
                 out.stamps.push((handler.name().clone(), new));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// What the component needs before it can handle the entity's next event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// Nothing.
     Fits,
     /// The state that was kept from before the last migration: nothing was written since.
@@ -20,7 +20,7 @@ pub(super) enum Fit {
 }
 
 /// Compares. `confirmed`: migrations of loads up to this number stay.
-pub(super) fn fit(stamp: &Stamp, state: &State, handler: &Handler, confirmed: u64) -> Fit {
+pub(crate) fn fit(stamp: &Stamp, state: &State, handler: &Handler, confirmed: u64) -> Fit {
     decide(stamp, state, (handler.state_version(), handler.digest()), confirmed)
 }
 
@@ -45,7 +45,7 @@ fn decide(stamp: &Stamp, state: &State, (version, component): (u32, &str), confi
 
 impl Fit {
     /// The state for the component, where it is another one than `state`.
-    pub(super) async fn state(&self, instance: &mut Instance, state: &State) -> Result<Option<State>, Failure> {
+    pub(crate) async fn state(&self, instance: &mut Instance, state: &State) -> Result<Option<State>, Failure> {
         match self {
             Self::Fits => Ok(None),
             Self::Restore(prior) => Ok(Some(prior.state.clone())),
@@ -55,7 +55,7 @@ impl Fit {
     }
 
     /// What is noted with the event that `handler` has handled: its state was `before`, and it has written to it or not.
-    pub(super) fn stamp(self, old: Stamp, handler: &Handler, before: Option<&State>, written: bool, confirmed: u64) -> Stamp {
+    pub(crate) fn stamp(self, old: Stamp, handler: &Handler, before: Option<&State>, written: bool, confirmed: u64) -> Stamp {
         self.noted(old, (handler.state_version(), handler.digest(), handler.load()), before, written, confirmed)
     }
 
@@ -85,7 +85,7 @@ impl Fit {
 }
 
 /// The writes that make `to` of `from`.
-pub(super) fn difference(from: &State, to: &State) -> Vec<(String, Option<Bytes>)> {
+pub(crate) fn difference(from: &State, to: &State) -> Vec<(String, Option<Bytes>)> {
     let gone = from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), None));
     let new = to.iter().filter(|(key, value)| from.get(*key) != Some(value)).map(|(key, value)| (key.clone(), Some(value.clone())));
     gone.chain(new).collect()

@@ -8,7 +8,7 @@ mod actor;
 mod ask;
 mod call;
 mod decisions;
-mod fit;
+pub(crate) mod fit;
 mod news;
 mod own;
 mod perform;

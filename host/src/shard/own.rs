@@ -11,6 +11,7 @@ use crate::store::{Change, Entry, Reply};
 use crate::telemetry::events::{self, EventAt};
 use seriatim_sequencer::{DeadReason, Extras, NamedLost, mutant};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Debug)]
@@ -123,6 +124,7 @@ impl Shard {
                 message,
             };
             let entry = super::actor::entry(dead_letter::build(&letter, max_payload), actor.outbox.number(), reason, &streams);
+            let entry = Arc::new(entry);
             change.outbox_add.push(entry.clone());
             actor.outbox.push(entry);
         }

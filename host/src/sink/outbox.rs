@@ -96,8 +96,8 @@ impl Outbox {
     }
 
     /// An entry goes into a commit. It may leave after [`durable`](Self::durable).
-    pub fn push(&mut self, entry: OutboxEntry) {
-        self.entries.push_back(Entry { sent_since: None, mark: entry.mark.clone(), stored: Arc::new(entry) });
+    pub fn push(&mut self, stored: Arc<OutboxEntry>) {
+        self.entries.push_back(Entry { sent_since: None, mark: stored.mark.clone(), stored });
         if mutant!(OutputOrderSwapped) && !self.in_air {
             self.entries.rotate_right(1);
         }
@@ -251,7 +251,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for _ in 0..2 {
             let number = outbox.number();
-            outbox.push(entry(number, 10_000));
+            outbox.push(Arc::new(entry(number, 10_000)));
         }
         assert!(matches!(outbox.next(0, BROKER), Next::Nothing));
         outbox.durable(1);
@@ -291,7 +291,7 @@ mod tests {
     fn a_try_that_was_not_answered_for_long_is_not_repeated_blind() {
         let mut outbox = Outbox::default();
         let number = outbox.number();
-        outbox.push(entry(number, 10_000));
+        outbox.push(Arc::new(entry(number, 10_000)));
         outbox.durable(number);
         assert!(matches!(outbox.next(0, BROKER), Next::Send { .. }));
         let at = outbox.unavailable(0);

@@ -23,6 +23,18 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default of `publish-window`.
 pub const WINDOW_DEFAULT: usize = 4000;
 
+/// What each output carries: known to be sendable, and once, since no handler may set a header of these names. A dead letter may have them twice.
+const OWN_HEADERS: [&str; 8] = [
+    "Seriatim-Entity",
+    "Seriatim-Cause-Sequence",
+    "Seriatim-Causation-Id",
+    "Seriatim-Correlation-Id",
+    "Seriatim-Pipeline",
+    "Seriatim-Handler",
+    "Seriatim-Component",
+    "Nats-Msg-Id",
+];
+
 const TICK: Duration = Duration::from_millis(250);
 /// Answers or requests taken at once.
 const BURST: usize = 256;
@@ -311,11 +323,17 @@ pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderM
     let id = [("Nats-Msg-Id", entry.message_id.as_str())];
     let headers = entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in headers.chain(id) {
-        let sendable = HeaderName::from_str(name).ok().filter(|_| !name.is_empty()).zip(HeaderValue::from_str(value).ok());
-        let Some((name, value)) = sendable else {
+        let own = OWN_HEADERS.into_iter().find(|own| *own == name).map(HeaderName::from_static);
+        let once = own.is_some() && !entry.dead;
+        let sendable_name = own.or_else(|| HeaderName::from_str(name).ok().filter(|_| !name.is_empty()));
+        let Some((sendable_name, value)) = sendable_name.zip(HeaderValue::from_str(value).ok()) else {
             return Err(format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed"));
         };
-        map.append(name, value);
+        if once {
+            map.insert(sendable_name, value);
+        } else {
+            map.append(sendable_name, value);
+        }
     }
     let size = wire_size(entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())), &entry.message_id, entry.payload.len());
     if size > max_payload {

@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, Snapshot, WaitReason, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 type Open<'a> = &'a dyn Fn(&Path) -> Box<dyn Store>;
@@ -115,7 +116,7 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
     one.patch.waiting = Some(Some(waiting(Some(Alarm::Stream(77)))));
     one.state = vec![write("b", Some(b"2")), write("a", Some(b"")), write("", Some(b"root"))];
     one.state.push(StateWrite { handler: "g".into(), key: "z".into(), value: Some(Bytes::from(vec![1; 300_000])) });
-    one.outbox_add = vec![output(300), output(2)];
+    one.outbox_add = vec![Arc::new(output(300)), Arc::new(output(2))];
     one.owes = Some(true);
     one.generation = 3;
     commit(&*store, vec![one]);
@@ -143,7 +144,7 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
     one.patch.extras = Some(Box::new(Extras { fates: vec![1], ..Extras::default() }));
     one.patch.waiting = Some(Some(waiting(None)));
     one.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
-    one.outbox_add = vec![output(1), output(2)];
+    one.outbox_add = vec![Arc::new(output(1)), Arc::new(output(2))];
     one.owes = Some(true);
     commit(&*store, vec![one]);
     let before = store.load(&key("p", "e")).unwrap();
@@ -170,7 +171,7 @@ fn what_is_erased_goes(open: Open<'_>, place: &Path) {
     let mut known = change("e");
     known.patch.slot = Some(slot(1));
     known.state = vec![write("a", Some(b"1"))];
-    known.outbox_add = vec![output(1)];
+    known.outbox_add = vec![Arc::new(output(1))];
     let mut other = change("ee");
     other.patch.slot = Some(slot(1));
     commit(&*store, vec![known, other]);
@@ -203,7 +204,7 @@ fn who_was_not_seen_is_paged(open: Open<'_>, place: &Path) {
     own.state = vec![write("a", Some(b"1"))];
     parked.patch.waiting = Some(Some(waiting(None)));
     parked.owes = Some(true);
-    (owing.outbox_add, owing.owes) = (vec![output(1)], Some(true));
+    (owing.outbox_add, owing.owes) = (vec![Arc::new(output(1))], Some(true));
     state_alone.state = vec![write("a", Some(b"1"))];
     gone.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
     let mut other = known("old", 5);
@@ -302,7 +303,7 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
             let mut one = Change::new(key(pipeline, entity), 4, 0);
             let handler = "h".into();
             one.state = vec![StateWrite { handler, key: "who".into(), value: Some(Bytes::from(format!("{pipeline}/{entity}"))) }];
-            one.outbox_add = vec![OutboxEntry { subject: format!("{pipeline}/{entity}"), ..output(1) }];
+            one.outbox_add = vec![Arc::new(OutboxEntry { subject: format!("{pipeline}/{entity}"), ..output(1) })];
             one.owes = Some(true);
             changes.push(one);
         }
@@ -352,7 +353,7 @@ fn what_begins_to_owe_is_indexed(open: Open<'_>, place: &Path) {
     let store = open(place);
     // A change that says "owes nothing" and adds an output or an alarm contradicts itself: nothing owed may be forgotten.
     let (mut output_added, mut alarm_set, mut parked) = (change("a"), change("b"), change("c"));
-    output_added.outbox_add = vec![output(1)];
+    output_added.outbox_add = vec![Arc::new(output(1))];
     alarm_set.patch.waiting = Some(Some(waiting(Some(Alarm::Host(1)))));
     parked.patch.waiting = Some(Some(waiting(None)));
     let changes = [output_added, alarm_set, parked].map(|one| Change { owes: Some(false), ..one });
@@ -529,7 +530,7 @@ fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u
             model.state.remove(&name);
         }
         2 => {
-            one.outbox_add = vec![output(number)];
+            one.outbox_add = vec![Arc::new(output(number))];
             model.outbox.insert(number, output(number));
         }
         3 => {

@@ -32,6 +32,17 @@ pub use types::{
     Unseen, renumbered,
 };
 
+/// What a commit writes of one change, for the micro-benchmark of it.
+///
+/// # Errors
+/// A name that is too long for a key.
+#[doc(hidden)]
+pub fn encoded(change: &Change) -> Result<Vec<Write>, Error> {
+    let mut writes = layout::Writes::default();
+    writes.change(change)?;
+    Ok(writes.settled())
+}
+
 use crate::event::EntityKey;
 use seriatim_sequencer::{Millis, Waiting};
 

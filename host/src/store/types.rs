@@ -65,7 +65,7 @@ pub struct Change {
     /// Which component did, of handlers whose stamp changed.
     pub stamps: Vec<(Arc<str>, Stamp)>,
     /// Outputs and dead letters that may leave once this is durable.
-    pub outbox_add: Vec<OutboxEntry>,
+    pub outbox_add: Vec<Arc<OutboxEntry>>,
     /// Numbers of confirmed ones.
     pub outbox_remove: Vec<u64>,
     /// Sets or clears the entity in the owing index; `None` only when the index says the right thing already.

@@ -5,8 +5,8 @@
 
 use super::metrics::{self as names, Recorder, with_recorder};
 use prometheus::{Gauge, Histogram, IntCounter};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Which event a line is about.
@@ -25,7 +25,7 @@ pub struct EventAt<'a> {
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Handled, and durable.
+    /// Handled. Counted when its commit is made, shortly before that is durable.
     Applied,
     /// Seen before.
     Duplicate,
@@ -101,7 +101,7 @@ impl Lifecycle {
 }
 
 /// Series of one kind by metric and up to two label values; a third one goes without a cache.
-type Series<H> = RefCell<HashMap<&'static str, HashMap<Box<str>, HashMap<Box<str>, H>>>>;
+type Series<H> = RefCell<FxHashMap<&'static str, FxHashMap<Box<str>, FxHashMap<Box<str>, H>>>>;
 
 thread_local! {
     static COUNTERS: Series<IntCounter> = RefCell::default();
@@ -197,7 +197,7 @@ pub fn pipeline_known<'a>(pipeline: &str, handlers: impl IntoIterator<Item = &'a
     }
 }
 
-/// An event has come to its end, durably. Applied ones: [`applied`].
+/// An event has come to its end, in a commit that is made now. Applied ones: [`applied`].
 pub fn finished(pipeline: &str, outcome: Outcome) {
     count(names::EVENTS, pipeline, outcome.name(), 1);
 }

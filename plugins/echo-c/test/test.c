@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/seriatim.h"
+#include "seriatim.h"
 
 /* One entity's host: the config, the counter and what was emitted last. */
 static const char *to;

@@ -1,10 +1,8 @@
 // The smallest handler: sends every event on, with its sequence and a counter.
 //
-// This module is the logic and knows no WebAssembly: `component.js` hands it the host, tests hand it a fake one.
+// This module is the logic and knows no WebAssembly: the component hands it the host, tests hand it a fake one.
 
-/** What a handler throws for an event it could not handle; `tag` is `retry` or `reject`, `val` the text for the operator. */
-export const retry = (val) => ({ tag: 'retry', val });
-export const reject = (val) => ({ tag: 'reject', val });
+import { reject, retry, subjectToken } from '../../../guest-sdk/javascript/seriatim.js';
 
 /** Handles one event: counts it and sends its payload on. */
 export function handle(event, host) {
@@ -25,11 +23,4 @@ function storedCount(value) {
   const text = new TextDecoder().decode(value);
   if (!/^\d+$/.test(text)) throw reject('state `count` is not the expected JSON: not a whole number');
   return BigInt(text);
-}
-
-/** An entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX. */
-export function subjectToken(entity) {
-  const escaped = (byte) => `=${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  const character = (byte) => String.fromCharCode(byte);
-  return Array.from(new TextEncoder().encode(entity), (byte) => (/[\w-]/.test(character(byte)) ? character(byte) : escaped(byte))).join('');
 }

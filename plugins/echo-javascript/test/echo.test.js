@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { handle, subjectToken } from '../src/echo.js';
+import { subjectToken } from '../../../guest-sdk/javascript/seriatim.js';
+import { handle } from '../src/echo.js';
 
 const bytes = (text) => new TextEncoder().encode(text);
 

@@ -2,15 +2,12 @@
 //! hand it a fake one.
 
 const std = @import("std");
-
-/// The part of an event that is read here.
-pub const Event = struct { entity: []const u8, sequence: u64, payload: []const u8 };
-
-/// Why an event could not be handled. `retry`: it may work later; `reject`: it never will.
-pub const Failure = struct { kind: enum(u8) { retry, reject }, reason: []const u8 };
+const seriatim = @import("seriatim");
+const Event = seriatim.Event;
+const Failure = seriatim.Failure;
 
 /// Handles one event: counts it and sends its payload on. Memory is for the length of the call.
-pub fn handle(memory: std.mem.Allocator, event: Event, Header: type, host: anytype) !?Failure {
+pub fn handle(memory: std.mem.Allocator, event: Event, host: anytype) !?Failure {
     const to = host.configGet("to") orelse return .{ .kind = .retry, .reason = "the handler's config has no `to`" };
     const stored = host.stateGet("count") orelse "0";
     const count = 1 + (std.fmt.parseUnsigned(u64, stored, 10) catch
@@ -18,34 +15,19 @@ pub fn handle(memory: std.mem.Allocator, event: Event, Header: type, host: anyty
     const digits = try std.fmt.allocPrint(memory, "{d}", .{count});
     host.stateSet("count", digits);
     const sequence = try std.fmt.allocPrint(memory, "{d}", .{event.sequence});
-    const subject = try std.fmt.allocPrint(memory, "{s}.{s}", .{ to, try subjectToken(memory, event.entity) });
-    const headers = [_]Header{
-        .{ .name = .of("Echo-Sequence"), .value = .of(sequence) },
-        .{ .name = .of("Echo-Count"), .value = .of(digits) },
-    };
-    host.emit(subject, &headers, event.payload);
+    const subject = try std.fmt.allocPrint(memory, "{s}.{s}", .{ to, try seriatim.subjectToken(memory, event.entity) });
+    host.emit(subject, &.{ .{ .name = "Echo-Sequence", .value = sequence }, .{ .name = "Echo-Count", .value = digits } }, event.payload);
     return null;
 }
 
-/// An entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX.
-pub fn subjectToken(memory: std.mem.Allocator, entity: []const u8) ![]const u8 {
-    var token: std.ArrayList(u8) = .empty;
-    for (entity) |byte| switch (byte) {
-        'A'...'Z', 'a'...'z', '0'...'9', '_', '-' => try token.append(memory, byte),
-        else => try token.print(memory, "={X:0>2}", .{byte}),
-    };
-    return token.items;
-}
-
 const testing = std.testing;
-const wit = @import("wit.zig");
 
 /// One entity's counter, and what was emitted last.
 const FakeHost = struct {
     to: ?[]const u8 = "echo",
     count: ?[]const u8 = null,
     subject: []const u8 = "",
-    headers: [2]wit.Header = undefined,
+    headers: [2]seriatim.Header = undefined,
     payload: []const u8 = "",
     sent: usize = 0,
 
@@ -58,7 +40,7 @@ const FakeHost = struct {
     fn stateSet(host: *FakeHost, _: []const u8, value: []const u8) void {
         host.count = value;
     }
-    fn emit(host: *FakeHost, subject: []const u8, headers: []const wit.Header, payload: []const u8) void {
+    fn emit(host: *FakeHost, subject: []const u8, headers: []const seriatim.Header, payload: []const u8) void {
         host.subject = subject;
         host.headers = headers[0..2].*;
         host.payload = payload;
@@ -67,7 +49,7 @@ const FakeHost = struct {
 };
 
 fn handled(arena: *std.heap.ArenaAllocator, event: Event, host: *FakeHost) !?Failure {
-    return handle(arena.allocator(), event, wit.Header, host);
+    return handle(arena.allocator(), event, host);
 }
 
 test "every event is sent on with its sequence and count" {
@@ -80,10 +62,10 @@ test "every event is sent on with its sequence and count" {
     try testing.expectEqual(3, host.sent);
     try testing.expectEqualStrings("echo.N1=2Ex", host.subject);
     try testing.expectEqualStrings("\x00\xff", host.payload);
-    try testing.expectEqualStrings("Echo-Sequence", host.headers[0].name.get());
-    try testing.expectEqualStrings("18446744073709551615", host.headers[0].value.get());
-    try testing.expectEqualStrings("Echo-Count", host.headers[1].name.get());
-    try testing.expectEqualStrings("3", host.headers[1].value.get());
+    try testing.expectEqualStrings("Echo-Sequence", host.headers[0].name);
+    try testing.expectEqualStrings("18446744073709551615", host.headers[0].value);
+    try testing.expectEqualStrings("Echo-Count", host.headers[1].name);
+    try testing.expectEqualStrings("3", host.headers[1].value);
     try testing.expectEqualStrings("3", host.count.?);
 }
 
@@ -108,6 +90,6 @@ test "a state that is not its own is rejected" {
 test "tokens" {
     var arena = std.heap.ArenaAllocator.init(testing.allocator);
     defer arena.deinit();
-    try testing.expectEqualStrings("N1_a-b", try subjectToken(arena.allocator(), "N1_a-b"));
-    try testing.expectEqualStrings("a=2Eb=20=2A=3E=3D=C3=A9", try subjectToken(arena.allocator(), "a.b *>=é"));
+    try testing.expectEqualStrings("N1_a-b", try seriatim.subjectToken(arena.allocator(), "N1_a-b"));
+    try testing.expectEqualStrings("a=2Eb=20=2A=3E=3D=C3=A9", try seriatim.subjectToken(arena.allocator(), "a.b *>=é"));
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/seriatim.h"
+#include "seriatim.h"
 
 static const char *threshold;
 static char state[4096], subject[64], sent[4096];

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seriatim/seriatim/guest-sdk/go/seriatim"
 )
 
 // text is written with the escapes that JSON demands and no others; encoding/json adds some.
@@ -34,9 +36,27 @@ func encode(value any) ([]byte, error) {
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return nil, reject("cannot be written as JSON: %s", err)
+		return nil, seriatim.Reject("cannot be written as JSON: %s", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return unescaped(bytes.TrimSuffix(out.Bytes(), []byte("\n"))), nil
+}
+
+var escapes = regexp.MustCompile(`\\(u202[89]|.)`)
+
+// unescaped has U+2028 and U+2029 as they are: from Go 1.27 on encoding/json escapes them also in what [text] has written.
+func unescaped(encoded []byte) []byte {
+	if !bytes.Contains(encoded, []byte(`\u202`)) {
+		return encoded
+	}
+	return escapes.ReplaceAllFunc(encoded, func(escape []byte) []byte {
+		switch string(escape) {
+		case `\u2028`:
+			return []byte("\u2028")
+		case `\u2029`:
+			return []byte("\u2029")
+		}
+		return escape
+	})
 }
 
 // object is a JSON object, member by member: encoding/json alone would take `TAILNUM` for `tailnum`, and a missing number for 0.
@@ -61,7 +81,7 @@ func decode(what string, value []byte) *object {
 // wrong keeps the first thing that is wrong; readers then give zeros, and whoever uses them looks at err.
 func (o *object) wrong(format string, args ...any) {
 	if o.err == nil {
-		o.err = reject("%s is not the expected JSON: %s", o.what, fmt.Sprintf(format, args...))
+		o.err = seriatim.Reject("%s is not the expected JSON: %s", o.what, fmt.Sprintf(format, args...))
 	}
 }
 

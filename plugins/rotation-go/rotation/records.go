@@ -1,5 +1,7 @@
 package rotation
 
+import "github.com/seriatim/seriatim/guest-sdk/go/seriatim"
+
 // What is remembered and what is sent. The fields stand in the order of their names, in which encoding/json writes them.
 
 type aircraft struct {
@@ -74,7 +76,7 @@ type summary struct {
 const stateKey = "aircraft"
 
 // load is the aircraft as it was left; a new one is on the ground and has flown nothing.
-func load(host Host) (*aircraft, error) {
+func load(host seriatim.Host) (*aircraft, error) {
 	craft := &aircraft{}
 	value, ok := host.StateGet(stateKey)
 	if !ok {
@@ -99,7 +101,7 @@ func load(host Host) (*aircraft, error) {
 	return craft, state.err
 }
 
-func save(host Host, craft *aircraft) error {
+func save(host seriatim.Host, craft *aircraft) error {
 	value, err := encode(craft)
 	if err == nil {
 		host.StateSet(stateKey, value)

@@ -1,45 +1,16 @@
 // Package rotation follows each aircraft from flight to flight. The contract, byte for byte, is ../../rotation/README.md. It knows no
-// WebAssembly: package export_wit_world hands it the host, tests hand it a fake one.
+// WebAssembly: the component hands it the host, tests hand it a fake one.
 package rotation
 
 import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
+
+	"github.com/seriatim/seriatim/guest-sdk/go/seriatim"
 )
 
 const thresholdMax = 24 * 60
-
-// Host is what a handler may ask of its host; wit/handler.wit describes each item.
-type Host interface {
-	ConfigGet(key string) (value string, ok bool)
-	StateGet(key string) (value []byte, ok bool)
-	StateSet(key string, value []byte)
-	Emit(subject string, payload []byte)
-}
-
-// Event is the part of an event that is read here.
-type Event struct {
-	Entity, Kind string
-	Payload      []byte
-}
-
-// Failure says why an event could not be handled.
-type Failure struct {
-	// Again: it may work later, by the pipeline's policy. Otherwise the event is given up.
-	Again  bool
-	Reason string
-}
-
-func (f *Failure) Error() string { return f.Reason }
-
-// Retry says whether the event is to be tried again.
-func (f *Failure) Retry() bool { return f.Again }
-
-func reject(format string, args ...any) error {
-	return &Failure{Reason: fmt.Sprintf(format, args...)}
-}
 
 type flight struct {
 	carrier      text
@@ -52,7 +23,7 @@ func (f flight) String() string {
 }
 
 // Handle handles one event of one aircraft.
-func Handle(event Event, host Host) error {
+func Handle(event seriatim.Event, host seriatim.Host) error {
 	limit, err := threshold(host)
 	if err != nil {
 		return err
@@ -63,10 +34,10 @@ func Handle(event Event, host Host) error {
 	case "arrival", "diversion":
 		return ended(event, host)
 	}
-	return reject("kind \"%s\" is none of departure, arrival, diversion", event.Kind)
+	return seriatim.Reject("kind \"%s\" is none of departure, arrival, diversion", event.Kind)
 }
 
-func departed(event Event, limit uint32, host Host) error {
+func departed(event seriatim.Event, limit uint32, host seriatim.Host) error {
 	payload, flight, err := common(event)
 	if err != nil {
 		return err
@@ -113,7 +84,7 @@ func departed(event Event, limit uint32, host Host) error {
 	return save(host, craft)
 }
 
-func ended(event Event, host Host) error {
+func ended(event seriatim.Event, host seriatim.Host) error {
 	payload, flight, err := common(event)
 	if err != nil {
 		return err
@@ -162,20 +133,20 @@ func ended(event Event, host Host) error {
 }
 
 // threshold is how late a departure may be without an alert. A setting can be put right, so without a good one the event is tried again.
-func threshold(host Host) (uint32, error) {
+func threshold(host seriatim.Host) (uint32, error) {
 	setting, ok := host.ConfigGet("threshold-minutes")
 	if !ok {
-		return 0, &Failure{true, `config "threshold-minutes" is missing: how many minutes late a departure may be without an alert`}
+		return 0, seriatim.Retry(`config "threshold-minutes" is missing: how many minutes late a departure may be without an alert`)
 	}
 	minutes, err := strconv.ParseUint(setting, 10, 32)
 	if err != nil || minutes > thresholdMax {
-		return 0, &Failure{true, fmt.Sprintf("config \"threshold-minutes\" is \"%s\": not a whole number from 0 to %d", setting, thresholdMax)}
+		return 0, seriatim.Retry("config \"threshold-minutes\" is \"%s\": not a whole number from 0 to %d", setting, thresholdMax)
 	}
 	return uint32(minutes), nil
 }
 
 // common reads what every payload has; it must be about the event's aircraft.
-func common(event Event) (*object, flight, error) {
+func common(event seriatim.Event) (*object, flight, error) {
 	payload := decode("payload", event.Payload)
 	flight, tailnum := payload.flight(), payload.text("tailnum")
 	payload.text("time")
@@ -183,7 +154,7 @@ func common(event Event) (*object, flight, error) {
 		return nil, flight, payload.err
 	}
 	if string(tailnum) != event.Entity {
-		return nil, flight, reject("the payload's tailnum is \"%s\", the entity is \"%s\"", tailnum, event.Entity)
+		return nil, flight, seriatim.Reject("the payload's tailnum is \"%s\", the entity is \"%s\"", tailnum, event.Entity)
 	}
 	return payload, flight, nil
 }
@@ -210,12 +181,12 @@ func cause(late uint32, inherited *uint32) string {
 	return "other"
 }
 
-func impossible(event Event, flight flight, from *airborne) error {
+func impossible(event seriatim.Event, flight flight, from *airborne) error {
 	place := "on the ground"
 	if from != nil {
 		place = "airborne with " + from.flight().String()
 	}
-	return reject("%s of %s while %s: impossible in true order", event.Kind, flight, place)
+	return seriatim.Reject("%s of %s while %s: impossible in true order", event.Kind, flight, place)
 }
 
 func minutesLate(delay int32) uint32 { return uint32(max(delay, 0)) }
@@ -229,7 +200,7 @@ func count(is bool) uint32 {
 
 func add(total *uint64, amount uint32) error {
 	if *total > math.MaxUint64-uint64(amount) {
-		return reject("a total of the aircraft would be too large")
+		return seriatim.Reject("a total of the aircraft would be too large")
 	}
 	*total += uint64(amount)
 	return nil
@@ -244,24 +215,10 @@ func first(errs ...error) error {
 	return nil
 }
 
-func emit(host Host, what string, event Event, message any) error {
+func emit(host seriatim.Host, what string, event seriatim.Event, message any) error {
 	payload, err := encode(message)
 	if err == nil {
-		host.Emit("rotation."+what+"."+subjectToken(event.Entity), payload)
+		host.Emit("rotation."+what+"."+seriatim.SubjectToken(event.Entity), nil, payload)
 	}
 	return err
-}
-
-// subjectToken is an entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX.
-func subjectToken(entity string) string {
-	var token strings.Builder
-	for _, b := range []byte(entity) {
-		switch {
-		case 'A' <= b && b <= 'Z', 'a' <= b && b <= 'z', '0' <= b && b <= '9', b == '_', b == '-':
-			token.WriteByte(b)
-		default:
-			fmt.Fprintf(&token, "=%02X", b)
-		}
-	}
-	return token.String()
 }

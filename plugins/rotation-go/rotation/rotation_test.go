@@ -7,10 +7,13 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/seriatim/seriatim/guest-sdk/go/seriatim"
 )
 
 // craft is the host of one aircraft: its state in a map, what was emitted in a list.
 type craft struct {
+	seriatim.Host
 	t         *testing.T
 	threshold *string
 	state     map[string]string
@@ -28,7 +31,7 @@ func (c *craft) StateGet(key string) ([]byte, bool) {
 	return []byte(value), ok
 }
 func (c *craft) StateSet(key string, value []byte) { c.state[key] = string(value) }
-func (c *craft) Emit(subject string, payload []byte) {
+func (c *craft) Emit(subject string, _ []seriatim.Header, payload []byte) {
 	c.sent = append(c.sent, [2]string{subject, string(payload)})
 }
 
@@ -47,7 +50,7 @@ func row(more fields) []byte {
 
 func (c *craft) handle(kind string, more fields) {
 	c.t.Helper()
-	if err := Handle(Event{"N1", kind, row(more)}, c); err != nil {
+	if err := Handle(seriatim.Event{Entity: "N1", Kind: kind, Payload: row(more)}, c); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -56,8 +59,8 @@ func (c *craft) handle(kind string, more fields) {
 func (c *craft) fails(again bool, kind string, payload []byte) string {
 	c.t.Helper()
 	before, sent := maps.Clone(c.state), len(c.sent)
-	var failure *Failure
-	if err := Handle(Event{"N1", kind, payload}, c); !errors.As(err, &failure) || failure.Again != again {
+	var failure *seriatim.Failure
+	if err := Handle(seriatim.Event{Entity: "N1", Kind: kind, Payload: payload}, c); !errors.As(err, &failure) || failure.Again != again {
 		c.t.Fatalf("%s: %v", payload, err)
 	}
 	if !maps.Equal(c.state, before) || len(c.sent) != sent {
@@ -122,10 +125,10 @@ func TestAPayloadThatIsNotAsDescribedIsRejected(t *testing.T) {
 }
 
 func TestTextIsWrittenWithTheEscapesThatJSONDemands(t *testing.T) {
-	const special = "<&>\u2028\x7f\"\\\b\f\n\r\t\x01é\U0001F6EB\uFFFD"
+	const special = "<&>\u2028\u2029\\u2028\x7f\"\\\b\f\n\r\t\x01é\U0001F6EB\uFFFD"
 	c := newCraft(t, "15")
 	c.handle("departure", fields{"dep_delay": 16, "carrier": special})
-	if want := `{"carrier":"<&>` + "\u2028\x7f" + `\"\\\b\f\n\r\t\u0001é` + "\U0001F6EB\uFFFD" + `",`; !strings.HasPrefix(c.sent[0][1], want) {
+	if want := `{"carrier":"<&>` + "\u2028\u2029" + `\\u2028` + "\x7f" + `\"\\\b\f\n\r\t\u0001é` + "\U0001F6EB\uFFFD" + `",`; !strings.HasPrefix(c.sent[0][1], want) {
 		t.Fatal(c.sent)
 	}
 }

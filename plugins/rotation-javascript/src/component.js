@@ -1,10 +1,8 @@
-// Joins the logic to the world `seriatim:handler/handler`: the imports are the host, the export is what the host calls.
+// The component: what the host calls is the logic in rotation.js.
 
-import { get as configGet } from 'seriatim:handler/config@0.1.0';
-import { emit } from 'seriatim:handler/output@0.1.0';
-import { get as stateGet, set as stateSet } from 'seriatim:handler/state@0.1.0';
+import { host } from '../../../guest-sdk/javascript/host.js';
 import * as rotation from './rotation.js';
 
 export function handle(event) {
-  rotation.handle(event, { configGet, stateGet, stateSet, emit });
+  rotation.handle(event, host);
 }

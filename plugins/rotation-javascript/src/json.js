@@ -2,7 +2,7 @@
 // BigInt throughout, because totals go up to 2^64 and `JSON.parse` would take 2.0 for 2: hence lossless-json, which hands numbers over as text.
 
 import { parse, stringify } from 'lossless-json';
-import { reject } from './failure.js';
+import { reject } from '../../../guest-sdk/javascript/seriatim.js';
 
 const RANGE = { i32: [-(2n ** 31n), 2n ** 31n - 1n], u32: [0n, 2n ** 32n - 1n], u64: [0n, 2n ** 64n - 1n] };
 const TOTALS = ['alerts', 'diversions', 'flights', 'inherited', 'late_arrival', 'late_departure', 'minutes', 'untimed'];

@@ -1,9 +1,9 @@
 // Follows each aircraft from flight to flight. The contract, byte for byte, is ../../rotation/README.md.
 //
-// This module is the logic and knows no WebAssembly: `component.js` hands it the host, tests hand it a fake one.
+// This module is the logic and knows no WebAssembly: the component hands it the host, tests hand it a fake one.
 
+import { reject, retry, subjectToken } from '../../../guest-sdk/javascript/seriatim.js';
 import { add, encode, load, readPayload, whole } from './json.js';
-import { reject, retry } from './failure.js';
 
 const THRESHOLD_MAX = 1440n;
 const FLIGHT = ['carrier', 'flight', 'origin', 'dest'];
@@ -95,10 +95,3 @@ function emit(host, what, event, message) {
 const max0 = (delay) => (delay > 0n ? delay : 0n);
 const nameOf = ({ carrier, flight, origin, dest }) => `${carrier}${flight} ${origin}-${dest}`;
 const flightOf = (payload) => Object.fromEntries(FLIGHT.map((name) => [name, payload[name]]));
-
-/** An entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX. */
-function subjectToken(entity) {
-  const escaped = (byte) => `=${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  const character = (byte) => String.fromCharCode(byte);
-  return Array.from(new TextEncoder().encode(entity), (byte) => (/[\w-]/.test(character(byte)) ? character(byte) : escaped(byte))).join('');
-}

@@ -3,15 +3,12 @@
 
 const std = @import("std");
 const json = @import("json.zig");
+const seriatim = @import("seriatim");
 const Allocator = std.mem.Allocator;
+const Event = seriatim.Event;
+const Failure = seriatim.Failure;
 
 const threshold_max = 24 * 60;
-
-/// The part of an event that is read here.
-pub const Event = struct { entity: []const u8, kind: []const u8, payload: []const u8 };
-
-/// Why an event could not be handled. `retry`: it may work later; `reject`: it never will.
-pub const Failure = struct { kind: enum(u8) { retry, reject }, reason: []const u8 };
 
 const Flight = struct {
     carrier: []const u8,
@@ -284,9 +281,9 @@ fn Call(Host: type) type {
         }
 
         fn emit(call: *Self, what: []const u8, message: anytype) Error!void {
-            const token = try subjectToken(call.memory, call.event.entity);
+            const token = try seriatim.subjectToken(call.memory, call.event.entity);
             const subject = try std.fmt.allocPrint(call.memory, "rotation.{s}.{s}", .{ what, token });
-            call.host.emit(subject, try json.encode(call.memory, message));
+            call.host.emit(subject, &.{}, try json.encode(call.memory, message));
         }
 
         fn add(call: *Self, total: *u64, amount: u32) Error!void {
@@ -326,16 +323,6 @@ fn inheritedOf(late: u32, previous: ?Previous) ?u32 {
 fn cause(late: u32, inherited: ?u32) []const u8 {
     const known = inherited orelse return "unknown";
     return if (2 * @as(u64, known) >= late) "late-aircraft" else "other";
-}
-
-/// An entity as one token of a subject: every byte outside A-Z a-z 0-9 _ - is written =XX.
-fn subjectToken(memory: Allocator, entity: []const u8) ![]const u8 {
-    var token: std.ArrayList(u8) = .empty;
-    for (entity) |byte| switch (byte) {
-        'A'...'Z', 'a'...'z', '0'...'9', '_', '-' => try token.append(memory, byte),
-        else => try token.print(memory, "={X:0>2}", .{byte}),
-    };
-    return token.items;
 }
 
 test {

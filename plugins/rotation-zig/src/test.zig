@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const rotation = @import("rotation.zig");
+const seriatim = @import("seriatim");
 const testing = std.testing;
 
 const row = "{\"tailnum\":\"N1\",\"time\":\"2013-01-01T05:00:00Z\",\"carrier\":\"UA\",\"flight\":1,\"origin\":\"EWR\",\"dest\":\"IAH\"";
@@ -31,20 +32,20 @@ const Craft = struct {
     pub fn stateSet(craft: *Craft, _: []const u8, value: []const u8) void {
         craft.state = value;
     }
-    pub fn emit(craft: *Craft, subject: []const u8, payload: []const u8) void {
+    pub fn emit(craft: *Craft, subject: []const u8, _: []const seriatim.Header, payload: []const u8) void {
         craft.subject = subject;
         craft.payload = payload;
         craft.sent += 1;
     }
 
-    fn handled(craft: *Craft, kind: []const u8, payload: []const u8) !?rotation.Failure {
+    fn handled(craft: *Craft, kind: []const u8, payload: []const u8) !?seriatim.Failure {
         return rotation.handle(craft.arena.allocator(), .{ .entity = "N1", .kind = kind, .payload = payload }, craft);
     }
     fn handle(craft: *Craft, kind: []const u8, comptime more: []const u8) !void {
         try testing.expectEqual(null, try craft.handled(kind, row ++ more ++ "}"));
     }
     /// The text of a failure, which leaves no trace, begins with this.
-    fn fails(craft: *Craft, kind: @FieldType(rotation.Failure, "kind"), event: []const u8, payload: []const u8, reason: []const u8) !void {
+    fn fails(craft: *Craft, kind: @FieldType(seriatim.Failure, "kind"), event: []const u8, payload: []const u8, reason: []const u8) !void {
         const state, const sent = .{ craft.state, craft.sent };
         const failure = (try craft.handled(event, payload)) orelse return error.ItDidNotFail;
         try testing.expectEqual(kind, failure.kind);

@@ -14,6 +14,7 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
     for entity in facts.entities.values() {
         outputs(facts, entity, report);
         slots(facts, entity, report);
+        component(facts, entity, report);
     }
     for letter in &facts.letters {
         dead(facts, letter, report);
@@ -77,6 +78,19 @@ fn slots(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
                 format!("entity {name:?}: the record has {place:?} as done, without an output or a dead letter{history}"),
             );
         }
+    }
+}
+
+/// The record names the component that handled the last event, which is the one that its output names.
+fn component(facts: &Facts<'_>, entity: &Entity<'_>, report: &mut Report) {
+    let Some((view, last)) = entity.view.zip(entity.outputs.last()) else { return };
+    let output = &facts.outputs[*last];
+    let (handler, made) = (output.piece.header("Seriatim-Handler"), output.piece.header("Seriatim-Component"));
+    let named = handler.and_then(|handler| view.components.get(handler)).map(String::as_str);
+    if named.is_some() && named != made {
+        let (name, place, history) = (entity.name, output.place, facts.history(entity, output.place));
+        let text = format!("entity {name:?}: the record names {named:?} for its last event, and the output of {place:?} {made:?}{history}");
+        report.broken(G4, "component-of-the-record", text);
     }
 }
 

@@ -33,7 +33,7 @@ pub use run::{Failing, Handled, Hole, LateRule, Meant, MeantAs, Rules, Run, Sour
 pub use said::{Answer, Head, Said, Word};
 
 /// Every check, with the guarantee that it belongs to.
-pub const CHECKS: [(Guarantee, &str); 45] = [
+pub const CHECKS: [(Guarantee, &str); 46] = [
     (Guarantee::G1, "one-end"),
     (Guarantee::G1, "nothing-forgotten"),
     (Guarantee::G1, "dead-letter-once"),
@@ -58,6 +58,7 @@ pub const CHECKS: [(Guarantee, &str); 45] = [
     (Guarantee::G4, "slot-has-its-end"),
     (Guarantee::G4, "dead-letter-after-commit"),
     (Guarantee::G4, "outbox-in-line"),
+    (Guarantee::G4, "component-of-the-record"),
     (Guarantee::G5, "undisturbed-goes-on"),
     (Guarantee::G5, "undisturbed-is-done"),
     (Guarantee::G5, "no-foreign-bytes"),

@@ -2,6 +2,6 @@ module example.com/canary
 
 go 1.24
 
-require example.com/echo v0.0.0
+require github.com/seriatim/seriatim/guest-sdk/go v0.0.0
 
-replace example.com/echo => ../../../plugins/echo-go
+replace github.com/seriatim/seriatim/guest-sdk/go => ../../../guest-sdk/go

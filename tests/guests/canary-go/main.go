@@ -3,14 +3,16 @@
 // A handler that remembers what it must not: see ../README.md.
 package main
 
-import "example.com/echo/seriatim"
+import "github.com/seriatim/seriatim/guest-sdk/go/seriatim"
 
 var remembered []byte
 
 func init() {
-	seriatim.Export(func(event seriatim.Event) error {
-		seriatim.Emit("out.globals", nil, remembered)
+	seriatim.Export(func(event seriatim.Event, host seriatim.Host) error {
+		host.Emit("out.globals", nil, remembered)
 		remembered = append(remembered, event.Payload...)
+		host.StateDelete("nothing")
+		host.Log(seriatim.Debug, "remembered")
 		return nil
 	})
 }

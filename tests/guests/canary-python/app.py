@@ -1,12 +1,15 @@
 """A handler that remembers what it must not: see ../README.md."""
 
-import wit_world
-from wit_world.imports import output
+from seriatim.component import component
 
 remembered = bytearray()
 
 
-class WitWorld(wit_world.WitWorld):
-    def handle(self, event):
-        output.emit("out.globals", [], bytes(remembered))
-        remembered.extend(event.payload)
+def handle(event, host):
+    host.emit("out.globals", [], bytes(remembered))
+    remembered.extend(event.payload)
+    host.state_delete("nothing")
+    host.log("debug", "remembered")
+
+
+WitWorld = component(handle)

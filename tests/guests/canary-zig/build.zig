@@ -3,7 +3,7 @@
 const std = @import("std");
 
 pub fn build(b: *std.Build) void {
-    const wit = b.createModule(.{ .root_source_file = b.path("../../../plugins/echo-zig/src/wit.zig") });
+    const seriatim = b.createModule(.{ .root_source_file = b.path("../../../guest-sdk/zig/seriatim.zig") });
     const handler = b.addExecutable(.{
         .name = "canary-zig",
         .root_module = b.createModule(.{
@@ -11,7 +11,7 @@ pub fn build(b: *std.Build) void {
             .target = b.resolveTargetQuery(.{ .cpu_arch = .wasm32, .os_tag = .freestanding }),
             .optimize = .ReleaseSmall,
             .strip = true,
-            .imports = &.{.{ .name = "wit", .module = wit }},
+            .imports = &.{.{ .name = "seriatim", .module = seriatim }},
         }),
     });
     handler.entry = .disabled;

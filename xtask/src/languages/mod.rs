@@ -3,6 +3,9 @@
 //!
 //! A language whose tools cannot be had is skipped by name, or an error where nothing may be left out (`--strict`, CI).
 
+mod c;
+mod find;
+pub(crate) mod measure;
 mod stamp;
 mod toolchain;
 
@@ -15,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::repo::Repo;
-use toolchain::Toolchain;
+pub(crate) use toolchain::Toolchain;
 
 /// Built at once: each takes a core and up to a gigabyte.
 const AT_ONCE: usize = 2;
@@ -77,8 +80,8 @@ impl Built {
     }
 }
 
-/// Builds the handlers in these languages.
-pub(crate) fn build(repo: &Repo, asked: &[Language], strict: bool) -> Result<Built> {
+/// The tools of these languages. One that cannot be had is left out by name, or an error if `strict`.
+pub(crate) fn toolchains(repo: &Repo, asked: &[Language], strict: bool) -> Result<Vec<Toolchain>> {
     let _lock = repo.lock("languages")?;
     let mut toolchains = Vec::new();
     for language in Language::EACH.into_iter().filter(|language| asked.contains(language) || asked.contains(&Language::All)) {
@@ -88,6 +91,13 @@ pub(crate) fn build(repo: &Repo, asked: &[Language], strict: bool) -> Result<Bui
             Err(error) => eprintln!("handlers in {}: skipped: {error:#}", language.name()),
         }
     }
+    Ok(toolchains)
+}
+
+/// Builds the handlers in these languages.
+pub(crate) fn build(repo: &Repo, asked: &[Language], strict: bool) -> Result<Built> {
+    let toolchains = toolchains(repo, asked, strict)?;
+    let _lock = repo.lock("languages")?;
     let mut built = Built { languages: toolchains.iter().map(Toolchain::language).collect(), files: Vec::new() };
     let plugins = plugins(repo)?;
     let jobs = plugins.iter().filter_map(|plugin| Some((plugin, of(&toolchains, plugin)?))).collect();
@@ -105,7 +115,26 @@ pub(crate) fn test(repo: &Repo, languages: &[Language]) -> Result<()> {
     // Those for tests are tested by what they are for.
     let jobs = plugins.iter().filter(|plugin| plugin.folder.starts_with(repo.path("plugins")));
     let jobs = jobs.filter_map(|plugin| Some((plugin, of(&toolchains, plugin)?))).collect();
-    in_parallel(jobs, |(plugin, toolchain)| process::step(toolchain.test().current_dir(&plugin.folder)))
+    in_parallel(jobs, |(plugin, toolchain)| run_tests(toolchain, &plugin.folder))
+}
+
+/// Runs the tests of the handler in this folder.
+pub(crate) fn run_tests(toolchain: &Toolchain, folder: &Path) -> Result<()> {
+    toolchain.test(folder)?.into_iter().try_for_each(|mut command| process::step(command.current_dir(folder)))
+}
+
+/// Builds the handler in this folder, and says where its component is.
+pub(crate) fn run_build(toolchain: &Toolchain, folder: &Path, name: &str) -> Result<PathBuf> {
+    let made = folder.join(toolchain.result(name));
+    if let Some(folder) = made.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut command = toolchain.build(folder, name)?;
+    process::step(command.current_dir(folder)).with_context(|| format!("cannot build {}", folder.display()))?;
+    if !is_wasm(&made) {
+        bail!("{name} was built, but {} is no WebAssembly file", made.display());
+    }
+    Ok(made)
 }
 
 fn of<'a>(toolchains: &'a [Toolchain], plugin: &Plugin) -> Option<&'a Toolchain> {
@@ -147,15 +176,7 @@ fn compile(repo: &Repo, plugin: &Plugin, toolchain: &Toolchain) -> Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    let made = plugin.folder.join(toolchain.result(&plugin.name));
-    if let Some(folder) = made.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    let mut command = toolchain.build(&plugin.name, &made);
-    process::step(command.current_dir(&plugin.folder)).with_context(|| format!("cannot build {}", plugin.folder.display()))?;
-    if !is_wasm(&made) {
-        bail!("{} was built, but {} is no WebAssembly file", plugin.name, made.display());
-    }
+    let made = run_build(toolchain, &plugin.folder, &plugin.name)?;
     // The stamp last: what was cut off is built again.
     fs::copy(&made, &file).with_context(|| format!("cannot copy {}", made.display()))?;
     fs::write(&stamp_file, stamp).with_context(|| format!("cannot write {}", stamp_file.display()))

@@ -12,13 +12,13 @@ use crate::process;
 use crate::repo::Repo;
 
 /// Raised when handlers are built in another way by the same tools.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(super) fn of(repo: &Repo, folder: &Path, toolchain: &Toolchain) -> Result<String> {
     let mut paths = sources(repo, folder)?;
     paths.extend(sources(repo, &repo.path("wit"))?);
     for shared in toolchain.shared() {
-        paths.push((*shared).to_owned());
+        paths.extend(sources(repo, &repo.path(shared))?);
     }
     // Not for secrets: it tells one checkout's states apart.
     let mut hasher = std::hash::DefaultHasher::new();
@@ -31,7 +31,7 @@ pub(super) fn of(repo: &Repo, folder: &Path, toolchain: &Toolchain) -> Result<St
     Ok(format!("{VERSION} {} {:016x}\n", toolchain.version(), hasher.finish()))
 }
 
-/// Every file of the folder that git tracks or would track, but for prose.
+/// The file, or every file of the folder, that git tracks or would track, but for prose.
 fn sources(repo: &Repo, folder: &Path) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--"]).arg(folder).current_dir(repo.root());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,12 @@ const SUITE_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// Every wait of an end-to-end test ends by itself after 90 s.
 const E2E_LIMIT: Duration = Duration::from_secs(15 * 60);
 const SIM_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Beyond its own minutes.
+/// Beyond its own minutes, without a mistake.
 const CHAOS_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// With one: so many times what it took without, since a broken host may never settle (G8), and that is noticed too.
+const CHAOS_PATIENCE: u32 = 3;
+/// And no less than this: without a mistake it takes about a minute beyond its own.
+const CHAOS_LIMIT_MIN: Duration = Duration::from_secs(2 * 60);
 /// The host's tests of these parts are left out: no mistake is made in them, and they take most of the time.
 const PARTS_LEFT_OUT: [&str; 6] = ["cli::", "config::", "producer::", "publish::", "runtime::", "telemetry::"];
 /// Failed tests that are named.
@@ -94,6 +98,8 @@ pub(super) struct Hunters {
     tests_folder: PathBuf,
     logs: PathBuf,
     effort: Effort,
+    /// How long chaos may take.
+    chaos_limit: Duration,
 }
 
 impl Hunters {
@@ -119,11 +125,12 @@ impl Hunters {
             tests_folder: repo.path("tests"),
             logs,
             effort,
+            chaos_limit: CHAOS_LIMIT + Duration::from_secs_f64(60.0 * effort.chaos_minutes),
         })
     }
 
     /// All hunters, without a mistake: whoever complains now would complain about every mutant.
-    pub(super) fn control(&self, mutants: &[Mutant]) -> Result<()> {
+    pub(super) fn control(&mut self, mutants: &[Mutant]) -> Result<()> {
         let mut complaints = Vec::new();
         let mut judge = |name: &str, ended: Option<Ended>| {
             if let Some(ended) = ended.filter(|ended| !ended.well()) {
@@ -140,7 +147,9 @@ impl Hunters {
             judge("the end-to-end tests", Some(self.e2e(None, &e2e.into_iter().collect::<Vec<_>>())?));
         }
         judge("the simulation", self.simulate(None)?);
+        let begin = Instant::now();
         judge("chaos", self.chaos(None)?);
+        self.chaos_limit = (begin.elapsed() * CHAOS_PATIENCE).max(CHAOS_LIMIT_MIN);
         if !complaints.is_empty() {
             bail!("without a mutant everything must pass, or nothing is proven:\n{}", complaints.join("\n"));
         }
@@ -209,7 +218,8 @@ impl Hunters {
             return Ok(Found::Missed { after });
         }
         if ended.out_of_time() {
-            return Ok(Found::Caught { by: vec!["by time-out".to_owned()], after });
+            let limit = self.chaos_limit.as_secs();
+            return Ok(Found::Caught { by: vec![format!("G8: not settled after {limit} s")], after });
         }
         refused(&ended)?;
         Ok(Found::Caught { by: vec![violation(&ended)], after })
@@ -253,7 +263,7 @@ impl Hunters {
         let Some(program) = self.chaos.as_ref().filter(|_| minutes > 0.0) else { return Ok(None) };
         let mut command = self.command(program, &self.tests_folder, mutant);
         command.args(["--minutes", &minutes.to_string(), "--seed", &CHAOS_SEED.to_string(), "--folder"]).arg(&self.logs);
-        child::run(&mut command, &self.log(mutant, "chaos"), CHAOS_LIMIT + Duration::from_secs_f64(60.0 * minutes)).map(Some)
+        child::run(&mut command, &self.log(mutant, "chaos"), self.chaos_limit).map(Some)
     }
 
     fn command(&self, program: &Path, folder: &Path, mutant: Option<Mutant>) -> Command {

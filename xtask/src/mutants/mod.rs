@@ -53,7 +53,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let mutants = if args.only.is_empty() { Mutant::ALL.to_vec() } else { args.only.clone() };
     let effort = Effort { tests: !args.no_tests, sim_seeds: args.sim_seeds, chaos_minutes: args.chaos_minutes };
-    let hunters = Hunters::build(repo, effort)?;
+    let mut hunters = Hunters::build(repo, effort)?;
     println!("without a mutant first; logs are in {}", repo.target().join("mutants").display());
     hunters.control(&mutants)?;
     println!("without a mutant everything passes");

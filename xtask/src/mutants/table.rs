@@ -56,6 +56,7 @@ pub(super) fn about(mutant: Mutant) -> About {
         Mutant::StreamTimeOfHighest => ("G2", Host, &[]),
         Mutant::RedriveNotRemembered => ("G3", Sequencer, &[]),
         Mutant::WordAnsweredBeforeCommit => ("G8", Host, &[]),
+        Mutant::StampOfTheNext => ("G4", Host, &[]),
     };
     About { breaks, home, e2e }
 }

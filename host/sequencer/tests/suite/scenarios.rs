@@ -284,6 +284,24 @@ fn what_retention_took_is_named_in_the_commit_that_moves_s_past_it() {
     assert_eq!(scene.step(Input::PassStarted { gone_below: 2 }), "commit lost Some((1, 1)) waits for resuming from #2 until host 30000");
 }
 
+#[test]
+fn what_retention_took_before_a_catch_up_broke_off_is_named_by_the_next() {
+    let mut scene = scene(|_| {});
+    for sequence in [4, 5, 3, 2] {
+        scene.comes(sequence);
+    }
+    scene.after(1_000);
+    scene.reload();
+    scene.after(29_000);
+    scene.step(Input::PassStarted { gone_below: 1 });
+    // #2 is taken before the pass comes to it; then the broker goes away.
+    scene.brings(1);
+    scene.brings(3);
+    scene.step(Input::PassFailed);
+    scene.after_host(1_000);
+    assert_eq!(scene.step(Input::PassStarted { gone_below: 3 }), "commit lost Some((1, 2)) waits for resuming from #1 until host 31000");
+}
+
 // §5.2: the policies.
 
 #[test]

@@ -202,6 +202,7 @@ async function entity([pipeline, name]) {
       ["outbox", `${number(report.outbox.entries)} not confirmed${report.outbox.entries ? `, the first tried ${number(report.outbox.tries)} times` : ""}`],
       ["behind", `${number(report.behind.backlog)} messages at most; the pipeline has read up to ${number(report.behind.highest)}`],
       ["handlers", report.handlers.map((handler) => `${handler.name} ${handler.digest}`).join(", ")],
+      ["last event handled by", report.handled_by.map((by) => `${by.name} ${by.digest}${by.current === false ? " (not what runs now)" : ""}`).join(", ")],
     ]),
   ];
   const error = report.last_error;

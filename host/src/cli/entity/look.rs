@@ -4,7 +4,8 @@ use super::{HistoryArgs, ListArgs, ShowArgs, StateArgs, name};
 use crate::cli::door::{Failure, Said};
 use crate::cli::output::{ago, alarm, at, json, line, lines, now, place, some_place, table};
 use crate::control::{
-    Control, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, HistoryPage, HistoryQuery, HistoryRow, StateEntry, WaitReport,
+    Control, EntityPage, EntityQuery, EntityReport, EntityRow, EntityState, HandledBy, HistoryPage, HistoryQuery, HistoryRow, StateEntry,
+    WaitReport,
 };
 
 /// Entities asked for at a time.
@@ -150,7 +151,15 @@ fn facts(report: &EntityReport, now: u64) -> Vec<Vec<String>> {
     facts.push(("behind", format!("{} of the stream's messages up to {}", report.behind.backlog, report.behind.highest)));
     let handlers = report.handlers.iter().map(|handler| ("handler", format!("{} {}", handler.name, handler.digest)));
     facts.extend(handlers);
+    facts.extend(report.handled_by.iter().map(|handler| ("last event by", handled(handler))));
     facts.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect()
+}
+
+/// The component that handled the entity's last event, and whether another one will handle the next.
+fn handled(by: &HandledBy) -> String {
+    let state = if by.state_version == 0 { String::new() } else { format!(", state in version {}", by.state_version) };
+    let now = if by.current == Some(false) { ", which is not what runs now" } else { "" };
+    format!("{} {}{state}{now}", by.name, by.digest)
 }
 
 fn waits(waiting: &WaitReport, now: u64) -> Vec<(&'static str, String)> {

@@ -85,6 +85,7 @@ async fn an_entity_is_shown_with_its_sentence_first() {
     }
     let json: serde_json::Value = serde_json::from_str(&text(&memory, &["show", "N711MQ", "--json"]).await).unwrap();
     assert_eq!(json["head"]["sequence"], 41);
+    assert!(shown.contains("rotation cd, state in version 2, which is not what runs now"), "{shown}");
     assert!(failed(run(&memory, &["show", "x"]).await).contains("has no entity \"x\""));
     assert!(failed(run(&memory, &["show", "N711MQ", "--pipeline", "trains"]).await).contains("no pipeline"));
 }

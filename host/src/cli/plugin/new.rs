@@ -25,7 +25,8 @@ pub(in crate::cli) struct Args {
     /// The folder to make, which may be there if it is empty; without it one of the handler's name.
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
-    /// Take the SDK from this checkout of the project, instead of the published one. (In this release it is not published yet.)
+    /// Rust: take the SDK from this checkout of the project, instead of the published one. (In this release it is not published yet.) Handlers in other
+    /// languages need none: what they share with others is written into the folder.
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
@@ -50,7 +51,10 @@ pub(super) fn run(args: &Args) -> Result<Said, Failure> {
     }
     let (sdk, note) = match (&template.sdk, &args.sdk) {
         (None, None) => (String::new(), String::new()),
-        (None, Some(_)) => return Err(Failure::Usage(format!("--sdk: there is no SDK for {}", template.language))),
+        (None, Some(_)) => {
+            let text = format!("--sdk: a handler in {} depends on no package; what it needs is written into its folder", template.language);
+            return Err(Failure::Usage(text));
+        }
         (Some(sdk), None) => (sdk.published.to_owned(), UNPUBLISHED.to_owned()),
         (Some(sdk), Some(folder)) => (local(sdk, folder)?, String::new()),
     };
@@ -96,13 +100,15 @@ fn write(folder: &Path, template: &Template, filled: &dyn Fn(&str) -> String) ->
     if fs::read_dir(folder).map_err(at(folder))?.next().is_some() {
         return Err(at(folder)(io::Error::other("is there and not empty; name another with --path")));
     }
-    for (name, text) in template.files {
-        let path = folder.join(filled(name));
+    let files = template.files.iter().map(|(name, text)| (filled(name), filled(text)));
+    let copies = template.copies.iter().map(|copied| (copied.path.to_owned(), copied.text()));
+    for (name, text) in files.chain(copies) {
+        let path = folder.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at(parent))?;
         }
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        file.and_then(|mut file| file.write_all(filled(text).as_bytes())).map_err(at(&path))?;
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(at(&path))?;
     }
     Ok(())
 }
@@ -136,6 +142,12 @@ mod tests {
                 let left = ["name", "snake", "type", "sdk", "path"].map(|place| format!("{{{{{place}}}}}"));
                 assert!(!left.iter().any(|left| text.contains(left)), "{} {name}: {text}", template.language);
             }
+            for copied in template.copies {
+                let text = fs::read_to_string(made.join(copied.path)).unwrap();
+                let whole = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(copied.from)).unwrap();
+                let (first, rest) = text.split_once("\n\n").unwrap();
+                assert!(first.contains(&format!("Copied from {} of Seriatim", copied.from)) && rest == whole, "{}", copied.path);
+            }
         }
     }
 
@@ -147,6 +159,9 @@ mod tests {
         let Err(Failure::Failed(text)) = run(&args("totals", folder.path().join("new"))) else { panic!("written over") };
         assert!(text.contains("not empty"), "{text}");
         assert!(matches!(run(&args("loop", folder.path().join("other"))), Err(Failure::Usage(_))));
+        let go = |name| Args { language: "go".to_owned(), ..args(name, folder.path().join("other")) };
+        assert!(matches!(run(&go("vendor")), Err(Failure::Usage(_))));
+        assert!(matches!(run(&Args { sdk: Some(folder.path().to_owned()), ..go("totals") }), Err(Failure::Usage(_))));
         assert!(!folder.path().join("other").exists());
     }
 

@@ -42,6 +42,10 @@ pub(in crate::cli) struct Args {
     /// Write what came of it to this file, for --expect.
     #[arg(long, value_name = "FILE", conflicts_with = "expect")]
     write_expect: Option<PathBuf>,
+    /// The file that FILE takes the place of: it handles the first half of each entity's events, then FILE handles the others, with the state migrated as in a
+    /// host. With --attack the place of the change moves, too.
+    #[arg(long, value_name = "OLD")]
+    upgrade_from: Option<PathBuf>,
     /// Run the events again in ways that must make no difference (other instances, other orders of entities, copies, repeated calls, restarts); a
     /// difference is exit code 1.
     #[arg(long)]
@@ -78,6 +82,9 @@ object, or a list of [name, value]) and `payload` may be there. A payload that i
 `payload_base64` gives other bytes. What is not said is taken from the headers Seriatim-Id, Seriatim-Type and Seriatim-Time, as a host does by default. \
 Lines of `seriatim dead-letters export` are events, too.
 
+Upgrade: with --upgrade-from an entity's state is migrated with the first event that FILE handles, in the same commit. A migration that fails leaves the \
+state as it was, and the entity waits (migration). Of an entity with one event FILE handles it.
+
 Order: the host's own sequencer brings each entity's events into the order of their sequence, drops copies and holds early ones. A handler's failure is \
 tried again, --retry times and without delay, then the event is a dead letter. A call that returned `reject` is not tried again. Nothing is published.
 
@@ -113,7 +120,18 @@ pub(super) async fn run(args: &Args) -> Result<Said, Failure> {
     let events = events_of(args)?;
     let isolation = args.isolation.into();
     let cannot = |error: Error| Failure::Failed(format!("{}: {error}", args.file.display()));
-    let loader = Loader::new(bytes, args.handler.config(&args.file, isolation, Limits::default()), args.cache.clone()).map_err(cannot)?;
+    let of = |path: &Path, bytes| Loader::new(bytes, args.handler.config(path, isolation, Limits::default()), args.cache.clone());
+    let loader = of(&args.file, bytes).map_err(cannot)?;
+    let loader = match &args.upgrade_from {
+        None => loader,
+        Some(path) => {
+            let refused = |error: Error| Failure::Failed(format!("{}: {error}", path.display()));
+            let older = of(path, super::component(path)?).map_err(refused)?;
+            // Here, so that what is wrong with it is told of its own file.
+            older.load(isolation).await.map_err(refused)?;
+            loader.upgrading(older)
+        }
+    };
     let retries = usize::try_from(args.retry).unwrap_or(usize::MAX);
     let settings = Settings { retries, gap_then: args.gap.into(), first: args.first_sequence };
     let trial = try_out(&loader, &settings, Script::plain(events.clone(), isolation)).await.map_err(cannot)?;
@@ -258,14 +276,18 @@ fn difference(found: &Difference) -> impl Iterator<Item = String> {
 }
 
 fn counts(tally: &Tally) -> String {
-    let Tally { events, applied, duplicates, dead_letters, entities, waiting, outputs, calls } = tally;
+    let Tally { events, applied, duplicates, dead_letters, entities, waiting, outputs, calls, migrated } = tally;
+    let moved = match migrated {
+        0 => String::new(),
+        some => format!("; {} migrated", many(*some, "state", "states")),
+    };
     let waits = match waiting {
         0 => String::new(),
         1 => "; 1 entity waits".to_owned(),
         many => format!("; {many} entities wait"),
     };
     format!(
-        "{} of {}: {applied} applied, {}, {}; {}, {}{waits}",
+        "{} of {}: {applied} applied, {}, {}; {}, {}{moved}{waits}",
         many(*events, "event", "events"),
         many(*entities, "entity", "entities"),
         many(*duplicates, "duplicate", "duplicates"),

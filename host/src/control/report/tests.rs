@@ -12,6 +12,7 @@ struct Entity {
     policy: Arc<Policy>,
     now: Now,
     failure: Option<LastFailure>,
+    stamps: Vec<(String, Stamp)>,
 }
 
 impl Entity {
@@ -19,7 +20,7 @@ impl Entity {
         let mut policy = Policy { retry: vec![5_000], ..Policy::default() };
         change(&mut policy);
         let policy = Arc::new(policy);
-        Self { sequencer: Sequencer::new(policy.clone(), 0), policy, now: Now { host: AT, stream: AT }, failure: None }
+        Self { sequencer: Sequencer::new(policy.clone(), 0), policy, now: Now { host: AT, stream: AT }, failure: None, stamps: Vec::new() }
     }
 
     fn step(&mut self, input: Input<u64>) {
@@ -56,13 +57,32 @@ impl Entity {
             now: self.now,
         };
         let handlers = [HandlerRow { name: "rotation".to_owned(), digest: "d1".to_owned() }];
-        let around = Around { policy: &self.policy, handlers: &handlers, highest: 200, live: true };
+        let around = Around { policy: &self.policy, handlers: &handlers, stamps: &self.stamps, highest: 200, live: true };
         report(EntityName { pipeline: "flights".to_owned(), entity: "N711MQ".to_owned() }, &shown, around)
     }
 
     fn sentence(&self) -> String {
         self.report().sentence
     }
+}
+
+#[test]
+fn who_handled_the_last_event_is_held_against_what_runs_now() {
+    let mut entity = Entity::new(|_| {});
+    assert_eq!(entity.report().handled_by, []);
+    let stamp = |component: &str, version| Stamp { component: component.into(), version, prior: None };
+    entity.stamps = vec![("audit".to_owned(), stamp("d9", 0)), ("rotation".to_owned(), stamp("d1", 2))];
+    let by = |name: &str, digest: &str, state_version, current| HandledBy {
+        name: name.to_owned(),
+        digest: digest.to_owned(),
+        state_version,
+        current: Some(current),
+    };
+    assert_eq!(entity.report().handled_by, [by("audit", "d9", 0, false), by("rotation", "d1", 2, true)], "audit is gone from the config");
+    entity.stamps[1].1.component = "d0".into();
+    assert_eq!(entity.report().handled_by[1], by("rotation", "d0", 2, false));
+    let stopped = handled_by("rotation", &stamp("d1", 2), &[]);
+    assert_eq!(stopped.current, None, "nothing runs");
 }
 
 #[test]

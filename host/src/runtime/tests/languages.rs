@@ -6,7 +6,6 @@
 //! are taken.
 
 mod contract;
-mod cost;
 mod leaks;
 
 use super::*;

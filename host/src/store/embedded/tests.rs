@@ -8,6 +8,7 @@ use crate::store::{Batch, Change, Loaded, Mark, OutboxEntry, PipelineRecord, Pro
 use bytes::Bytes;
 use seriatim_sequencer::{Attempts, Place, Slot, WaitReason, Waiting};
 use std::fs;
+use std::sync::Arc;
 
 fn open(path: &Path) -> Result<Embedded, Error> {
     Embedded::open(&Options { path: path.into(), cache_bytes: 1 << 20 })
@@ -25,7 +26,7 @@ fn full_change(entity: &str, count: u64) -> Change {
     let waiting = Waiting { from: 3, reason: WaitReason::Operator, attempts: Attempts::default(), alarm: None, since: 0 };
     change.patch.waiting = Some(Some(waiting));
     change.state = vec![StateWrite { handler: "h".into(), key: "count".into(), value: Some(count.to_string().into()) }];
-    change.outbox_add = vec![OutboxEntry {
+    change.outbox_add = vec![Arc::new(OutboxEntry {
         number: count,
         subject: "s".into(),
         headers: Vec::new(),
@@ -34,7 +35,7 @@ fn full_change(entity: &str, count: u64) -> Change {
         mark: Mark::default(),
         dead: false,
         cause: "h".into(),
-    }];
+    })];
     change.owes = Some(true);
     change
 }

@@ -210,6 +210,9 @@ fn atomic() -> Vec<Bad> {
             let again = view(run, "a").outbox[1].clone();
             view(run, "a").outbox.push(again);
         }),
+        everything("component-of-the-record", |run| {
+            view(run, "a").components.insert("echo".to_owned(), "fedcba9876543210".repeat(4));
+        }),
     ]
 }
 

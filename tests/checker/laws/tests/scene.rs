@@ -100,6 +100,8 @@ impl Scene {
         let state = view.state.entry("echo".to_owned()).or_default();
         let count = state.get("count").map_or(0, |count| serde_json::from_slice::<u64>(count).unwrap()) + 1;
         state.insert("count".to_owned(), count.to_string().into_bytes());
+        let component = "0123456789abcdef".repeat(4);
+        view.components.insert("echo".to_owned(), component.clone());
         self.finished(number);
         let who = utf8_percent_encode(entity, NON_ALPHANUMERIC);
         let headers = [
@@ -109,7 +111,7 @@ impl Scene {
             ("Seriatim-Causation-Id", if meant.id.is_empty() { format!("FLIGHTS:{number}") } else { meant.id }),
             ("Seriatim-Pipeline", PIPELINE.to_owned()),
             ("Seriatim-Handler", "echo".to_owned()),
-            ("Seriatim-Component", "0123456789abcdef".repeat(4)),
+            ("Seriatim-Component", component),
             ("Echo-Sequence", place.1.to_string()),
             ("Echo-Count", count.to_string()),
         ];

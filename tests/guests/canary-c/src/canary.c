@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "../../../../plugins/echo-c/src/seriatim.h"
+#include "seriatim.h"
 
 static char remembered[1 << 16];
 static size_t length;
@@ -24,5 +24,7 @@ seriatim_outcome handle(const seriatim_event *event) {
     memcpy(remembered + length, own.at, own.length);
     length += own.length;
   }
+  seriatim_state_delete(SERIATIM_TEXT("nothing"));
+  seriatim_log(SERIATIM_DEBUG, SERIATIM_TEXT("remembered"));
   return (seriatim_outcome){.kind = SERIATIM_OK};
 }

@@ -1,4 +1,10 @@
-//! What `plugin new` writes, for each language: a list of files whose text stands beside this one. A new language is one more folder and one more entry.
+//! What `plugin new` writes, for each language: files whose text stands beside this one, and copies of what the project's own handlers in that language
+//! share. A new language is one more folder and one more entry.
+
+mod others;
+mod rust;
+
+use std::path::Path;
 
 /// A language.
 #[derive(Debug)]
@@ -8,6 +14,8 @@ pub(super) struct Template {
     /// Path in the new folder, and text. In both `{{name}}` is the handler's name, in the text also `{{snake}}` (with `_` for `-`), `{{type}}` (as a
     /// type's name) and `{{sdk}}` (where the SDK comes from).
     pub(super) files: &'static [(&'static str, &'static str)],
+    /// Files that are written as they are, with a line that says where they come from.
+    pub(super) copies: &'static [Copied],
     /// What to do next, one command a line.
     pub(super) next: &'static str,
     /// Names that the language's tools refuse.
@@ -15,6 +23,42 @@ pub(super) struct Template {
     /// How the SDK is named, published and in a folder `{{path}}`; none where the language has no SDK.
     pub(super) sdk: Option<Sdk>,
 }
+
+/// A file of this project that a new handler has a copy of.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// Path in the new folder.
+    pub(super) path: &'static str,
+    /// Path in a checkout of the project.
+    pub(super) from: &'static str,
+    text: &'static str,
+}
+
+impl Copied {
+    /// The text, and before it where it comes from, in a comment of its language.
+    pub(super) fn text(&self) -> String {
+        let ending = Path::new(self.path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let (open, close) = match ending {
+            "c" | "h" => ("/* ", " */"),
+            "mk" | "py" => ("# ", ""),
+            _ => ("// ", ""),
+        };
+        let (from, version, place) = (self.from, env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY"));
+        format!("{open}Copied from {from} of Seriatim {version} ({place}), Apache-2.0.{close}\n\n{}", self.text)
+    }
+}
+
+/// A [`Copied`] by its two paths.
+macro_rules! copied {
+    ($from:literal => $path:literal) => {
+        $crate::cli::plugin::templates::Copied {
+            path: $path,
+            from: $from,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $from)),
+        }
+    };
+}
+use copied;
 
 /// Where a language's SDK comes from.
 #[derive(Debug)]
@@ -30,86 +74,4 @@ pub(super) struct Sdk {
 }
 
 /// All of them.
-pub(super) const ALL: &[Template] = &[RUST];
-
-const RUST: Template = Template {
-    language: "rust",
-    files: &[
-        ("Cargo.toml", include_str!("rust/Cargo.toml.in")),
-        ("README.md", include_str!("rust/README.md.in")),
-        (".gitignore", include_str!("rust/gitignore.in")),
-        ("src/lib.rs", include_str!("rust/lib.rs.in")),
-        ("src/tests.rs", include_str!("rust/tests.rs.in")),
-        ("events.ndjson", include_str!("events.ndjson.in")),
-        ("expected.ndjson", include_str!("expected.ndjson.in")),
-    ],
-    next: "cargo test\n\
-           cargo build --release --target wasm32-unknown-unknown\n\
-           seriatim plugin test target/wasm32-unknown-unknown/release/{{snake}}.wasm events.ndjson --expect expected.ndjson --attack",
-    // Keywords, and crates that Rust has already.
-    refused: &[
-        "abstract",
-        "alloc",
-        "as",
-        "async",
-        "await",
-        "become",
-        "box",
-        "break",
-        "const",
-        "continue",
-        "core",
-        "crate",
-        "do",
-        "dyn",
-        "else",
-        "enum",
-        "extern",
-        "false",
-        "final",
-        "fn",
-        "for",
-        "gen",
-        "if",
-        "impl",
-        "in",
-        "let",
-        "loop",
-        "macro",
-        "match",
-        "mod",
-        "move",
-        "mut",
-        "override",
-        "priv",
-        "proc-macro",
-        "pub",
-        "ref",
-        "return",
-        "self",
-        "seriatim-guest",
-        "static",
-        "std",
-        "struct",
-        "super",
-        "test",
-        "trait",
-        "true",
-        "try",
-        "type",
-        "typeof",
-        "unsafe",
-        "unsized",
-        "use",
-        "virtual",
-        "where",
-        "while",
-        "yield",
-    ],
-    sdk: Some(Sdk {
-        folder: "guest-sdk",
-        has: "Cargo.toml",
-        published: concat!("seriatim-guest = \"", env!("CARGO_PKG_VERSION"), "\""),
-        local: "seriatim-guest = { path = {{path}} }",
-    }),
-};
+pub(super) const ALL: &[Template] = &[rust::RUST, others::C, others::ZIG, others::GO, others::PYTHON, others::JAVASCRIPT];
