@@ -3,7 +3,7 @@
 
 use crate::effect::{Applied, Effect, Redriven};
 use crate::sequencer::Sequencer;
-use crate::types::{Arrival, DeadReason, Now, Place, WaitReason};
+use crate::types::{Arrival, DeadReason, Now, Place, WaitReason, Waiting};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -87,6 +87,20 @@ impl<T: Clone> Sequencer<T> {
         }
     }
 
+    /// Why nothing is redriven before an operator's word, whatever may commit.
+    fn closed_to_redrives(&self) -> Option<WaitReason> {
+        let closes = |reason: &WaitReason| matches!(reason, WaitReason::Operator | WaitReason::OutputUndeliverable | WaitReason::Record);
+        self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason).filter(closes)
+    }
+
+    /// One that waits for room to commit is answered as soon as there will be none before an operator's word: whoever asked would wait as long.
+    pub(crate) fn redrive_refused(&mut self, out: &mut Vec<Effect<T>>) {
+        let Some(reason) = self.closed_to_redrives() else { return };
+        if let Some(redriving) = self.redriving.take_if(|redriving| !redriving.running) {
+            out.push(Effect::Redriven { dead: redriving.dead, answer: Redriven::Parked(reason) });
+        }
+    }
+
     /// Whether it may be applied now, and whether out of order.
     fn judge(&self, dead: u64, arrival: &Arrival<T>, out_of_order: bool) -> Result<bool, Redriven> {
         if self.redriven.contains((dead, arrival.stream_sequence)) {
@@ -95,9 +109,8 @@ impl<T: Clone> Sequencer<T> {
         if dead <= self.redriven.forgotten() {
             return Err(Redriven::Forgotten);
         }
-        let held_fast = |reason| matches!(reason, WaitReason::Operator | WaitReason::OutputUndeliverable | WaitReason::Record);
-        if let Some(waiting) = self.waiting.filter(|waiting| waiting.parked() && held_fast(waiting.reason)) {
-            return Err(Redriven::Parked(waiting.reason));
+        if let Some(reason) = self.closed_to_redrives() {
+            return Err(Redriven::Parked(reason));
         }
         let place = arrival.place;
         let head = self.head_place();

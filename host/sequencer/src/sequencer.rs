@@ -232,6 +232,7 @@ impl<T: Clone> Sequencer<T> {
             Input::Retire => self.retire(now, out),
         }
         self.pump(now, out);
+        self.redrive_refused(out);
         self.verdict = false;
         debug_assert!(self.dropped.is_none() || self.waiting.is_some(), "what is dropped waits");
     }

@@ -136,6 +136,32 @@ fn an_entity_that_an_operator_parked_gets_nothing() {
     assert_eq!(scene.redrive(70, 1, true), "not redriven, parked operator");
 }
 
+/// What a redrive hears that waits for room to commit when something happens.
+fn waiting_for_room(happens: fn(&mut Scene) -> String) -> (Scene, String) {
+    let mut scene = scene(|policy| policy.commits_max = 1).slow_store(true);
+    dies(&mut scene, 1);
+    assert_eq!(scene.redrive(70, 1, false), "");
+    let told = happens(&mut scene);
+    let heard = told.split("; ").filter(|part| part.contains("redriven")).collect();
+    (scene, heard)
+}
+
+#[test]
+fn one_that_waits_for_room_is_answered_when_there_is_none_before_an_operator_speaks() {
+    let (mut scene, heard) = waiting_for_room(|scene| scene.step(Input::OutputsRefused));
+    assert_eq!(heard, "not redriven, parked output-undeliverable");
+    assert_eq!(scene.redrive(71, 1, false), "not redriven, parked output-undeliverable", "nothing is under way any more");
+    assert_eq!(waiting_for_room(Scene::park).1, "not redriven, parked operator");
+}
+
+#[test]
+fn one_that_waits_for_room_goes_on_waiting_while_it_may_come_by_itself() {
+    let (mut scene, heard) = waiting_for_room(|scene| scene.step(Input::OutputsBlocked));
+    assert_eq!(heard, "");
+    scene.step(Input::OutputsFree);
+    assert_eq!(scene.redrive(71, 1, false), "busy");
+}
+
 #[test]
 fn failing_again_changes_nothing_and_may_be_repeated() {
     let mut scene = scene(|_| {});
