@@ -60,7 +60,8 @@ impl Publisher {
         loop {
             self.received.take(&mut batch, BATCH).await;
             self.publish(&mut batch).await;
-            if self.received.overflowed() {
+            // Again when something found no room meanwhile: its place in the queue may have been emptied between two pages, so nothing else would wake this.
+            while self.received.overflowed() {
                 tracing::warn!("lifecycle events found no room (run.lifecycle-queue); the state of all entities that wait is sent again");
                 self.tell_again().await;
             }
