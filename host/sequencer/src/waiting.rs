@@ -52,6 +52,8 @@ pub(crate) struct Pass {
     pub(crate) gone_below: u64,
     /// From here on retention may have taken messages before they were brought.
     pub(crate) unsure_from: u64,
+    /// The same as earlier passes left it that broke off; the largest number where none did.
+    pub(crate) broken_from: u64,
     /// Something that may be the missing event arrived meanwhile, behind what the pass reads.
     pub(crate) missed: bool,
 }
@@ -69,6 +71,7 @@ impl Pass {
             joining: false,
             gone_below: 0,
             unsure_from: from,
+            broken_from: u64::MAX,
             missed: false,
         }
     }
@@ -92,6 +95,12 @@ impl Pass {
 
     fn leave(&mut self, stream_sequence: u64) {
         self.over_from = Some(self.over_from.map_or(stream_sequence, |from| from.min(stream_sequence)));
+    }
+
+    /// From here on retention may have taken what nobody has. Below what was dropped everything is finished or in memory, but for what went while an
+    /// earlier pass read it.
+    fn may_lack_from(&self, dropped: Dropped) -> u64 {
+        self.unsure_from.max(dropped.from.min(self.broken_from))
     }
 
     /// No message of the entity below this is still to be brought by this pass or the next.
@@ -187,9 +196,8 @@ impl<T: Clone> Sequencer<T> {
             self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
         }
         let from = self.lowest_unfinished();
-        // Below what was dropped everything is finished or in memory, but for what retention may have taken while an earlier pass read it.
-        let unsure_from = self.unsure_from.take().unwrap_or(dropped.from).min(dropped.from);
-        self.pass = Some(Pass { unsure_from, ..Pass::new(from, dropped.to) });
+        let broken_from = self.unsure_from.take().unwrap_or(u64::MAX);
+        self.pass = Some(Pass { unsure_from: from.min(broken_from), broken_from, ..Pass::new(from, dropped.to) });
         out.push(Effect::CatchUp { from, to: dropped.to });
     }
 
@@ -209,7 +217,7 @@ impl<T: Clone> Sequencer<T> {
         };
         // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
         let last = pass.gone_below.saturating_sub(1).min(pass.to.max(dropped.to));
-        let first = pass.unsure_from.max(self.reread_below);
+        let first = pass.may_lack_from(dropped).max(self.reread_below);
         // What was passed over and is gone cannot be read again by the next pass.
         let first = pass.over_from.map_or(first, |from| from.min(first));
         let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
@@ -269,12 +277,13 @@ impl<T: Clone> Sequencer<T> {
     /// The catch-up broke off. What it had not brought is still dropped; the alarm tries again soon.
     pub(crate) fn pass_failed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
         let Some(pass) = self.pass.take() else { return };
-        let to = self.dropped.map_or(pass.to, |dropped| dropped.to.max(pass.to));
+        let dropped = self.dropped.unwrap_or(Dropped { from: pass.lowest_unknown(), to: pass.to });
+        let to = dropped.to.max(pass.to);
         // Nothing is left when it had brought everything before it broke off.
         let from = pass.lowest_unknown();
         self.dropped = (from <= to).then_some(Dropped { from, to });
         // Only the start or the end of a pass tells what retention took between two messages that this one brought.
-        self.unsure_from = self.dropped.map(|_| pass.unsure_from);
+        self.unsure_from = self.dropped.map(|_| pass.may_lack_from(dropped));
         self.due = false;
         if self.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));

@@ -302,6 +302,19 @@ fn what_retention_took_before_a_catch_up_broke_off_is_named_by_the_next() {
     assert_eq!(scene.step(Input::PassStarted { gone_below: 3 }), "commit lost Some((1, 2)) waits for resuming from #1 until host 31000");
 }
 
+#[test]
+fn what_leaves_memory_between_the_ask_for_a_catch_up_and_its_start_is_named_when_it_is_gone() {
+    let mut scene = scene(|policy| policy.held_max = 2);
+    for sequence in [4, 3, 5] {
+        scene.comes(sequence);
+    }
+    scene.after(1_000);
+    assert!(scene.after(29_000).ends_with("read #1 to #3"));
+    // Only #3 had been dropped; of the two in memory the higher place goes too.
+    scene.step(Input::Shed);
+    assert_eq!(scene.step(Input::PassStarted { gone_below: 4 }), "commit lost Some((1, 3)) waits for resuming from #2 until host 30000");
+}
+
 // §5.2: the policies.
 
 #[test]
