@@ -126,7 +126,7 @@ fn call(event: &Arc<Event>, state: State) -> Call {
 }
 
 fn state() -> State {
-    State::from([("count".to_owned(), Bytes::from(vec![b'0'; 32]))])
+    State::from_iter([("count".to_owned(), Bytes::from(vec![b'0'; 32]))])
 }
 
 /// Polls to the end: a call gives way at ticks and waits for nothing.

@@ -19,16 +19,39 @@ pub struct View {
     pub failed: Option<usize>,
 }
 
+/// The same, small: there are as many as entities in memory, and few of those wait.
+#[derive(Debug)]
+struct Kept {
+    shard: u32,
+    live: bool,
+    failed: Option<u16>,
+    waiting: Option<Box<Waiting>>,
+}
+
+impl Kept {
+    fn new(view: View) -> Self {
+        let View { shard, live, waiting, failed } = view;
+        // There are not as many handlers or shards as these numbers hold.
+        let failed = failed.map(|failed| u16::try_from(failed).unwrap_or(u16::MAX));
+        Self { shard: u32::try_from(shard).unwrap_or(u32::MAX), live, failed, waiting: waiting.map(Box::new) }
+    }
+
+    fn view(&self) -> View {
+        let Self { shard, live, failed, ref waiting } = *self;
+        View { shard: shard as usize, live, failed: failed.map(usize::from), waiting: waiting.as_deref().copied() }
+    }
+}
+
 /// See the module. As large as the set of entities that are in memory (`run.entities-max`) or wait.
 #[derive(Debug, Default)]
 pub struct Directory {
-    entities: DashMap<EntityKey, View>,
+    entities: DashMap<EntityKey, Kept>,
 }
 
 impl Directory {
     /// The entity is in memory, or what it waits for changed.
     pub fn show(&self, key: &EntityKey, view: View) {
-        self.entities.insert(key.clone(), view);
+        self.entities.insert(key.clone(), Kept::new(view));
     }
 
     /// The entity left memory and waits for nothing.
@@ -39,13 +62,13 @@ impl Directory {
     /// What is known of an entity.
     #[must_use]
     pub fn get(&self, key: &EntityKey) -> Option<View> {
-        self.entities.get(key).map(|view| *view)
+        self.entities.get(key).map(|kept| kept.view())
     }
 
     /// Shows every entity of a pipeline that is in memory or waits, in no order.
     pub fn each(&self, pipeline: &str, mut see: impl FnMut(&Arc<str>, &View)) {
         for entry in self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline && !entry.key().entity.is_empty()) {
-            see(&entry.key().entity, entry.value());
+            see(&entry.key().entity, &entry.view());
         }
     }
 
@@ -60,7 +83,7 @@ impl Directory {
     pub fn waiting(&self) -> BTreeMap<(Arc<str>, &'static str), (usize, u64)> {
         let mut counts = BTreeMap::new();
         for entry in &self.entities {
-            if let Some(waiting) = entry.waiting {
+            if let Some(waiting) = &entry.waiting {
                 let (count, since) = counts.entry((entry.key().pipeline.clone(), waiting.reason.name())).or_insert((0, u64::MAX));
                 *count += 1;
                 *since = waiting.since.min(*since);
@@ -74,7 +97,7 @@ impl Directory {
     pub fn parked(&self) -> BTreeMap<(Arc<str>, &'static str), u64> {
         let mut counts = BTreeMap::new();
         for entry in &self.entities {
-            if let Some(waiting) = entry.waiting.filter(Waiting::parked) {
+            if let Some(waiting) = entry.waiting.as_ref().filter(|waiting| waiting.parked()) {
                 *counts.entry((entry.key().pipeline.clone(), waiting.reason.name())).or_insert(0) += 1;
             }
         }
@@ -85,14 +108,14 @@ impl Directory {
     #[must_use]
     pub fn lowest_waiting(&self, pipeline: &str) -> Option<(Arc<str>, u64)> {
         let waiting = self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline);
-        let waiting = waiting.filter_map(|entry| Some((entry.key().entity.clone(), entry.waiting?.from)));
+        let waiting = waiting.filter_map(|entry| Some((entry.key().entity.clone(), entry.waiting.as_ref()?.from)));
         waiting.min_by(|(one, first), (other, second)| (first, one).cmp(&(second, other)))
     }
 
     /// Entities of a pipeline that wait for something below this stream sequence.
     #[must_use]
     pub fn waiting_below(&self, pipeline: &str, below: u64) -> u64 {
-        let waiting = self.entities.iter().filter(|entry| entry.waiting.is_some_and(|waiting| waiting.from < below));
+        let waiting = self.entities.iter().filter(|entry| entry.waiting.as_ref().is_some_and(|waiting| waiting.from < below));
         waiting.filter(|entry| &*entry.key().pipeline == pipeline).count() as u64
     }
 
@@ -101,7 +124,7 @@ impl Directory {
     pub fn waiting_after(&self, after: Option<&EntityKey>, max: usize) -> BTreeMap<EntityKey, Waiting> {
         let mut page = BTreeMap::new();
         for entry in &self.entities {
-            let Some(waiting) = entry.waiting else { continue };
+            let Some(waiting) = entry.waiting.as_deref().copied() else { continue };
             if after.is_some_and(|after| entry.key() <= after) {
                 continue;
             }

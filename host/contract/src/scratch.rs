@@ -5,11 +5,13 @@ use crate::subject::{subject_matches, valid_subject};
 use crate::text::one_line;
 use crate::{Failure, FailureKind, Header, Limits, OWN_HEADERS_BYTES};
 use bytes::Bytes;
+use litemap::LiteMap;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// One handler's state of one entity, by key.
-pub type State = BTreeMap<String, Bytes>;
+/// One handler's state of one entity, by key. Most entities have one key or a few, and a million of them may be in memory: a sorted vector has no
+/// nodes with room for eleven.
+pub type State = LiteMap<String, Bytes>;
 
 /// Bytes of one state key.
 pub const STATE_KEY_BYTES_MAX: usize = 512;
@@ -147,7 +149,11 @@ impl Scratch {
             _ => Bound::Included(prefix),
         };
         let within = |key: &&String| key.starts_with(prefix);
-        let mut base = self.base.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key).take_while(within).peekable();
+        let first = match from {
+            Bound::Excluded(after) => self.base.find_index(after).map_or_else(|at| at, |at| at.saturating_add(1)),
+            _ => self.base.find_index(prefix).unwrap_or_else(|at| at),
+        };
+        let mut base = self.base.keys().skip(first).take_while(within).peekable();
         let mut writes = self.writes.range::<str, _>((from, Bound::Unbounded)).take_while(|(key, _)| within(key)).peekable();
         let mut keys = Vec::new();
         while keys.len() < usize::try_from(max).unwrap_or(usize::MAX) {

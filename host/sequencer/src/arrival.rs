@@ -42,7 +42,7 @@ impl<T: Clone> Sequencer<T> {
             out.push(Effect::Close { stream_sequence, outcome: None });
             return;
         }
-        if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) {
+        if stream_sequence < self.reread_below || self.history.fates.contains(&stream_sequence) {
             self.close(now, stream_sequence, Outcome::Duplicate, out);
             return;
         }
@@ -53,7 +53,7 @@ impl<T: Clone> Sequencer<T> {
         }
         // An entity that has not begun begins with the first message the pass brings, not with what stands behind it.
         let begun = self.anchored || self.policy.first == First::Any;
-        let joining = begun && self.pass.is_some_and(|pass| pass.joining);
+        let joining = begun && self.pass.as_ref().is_some_and(|pass| pass.joining);
         if self.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
             self.let_go(arrival.place, stream_sequence, out);
             return;
@@ -91,7 +91,7 @@ impl<T: Clone> Sequencer<T> {
         let above = pass.over_above;
         // What lies before its epoch's first event is passed by the position without a word: it is decided when it is read.
         let over = above.is_some_and(|above| arrival.place >= above) && self.before_first(arrival.place).is_none();
-        if stream_sequence < self.reread_below || self.fates.contains(&stream_sequence) || self.in_memory(&arrival) {
+        if stream_sequence < self.reread_below || self.history.fates.contains(&stream_sequence) || self.in_memory(&arrival) {
             return;
         }
         if over {
@@ -168,7 +168,7 @@ impl<T: Clone> Sequencer<T> {
             return self.classify_past(arrival);
         }
         if place.epoch > self.position.epoch || !self.anchored {
-            if self.given_up.contains(place) {
+            if self.history.given_up.contains(place) {
                 return self.recent.payload_at(place).map_or(Class::Duplicate, same_or_conflict);
             }
             if let Some(class) = self.before_first(place) {
@@ -179,17 +179,17 @@ impl<T: Clone> Sequencer<T> {
                 _ => Class::Early,
             };
         }
-        if place <= self.position || self.given_up.contains(place) {
+        if place <= self.position || self.history.given_up.contains(place) {
             if mutant!(DedupOff) {
                 return Class::Next;
             }
             if let Some(payload) = self.recent.payload_at(place) {
                 return same_or_conflict(payload);
             }
-            if self.given_up.contains(place) {
+            if self.history.given_up.contains(place) {
                 // Above the position only what came early and was dead-lettered is given up: this is its copy.
                 let copy = place > self.position || self.recent.knows(arrival.id) || mutant!(LateAsDuplicate);
-                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor.at() } };
+                return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.history.floor.at() } };
             }
             return self.below_floor(arrival).or_else(|| self.before_first(place)).unwrap_or(Class::Duplicate);
         }
@@ -205,11 +205,11 @@ impl<T: Clone> Sequencer<T> {
         if let Some(payload) = self.recent.payload_at(place) {
             return if payload == arrival.payload { Class::Duplicate } else { Class::Conflict };
         }
-        let last = self.past.iter().find(|last| last.epoch == place.epoch);
-        if self.given_up.contains(place) {
+        let last = self.history.past.iter().find(|last| last.epoch == place.epoch);
+        if self.history.given_up.contains(place) {
             // What came early and was dead-lettered lies above the last position of its epoch, or in an epoch that had none.
-            let copy = last.map_or(place > self.floor.at(), |last| place > *last) || self.recent.knows(arrival.id);
-            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.floor.at() } };
+            let copy = last.map_or(place > self.history.floor.at(), |last| place > *last) || self.recent.knows(arrival.id);
+            return if copy { Class::Duplicate } else { Class::Late { deliverable: place > self.history.floor.at() } };
         }
         if let Some(class) = self.below_floor(arrival) {
             return class;
@@ -225,10 +225,10 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn below_floor(&self, arrival: &Arrival<T>) -> Option<Class> {
-        if arrival.place > self.floor.at() {
+        if arrival.place > self.history.floor.at() {
             return None;
         }
-        let known = self.floor.knows(arrival.place, arrival.stream_sequence) || self.recent.knows(arrival.id);
+        let known = self.history.floor.knows(arrival.place, arrival.stream_sequence) || self.recent.knows(arrival.id);
         Some(if known { Class::Duplicate } else { Class::Late { deliverable: false } })
     }
 
@@ -298,10 +298,10 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn room_for_fate(&mut self) -> bool {
-        let room = |this: &Self| this.held.len() + this.lates.len() + this.fates.len() < this.policy.held_max;
+        let room = |this: &Self| this.held.len() + this.lates.len() + this.history.fates.len() < this.policy.held_max;
         room(self) || {
             let low = self.lowest_unfinished();
-            self.fates = self.fates.split_off(&low);
+            self.history.fates = self.history.fates.split_off(&low);
             room(self)
         }
     }
@@ -309,7 +309,7 @@ impl<T: Clone> Sequencer<T> {
     /// Keeps a fate that the position does not tell, until S has passed it.
     pub(crate) fn remember_fate(&mut self, stream_sequence: u64) {
         if self.lowest_unfinished() <= stream_sequence {
-            self.fates.insert(stream_sequence);
+            self.history.fates.insert(stream_sequence);
         }
         self.dirty = true;
     }

@@ -61,7 +61,7 @@ pub(crate) struct GivenUp {
 }
 
 impl GivenUp {
-    pub(crate) fn restore(ranges: Vec<Range>) -> Self {
+    pub(crate) const fn restore(ranges: Vec<Range>) -> Self {
         Self { ranges }
     }
 

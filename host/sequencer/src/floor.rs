@@ -17,8 +17,13 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    pub(crate) fn restore(at: Place, through: u64, lower: Vec<(Place, u64)>) -> Self {
+    pub(crate) const fn restore(at: Place, through: u64, lower: Vec<(Place, u64)>) -> Self {
         Self { at, through, lower }
+    }
+
+    /// There is none.
+    pub(crate) fn is_none(&self) -> bool {
+        self.at <= Place::default()
     }
 
     pub(crate) fn at(&self) -> Place {
@@ -38,7 +43,7 @@ impl Floor {
         if to <= self.at {
             return;
         }
-        if self.through > judged && self.at > Place::default() {
+        if self.through > judged && !self.is_none() {
             self.lower.push((self.at, self.through));
             if self.lower.len() > LOWER_MAX {
                 self.lower.remove(0);

@@ -68,7 +68,7 @@ impl<T: Clone> Sequencer<T> {
             self.position = Place { epoch: lowest.epoch, sequence: 0 };
         }
         if lowest.epoch == first.epoch && first <= last {
-            self.given_up.insert_missing(first, last.sequence);
+            self.history.given_up.insert_missing(first, last.sequence);
         }
         self.move_to(last);
         self.trim_ranges();
@@ -77,14 +77,14 @@ impl<T: Clone> Sequencer<T> {
 
     /// The early event is dead-lettered; its sequence counts as finished when the position gets there.
     fn give_up_early(&mut self, now: Now, first: Place, out: &mut Vec<Effect<T>>) -> bool {
-        let mut ranges = self.given_up.clone();
+        let mut ranges = self.history.given_up.clone();
         ranges.insert(first, first.sequence);
         if ranges.len() > self.policy.ranges_max && ranges.ranges().first().is_some_and(|range| range.first > self.position) {
             self.wait(now, WaitReason::RangesFull, None, None, out);
             return false;
         }
         let Some(arrival) = self.held.remove(first) else { return false };
-        self.given_up = ranges;
+        self.history.given_up = ranges;
         self.trim_ranges();
         self.dirty = true;
         let next = self.next_place();

@@ -49,6 +49,7 @@ mod effect;
 mod explain;
 mod floor;
 mod gap;
+mod history;
 mod input;
 mod lost;
 #[cfg(feature = "mutants")]

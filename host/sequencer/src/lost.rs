@@ -14,7 +14,7 @@ pub struct NamedLost {
 impl NamedLost {
     /// As [`ranges`](Self::ranges) told.
     #[must_use]
-    pub fn restore(ranges: Vec<(u64, u64)>) -> Self {
+    pub const fn restore(ranges: Vec<(u64, u64)>) -> Self {
         Self { ranges }
     }
 

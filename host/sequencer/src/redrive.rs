@@ -19,8 +19,12 @@ pub(crate) struct Letters {
 }
 
 impl Letters {
-    pub(crate) fn restore(known: Vec<(u64, u64)>, forgotten: u64) -> Self {
+    pub(crate) const fn restore(known: Vec<(u64, u64)>, forgotten: u64) -> Self {
         Self { known, forgotten }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.known.is_empty() && self.forgotten == 0
     }
 
     pub(crate) fn known(&self) -> &[(u64, u64)] {
@@ -103,10 +107,10 @@ impl<T: Clone> Sequencer<T> {
 
     /// Whether it may be applied now, and whether out of order.
     fn judge(&self, dead: u64, arrival: &Arrival<T>, out_of_order: bool) -> Result<bool, Redriven> {
-        if self.redriven.contains((dead, arrival.stream_sequence)) {
+        if self.history.redriven.contains((dead, arrival.stream_sequence)) {
             return Err(Redriven::Already);
         }
-        if dead <= self.redriven.forgotten() {
+        if dead <= self.history.redriven.forgotten() {
             return Err(Redriven::Forgotten);
         }
         if let Some(reason) = self.closed_to_redrives() {
@@ -116,7 +120,7 @@ impl<T: Clone> Sequencer<T> {
         let head = self.head_place();
         let passed = self.passed(place);
         // What nobody finished comes by itself, or is malformed: applied here it could be applied again in its turn.
-        if !passed && !self.given_up.contains(place) {
+        if !passed && !self.history.given_up.contains(place) {
             return Err(Redriven::Ahead { head });
         }
         match (passed && Some(place) > self.applied_through, out_of_order) {
@@ -141,16 +145,16 @@ impl<T: Clone> Sequencer<T> {
                 let (low, high) = (range.first.sequence.max(first.sequence), range.last.min(last));
                 if low <= high { high - low + 1 } else { 0 }
             };
-            self.given_up.ranges().iter().filter(inside).map(count).sum()
+            self.history.given_up.ranges().iter().filter(inside).map(count).sum()
         };
         let behind = Place { epoch: place.epoch, sequence: place.sequence.saturating_add(1) };
         if through.epoch == place.epoch {
             let count = through.sequence.saturating_sub(place.sequence);
             return count.saturating_sub(missing(behind, through.sequence)).max(1);
         }
-        let last = self.past.iter().find(|last| last.epoch == place.epoch).map_or(place.sequence, |last| last.sequence);
+        let last = self.history.past.iter().find(|last| last.epoch == place.epoch).map_or(place.sequence, |last| last.sequence);
         let lower = last.saturating_sub(place.sequence).saturating_sub(missing(behind, last));
-        let between = self.past.iter().filter(|last| place.epoch < last.epoch && last.epoch < through.epoch);
+        let between = self.history.past.iter().filter(|last| place.epoch < last.epoch && last.epoch < through.epoch);
         let whole = |last: &Place| last.sequence.saturating_sub(missing(Place { epoch: last.epoch, sequence: 0 }, last.sequence));
         between.map(whole).fold(lower, u64::saturating_add).saturating_add(through.sequence.max(1))
     }
@@ -161,13 +165,13 @@ impl<T: Clone> Sequencer<T> {
         let Redriving { dead, arrival, late, .. } = *redriving;
         // A range above the position says how the position gets over it: that stays.
         if self.passed(arrival.place) {
-            self.given_up.carve(arrival.place);
+            self.history.given_up.carve(arrival.place);
             self.trim_ranges();
         }
         if !late {
             self.applied_through = self.applied_through.max(Some(arrival.place));
         }
-        self.redriven.add((dead, arrival.stream_sequence));
+        self.history.redriven.add((dead, arrival.stream_sequence));
         self.dirty = true;
         let applied = Applied { ticket: arrival.ticket, attempt: 1, redriven: Some(dead) };
         self.commit(now, None, Some(applied), None, None, out);

@@ -29,6 +29,10 @@ impl<T> Queue<T> {
             Some(back) => self.sorted &= back.stream_sequence < arrival.stream_sequence,
             None => self.sorted = true,
         }
+        // Where events come one at a time there is never more than one.
+        if self.events.capacity() == 0 {
+            self.events.reserve_exact(1);
+        }
         self.events.push_back(arrival);
     }
 

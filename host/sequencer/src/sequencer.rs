@@ -11,6 +11,7 @@
 use crate::dedup::{GivenUp, Recent};
 use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
 use crate::floor::Floor;
+use crate::history::{Events, History};
 use crate::input::Input;
 use crate::lost::NamedLost;
 use crate::policy::{FailureThen, First, Policy};
@@ -20,7 +21,7 @@ use crate::snapshot::{Extras, Patch, Slot, Snapshot, Unapplied};
 use crate::types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};
 use crate::waiting::{Dropped, Pass};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,13 +40,9 @@ pub struct Sequencer<T> {
     pub(crate) position: Place,
     pub(crate) recent: Recent,
     pub(crate) count: u64,
-    pub(crate) past: Vec<Place>,
-    pub(crate) floor: Floor,
+    pub(crate) history: History,
     /// Every message up to this stream sequence was decided in an earlier catch-up, or lay above the position.
     pub(crate) judged: u64,
-    pub(crate) given_up: GivenUp,
-    pub(crate) fates: BTreeSet<u64>,
-    pub(crate) lost: NamedLost,
     /// Messages below this were decided before the last start.
     pub(crate) reread_below: u64,
     pub(crate) waiting: Option<Waiting>,
@@ -58,7 +55,7 @@ pub struct Sequencer<T> {
     pub(crate) held: Held<T>,
     pub(crate) lates: VecDeque<Arrival<T>>,
     pub(crate) dropped: Option<Dropped>,
-    pub(crate) pass: Option<Pass>,
+    pub(crate) pass: Option<Box<Pass>>,
     /// A pass broke off: from here on retention may have taken messages between those that it brought.
     pub(crate) unsure_from: Option<u64>,
     /// What was dropped should be read again as soon as memory is worked off.
@@ -79,7 +76,6 @@ pub struct Sequencer<T> {
     pub(crate) skip: Option<Place>,
     /// The highest place that was applied, or may have been.
     pub(crate) applied_through: Option<Place>,
-    pub(crate) redriven: Letters,
     pub(crate) redriving: Option<Box<Redriving<T>>>,
     /// What is written, or about to be, of when it was seen (see [`Extras::seen`]).
     pub(crate) seen: Millis,
@@ -136,12 +132,15 @@ impl<T: Clone> Sequencer<T> {
             position: position.unwrap_or_default(),
             recent,
             count: newest.map_or(0, |slot| slot.count),
-            past: extras.past,
-            floor: Floor::restore(extras.floor, extras.floor_through, extras.floors),
+            history: History::restore(Events {
+                past: extras.past,
+                floor: Floor::restore(extras.floor, extras.floor_through, extras.floors),
+                given_up: GivenUp::restore(extras.given_up),
+                fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
+                lost: NamedLost::restore(extras.lost),
+                redriven: Letters::restore(extras.redriven, extras.redriven_forgotten),
+            }),
             judged: reread_below.saturating_sub(1),
-            given_up: GivenUp::restore(extras.given_up),
-            fates: extras.fates.into_iter().filter(|fate| *fate >= reread_below).collect(),
-            lost: NamedLost::restore(extras.lost),
             reread_below,
             waiting: snapshot.waiting,
             told: position.is_some(),
@@ -165,7 +164,6 @@ impl<T: Clone> Sequencer<T> {
             barred: snapshot.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Breaker),
             skip: None,
             applied_through,
-            redriven: Letters::restore(extras.redriven, extras.redriven_forgotten),
             redriving: None,
             seen: extras.seen,
             policy,
@@ -306,12 +304,13 @@ impl<T: Clone> Sequencer<T> {
 
     /// The lower epoch has nothing left: the position starts anew.
     fn begin_epoch(&mut self, epoch: u64) {
-        if self.past.len() >= PAST_MAX {
-            let oldest = self.past.remove(0);
-            self.floor.rise(Place { epoch: oldest.epoch, sequence: u64::MAX }, self.judged_through());
+        if self.history.past.len() >= PAST_MAX {
+            let oldest = self.history.past.remove(0);
+            let judged = self.judged_through();
+            self.history.floor.rise(Place { epoch: oldest.epoch, sequence: u64::MAX }, judged);
         }
-        self.past.retain(|last| last.epoch != self.position.epoch);
-        self.past.push(self.position);
+        self.history.past.retain(|last| last.epoch != self.position.epoch);
+        self.history.past.push(self.position);
         self.dirty = true;
         match self.policy.first {
             First::At(first) => {
@@ -355,9 +354,9 @@ impl<T: Clone> Sequencer<T> {
     /// The head is done with, one way or the other.
     fn finished(&mut self, arrival: &Arrival<T>, late: bool) {
         if late {
-            self.given_up.carve(arrival.place);
+            self.history.given_up.carve(arrival.place);
             self.trim_ranges();
-            if arrival.place <= self.floor.at() {
+            if arrival.place <= self.history.floor.at() {
                 self.remember_fate(arrival.stream_sequence);
             }
             self.dirty = true;
@@ -455,7 +454,11 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn take_given_up(&mut self) {
-        while let Some(last) = self.given_up.take(self.next_place()) {
+        // Most have given up nothing, and need no room for it.
+        while self.history.given_up.len() > 0
+            && let next = self.next_place()
+            && let Some(last) = self.history.given_up.take(next)
+        {
             self.position.sequence = last;
             self.dirty = true;
         }
@@ -563,23 +566,26 @@ impl<T: Clone> Sequencer<T> {
         self.dirty = false;
         self.told |= self.anchored;
         let done_below = low.max(self.reread_below);
-        self.fates = self.fates.split_off(&done_below);
-        self.lost.forget_below(done_below);
-        self.floor.judged(self.judged_through());
+        if !self.history.fates.is_empty() || !self.history.lost.ranges().is_empty() || !self.history.floor.is_none() {
+            let judged = self.judged_through();
+            self.history.fates = self.history.fates.split_off(&done_below);
+            self.history.lost.forget_below(done_below);
+            self.history.floor.judged(judged);
+        }
         Some(Box::new(Extras {
             // Between two epochs the last position of the lower one still tells what is finished.
-            position: if self.anchored { Some(self.position) } else { self.past.last().copied() },
+            position: if self.anchored { Some(self.position) } else { self.history.past.last().copied() },
             done_below,
-            floor: self.floor.at(),
-            floor_through: self.floor.through(),
-            floors: self.floor.lower().to_vec(),
-            past: self.past.clone(),
-            given_up: self.given_up.ranges().to_vec(),
-            fates: self.fates.iter().copied().collect(),
-            lost: self.lost.ranges().to_vec(),
+            floor: self.history.floor.at(),
+            floor_through: self.history.floor.through(),
+            floors: self.history.floor.lower().to_vec(),
+            past: self.history.past.clone(),
+            given_up: self.history.given_up.ranges().to_vec(),
+            fates: self.history.fates.iter().copied().collect(),
+            lost: self.history.lost.ranges().to_vec(),
             unapplied: (self.applied_through < self.position()).then_some(Unapplied { through: self.applied_through, count: self.count }),
-            redriven: if mutant!(RedriveNotRemembered) { Vec::new() } else { self.redriven.known().to_vec() },
-            redriven_forgotten: self.redriven.forgotten(),
+            redriven: if mutant!(RedriveNotRemembered) { Vec::new() } else { self.history.redriven.known().to_vec() },
+            redriven_forgotten: self.history.redriven.forgotten(),
             seen: self.seen,
         }))
     }
@@ -603,11 +609,12 @@ impl<T: Clone> Sequencer<T> {
 
     /// Keeps the given-up ranges within their bound: the lowest folds into the floor. False when there is no room (all lie above the position).
     pub(crate) fn trim_ranges(&mut self) -> bool {
-        while self.given_up.len() > self.policy.ranges_max {
-            let Some(folded) = self.given_up.fold(self.position) else {
+        while self.history.given_up.len() > self.policy.ranges_max {
+            let Some(folded) = self.history.given_up.fold(self.position) else {
                 return false;
             };
-            self.floor.rise(folded, self.judged_through());
+            let judged = self.judged_through();
+            self.history.floor.rise(folded, judged);
         }
         true
     }
@@ -695,7 +702,7 @@ impl<T: Clone> Sequencer<T> {
     /// the end that was asked for; the next one, once the queue is empty, begins with what was passed over.
     #[must_use]
     pub fn had_enough(&self) -> bool {
-        self.queue.len() >= self.policy.queue_max && self.pass.is_some_and(|pass| pass.over_from.is_some())
+        self.queue.len() >= self.policy.queue_max && self.pass.as_ref().is_some_and(|pass| pass.over_from.is_some())
     }
 
     /// Whether an event is with the handlers now.
@@ -713,13 +720,13 @@ impl<T: Clone> Sequencer<T> {
     /// At or below it an unknown id is late and is never delivered.
     #[must_use]
     pub fn floor(&self) -> Place {
-        self.floor.at()
+        self.history.floor.at()
     }
 
     /// What was given up, ascending. Ranges above the position are early events that were dead-lettered.
     #[must_use]
     pub fn given_up(&self) -> &[crate::snapshot::Range] {
-        self.given_up.ranges()
+        self.history.given_up.ranges()
     }
 
     /// Whether anything was ever decided for it, here or in its record.

@@ -5,6 +5,7 @@ use crate::input::Operator;
 use crate::sequencer::Sequencer;
 use crate::snapshot::Patch;
 use crate::types::{Alarm, Attempts, DeadReason, Now, Place, WaitReason, Waiting};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -197,7 +198,7 @@ impl<T: Clone> Sequencer<T> {
         }
         let from = self.lowest_unfinished();
         let broken_from = self.unsure_from.take().unwrap_or(u64::MAX);
-        self.pass = Some(Pass { unsure_from: from.min(broken_from), broken_from, ..Pass::new(from, dropped.to) });
+        self.pass = Some(Box::new(Pass { unsure_from: from.min(broken_from), broken_from, ..Pass::new(from, dropped.to) }));
         out.push(Effect::CatchUp { from, to: dropped.to });
     }
 
@@ -224,7 +225,7 @@ impl<T: Clone> Sequencer<T> {
         let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
         // S may stay below what is named, for what is still in memory: after a crash only what was not named before is. A commit passes only what it names.
         let mut from = first;
-        while let Some((first, end)) = self.lost.name_next(from, last) {
+        while let Some((first, end)) = self.history.lost.name_next(from, last) {
             from = from.max(end.saturating_add(1));
             self.pass_gone(end);
             self.dirty = true;
@@ -263,7 +264,7 @@ impl<T: Clone> Sequencer<T> {
         }
         let (again, judged) = (pass.moved || pass.missed || early, pass.judged_through());
         // What was decided must be told from what never came once the floor has passed both, when the next pass brings it again.
-        self.dirty |= judged > self.judged && self.floor.at() > Place::default();
+        self.dirty |= judged > self.judged && self.history.floor.at() > Place::default();
         self.judged = self.judged.max(judged);
         self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
         self.pass = None;

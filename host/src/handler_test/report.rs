@@ -399,7 +399,7 @@ mod tests {
             Done::Dead { place: at(2), reason: "trap".into(), error: "unreachable".into(), attempts: 4 },
             Done::Applied { place: Place { epoch: 1, sequence: 1 }, outputs: Vec::new() },
         ];
-        let state = State::from([("k".into(), Bytes::from_static(b"7")), ("z".into(), Bytes::from_static(b"\xfe"))]);
+        let state = State::from_iter([("k".into(), Bytes::from_static(b"7")), ("z".into(), Bytes::from_static(b"\xfe"))]);
         let a = EntityResult { done, state, position: Some(Place { epoch: 1, sequence: 1 }), waiting: Some("waits for event 2".into()) };
         Results::from([("a".to_owned(), a), ("b".to_owned(), EntityResult::default())])
     }

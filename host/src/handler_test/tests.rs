@@ -73,7 +73,7 @@ async fn the_sequencer_puts_events_in_order_and_drops_copies() {
         {\"entity\":\"a\",\"sequence\":5,\"payload\":\"other\"}\n";
     let trial = plain(&loader("echo"), &Settings::default(), lines).await;
     assert_eq!(ended(result(&trial, "a")), told(&[(5, "first"), (6, "second"), (5, "conflict 0")]));
-    assert_eq!(&result(&trial, "a").state["count"][..], b"2");
+    assert_eq!(&result(&trial, "a").state[&"count".to_owned()][..], b"2");
     assert_eq!(ended(result(&trial, "b")), told(&[(1, "x")]));
     let t = trial.tally;
     assert_eq!((t.events, t.applied, t.duplicates, t.dead_letters, t.outputs, t.calls), (5, 3, 1, 1, 3, 3));
@@ -247,14 +247,14 @@ async fn an_upgrade_migrates_with_the_next_event_of_each_entity() {
     for entity in ["a", "b", "c"] {
         let result = result(&trial, entity);
         assert_eq!(made_in(result), [["1"; 6], ["3"; 6]].concat());
-        assert_eq!(&result.state["shape"][..], b"\"3:12\"");
+        assert_eq!(&result.state[&"shape".to_owned()][..], b"\"3:12\"");
     }
     assert_eq!(made_in(result(&trial, "d")), ["3"], "one event alone is the newer one's");
     assert_eq!((trial.tally.migrated, trial.tally.applied, trial.tally.calls), (3, 37, 37));
     // The other way round nobody can read the state.
     let back = plain(&versions(1).upgrading(versions(3)), &Settings::default(), &lines).await;
     let a = result(&back, "a");
-    assert_eq!((made_in(a).len(), &a.state["shape"][..]), (6, &b"\"3:6\""[..]));
+    assert_eq!((made_in(a).len(), &a.state[&"shape".to_owned()][..]), (6, &b"\"3:6\""[..]));
     assert!(a.waiting.as_ref().unwrap().contains("migration") && a.waiting.as_ref().unwrap().contains("version 3"), "{:?}", a.waiting);
     assert_eq!((back.tally.migrated, back.tally.waiting), (0, 3));
 }
@@ -264,7 +264,7 @@ async fn a_migration_that_fails_leaves_the_state_and_the_entity_waits() {
     let lines: String = (1..=4).map(|n| command("a", n, if n == 2 { "\"stick\"" } else { "\"x\"" })).collect();
     let trial = plain(&versions(2).upgrading(versions(1)), &Settings::default(), &lines).await;
     let a = result(&trial, "a");
-    assert_eq!((made_in(a).len(), &a.state["shape"][..]), (2, &b"\"1:1\""[..]));
+    assert_eq!((made_in(a).len(), &a.state[&"shape".to_owned()][..]), (2, &b"\"1:1\""[..]));
     assert!(a.waiting.as_ref().unwrap().ends_with("stuck in version 1"), "{:?}", a.waiting);
     assert_eq!(trial.tally.dead_letters, 0);
 }

@@ -90,7 +90,7 @@ async fn once(handler: &Handler, payload: impl AsRef<[u8]>) -> Returned {
 
 async fn failure(handler: &Handler, payload: &str) -> Failure {
     let mut instance = handler.instantiate().await.unwrap();
-    let state = State::from([("count".to_owned(), Bytes::from_static(b"7"))]);
+    let state = State::from_iter([("count".to_owned(), Bytes::from_static(b"7"))]);
     let returned = instance.call(call("e", 1, payload, state.clone())).await;
     assert_eq!(returned.state, state, "the state that came is given back");
     let failure = returned.result.expect_err(payload);

@@ -50,7 +50,7 @@ pub(super) struct Actor {
     pub(super) ran: Arc<[Handler]>,
     pub(super) ran_stamps: Vec<Stamp>,
     /// The last failure of the event at the head.
-    pub(super) failure: Option<(Failed, Arc<[Handler]>)>,
+    pub(super) failure: Option<Box<(Failed, Arc<[Handler]>)>>,
     /// For each commit in flight: the outbox number it carries up to.
     pub(super) commits: VecDeque<u64>,
     /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
@@ -86,7 +86,7 @@ pub(super) struct Actor {
     /// Given-up sequences up to here were named in the log.
     pub(super) named: Place,
     /// What the directory says.
-    pub(super) shown: Option<Waiting>,
+    pub(super) shown: Option<Box<Waiting>>,
     /// What is told of it.
     pub(super) news: News,
     /// The last failure since it came into memory.
@@ -94,7 +94,7 @@ pub(super) struct Actor {
     /// The last decisions since it came into memory.
     pub(super) decisions: Decisions,
     /// What it was asked and has not answered.
-    pub(super) open: Box<Open>,
+    pub(super) open: Option<Box<Open>>,
     /// It came into memory only to be asked.
     pub(super) visits: bool,
 }
@@ -190,7 +190,7 @@ impl Actor {
             news: News::default(),
             last_failure: None,
             decisions: Decisions::default(),
-            open: Box::default(),
+            open: None,
             visits: false,
         }
     }
@@ -203,7 +203,7 @@ impl Actor {
             && self.commits.is_empty()
             && self.prunes == 0
             && self.withheld == 0
-            && self.open.is_empty()
+            && self.open.as_ref().is_none_or(|open| open.is_empty())
     }
 
     /// The handler of the last failure.
@@ -347,7 +347,7 @@ impl Actor {
     }
 
     fn dead_letter(&mut self, dead: &Dead<Ticket>, streams: &Streams, max_payload: usize) -> OutboxEntry {
-        let failed = self.failure.as_ref().and_then(|(failed, handlers)| handlers.get(failed.handler).map(|handler| (failed, handler)));
+        let failed = self.failure.as_deref().and_then(|(failed, handlers)| handlers.get(failed.handler).map(|handler| (failed, handler)));
         let backtrace = failed.and_then(|(failed, _)| failed.failure.backtrace.as_deref());
         let error = match backtrace {
             Some(backtrace) => format!("{}; {backtrace}", dead.error),

@@ -153,11 +153,18 @@ impl Open {
 }
 
 impl Actor {
+    /// What it was asked; there is room for it from the first question on.
+    fn open(&mut self) -> &mut Open {
+        self.open.get_or_insert_default()
+    }
+
     /// The core answered the oldest word that is open.
     pub(super) fn answer_word(&mut self, answer: Answer) {
         let commits = self.commits.len();
-        if let Some(to) = self.open.words.pop_front() {
-            self.open.answer(commits, Reply::Word(to, answer));
+        if let Some(open) = &mut self.open
+            && let Some(to) = open.words.pop_front()
+        {
+            open.answer(commits, Reply::Word(to, answer));
         }
     }
 
@@ -168,8 +175,10 @@ impl Actor {
             Redriven::Failed(_) => self.last_failure.as_ref().map(|failure| failure.message.clone()),
             _ => None,
         };
-        if let Some(to) = self.open.redrive.take() {
-            self.open.answer(commits, Reply::Redrive(to, answer, error));
+        if let Some(open) = &mut self.open
+            && let Some(to) = open.redrive.take()
+        {
+            open.answer(commits, Reply::Redrive(to, answer, error));
         }
     }
 
@@ -260,7 +269,7 @@ impl Shard {
         if again {
             actor.outbox.retry();
         }
-        actor.open.words.push_back(to);
+        actor.open().words.push_back(to);
         self.drive(token, Input::Operator(word));
         if again {
             self.send(token);
@@ -270,11 +279,12 @@ impl Shard {
 
     fn redrive(&mut self, token: usize, dead: u64, event: Arc<Event>, (edited, out_of_order): (bool, bool), to: RedriveTo) {
         let Some(actor) = self.actors.get_mut(token) else { return };
-        if actor.open.redrive.is_some() {
+        let open = actor.open();
+        if open.redrive.is_some() {
             drop(to.send(Ok((Redriven::Busy, None))));
             return;
         }
-        actor.open.redrive = Some(to);
+        open.redrive = Some(to);
         let arrival = arrival(event, self.host_now);
         let arrival = seriatim_sequencer::Arrival { ticket: Ticket { edited, ..arrival.ticket }, ..arrival };
         self.drive(token, Input::Redrive { dead, arrival, out_of_order });
@@ -290,7 +300,7 @@ impl Shard {
             drop(to.send(Ok(Answer::Owes)));
             return;
         }
-        actor.open.words.push_back(to);
+        actor.open().words.push_back(to);
         self.drive(token, Input::Forget);
     }
 
@@ -304,7 +314,7 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         actor.visits = visits;
         if actor.can_leave() && actor.sequencer.waiting().is_none() {
-            actor.open.words.push_back(to);
+            actor.open().words.push_back(to);
             self.drive(token, Input::Retire);
         } else {
             drop(to.send(Ok(Answer::Owes)));

@@ -77,8 +77,9 @@ impl Decisions {
     fn push(&mut self, decided: Decided) {
         if self.0.len() >= DECISIONS_MAX {
             self.0.pop_front();
-        } else if self.0.capacity() == 0 {
-            self.0.reserve_exact(DECISIONS_MAX);
+        } else if self.0.len() == self.0.capacity() {
+            // In two steps: many entities have one event and rest.
+            self.0.reserve_exact(if self.0.is_empty() { 1 } else { DECISIONS_MAX.saturating_sub(self.0.len()) });
         }
         self.0.push_back(decided);
     }

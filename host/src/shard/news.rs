@@ -89,7 +89,7 @@ impl Actor {
         match (before, now) {
             (Some(before), None) => self.news.note(in_flight, Kind::Resumed { reason: before.reason.name(), since: before.since }),
             (before, Some(now)) if before.as_ref().map(told) != Some(told(&now)) => {
-                let error = self.failure.as_ref().map(|(failed, _)| dead_letter::one_line(&failed.failure.message));
+                let error = self.failure.as_deref().map(|(failed, _)| dead_letter::one_line(&failed.failure.message));
                 let position = self.sequencer.position().unwrap_or_default();
                 let head = telemetry::Place { epoch: position.epoch, sequence: position.sequence.saturating_add(1) };
                 self.news.note(in_flight, lifecycle::state(&now, Some(head), error));

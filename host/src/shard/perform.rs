@@ -255,7 +255,7 @@ impl Shard {
                 }));
                 // A redriven event's failure is not that of the event at the head.
                 if !redriven {
-                    actor.failure = Some((failed, handlers.clone()));
+                    actor.failure = Some(Box::new((failed, handlers.clone())));
                 }
                 Some(Input::Failed(failure))
             }
@@ -274,7 +274,9 @@ impl Shard {
         }
         if let Some(up_to) = actor.commits.pop_front() {
             actor.outbox.durable(up_to);
-            actor.open.durable();
+            if let Some(open) = &mut actor.open {
+                open.durable();
+            }
         }
         self.tell_news(token);
         self.send(token);

@@ -423,7 +423,7 @@ impl Shard {
         }
         self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes).saturating_add(bytes);
         actor.held_bytes = bytes;
-        if actor.sequencer.waiting().copied() != actor.shown {
+        if actor.sequencer.waiting() != actor.shown.as_deref() {
             self.show(token);
         }
     }
@@ -431,14 +431,14 @@ impl Shard {
     fn show(&mut self, token: usize) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let waiting = actor.sequencer.waiting().copied();
-        let (before, after) = (actor.shown.map(|shown| shown.reason), waiting.map(|waiting| waiting.reason));
+        let (before, after) = (actor.shown.as_ref().map(|shown| shown.reason), waiting.map(|waiting| waiting.reason));
         if let Some(waiting) = waiting.filter(|waiting| waiting.parked() && before != after) {
             let sequence = actor.sequencer.position().map_or(1, |position| position.sequence.saturating_add(1));
-            let error = actor.failure.as_ref().map_or("", |(failed, _)| failed.failure.message.as_str());
+            let error = actor.failure.as_deref().map_or("", |(failed, _)| failed.failure.message.as_str());
             let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: waiting.from };
             events::parked(at, waiting.reason.name(), error);
         }
-        actor.shown = waiting;
+        actor.shown = waiting.map(Box::new);
         self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: true, waiting, failed: actor.failed() });
     }
 

@@ -36,8 +36,14 @@ struct Entry {
     stored: Arc<OutboxEntry>,
     /// Broker time at or after which it may have been sent already.
     sent_since: Option<u64>,
-    /// Where a search for it begins.
-    mark: Mark,
+    /// Where a search for it begins, if one has told more than what it is stored with.
+    mark: Option<Box<Mark>>,
+}
+
+impl Entry {
+    fn mark(&self) -> &Mark {
+        self.mark.as_deref().unwrap_or(&self.stored.mark)
+    }
 }
 
 /// What to do with the head.
@@ -82,7 +88,7 @@ impl Outbox {
         let entries = entries
             .into_iter()
             .filter(|_| !mutant!(OutboxNotResent))
-            .map(|stored| Entry { sent_since: Some(stored.mark.sent_after), mark: stored.mark.clone(), stored: Arc::new(stored) })
+            .map(|stored| Entry { sent_since: Some(stored.mark.sent_after), stored: Arc::new(stored), mark: None })
             .collect();
         Self { entries, next_number: last + 1, durable: last, ..Self::default() }
     }
@@ -97,7 +103,7 @@ impl Outbox {
 
     /// An entry goes into a commit. It may leave after [`durable`](Self::durable).
     pub fn push(&mut self, stored: Arc<OutboxEntry>) {
-        self.entries.push_back(Entry { sent_since: None, mark: stored.mark.clone(), stored });
+        self.entries.push_back(Entry { stored, sent_since: None, mark: None });
         if mutant!(OutputOrderSwapped) && !self.in_air {
             self.entries.rotate_right(1);
         }
@@ -150,11 +156,11 @@ impl Outbox {
         } || mutant!(ResentBlindPastWindow);
         self.in_air = true;
         if !blind {
-            return Next::Search { entry: head.stored.clone(), mark: head.mark.clone() };
+            return Next::Search { entry: head.stored.clone(), mark: head.mark().clone() };
         }
         let blind_until = head.sent_since.map(|since| since.saturating_add(broker.window / 2));
         if head.sent_since.is_none() {
-            head.sent_since = Some(broker.earliest.unwrap_or(head.mark.sent_after));
+            head.sent_since = Some(broker.earliest.unwrap_or(head.mark().sent_after));
         }
         Next::Send { entry: head.stored.clone(), blind_until }
     }
@@ -209,7 +215,7 @@ impl Outbox {
             self.entries.iter_mut().for_each(|entry| entry.sent_since = None);
         }
         if let Some(head) = self.entries.front_mut() {
-            head.mark = end;
+            head.mark = Some(Box::new(end));
             head.sent_since = None;
         }
     }

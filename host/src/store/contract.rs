@@ -8,6 +8,7 @@ use crate::event::EntityKey;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use seriatim_contract::State;
 use seriatim_sequencer::{Alarm, Attempts, Extras, Place, Range, Slot, Snapshot, WaitReason, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -127,7 +128,7 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
         assert_eq!(loaded.generation, 3);
         assert_eq!(loaded.outbox, [output(2), output(300)], "ascending by number");
         let state: BTreeMap<_, _> = loaded.state.into_iter().collect();
-        assert_eq!(state["g"]["z"].len(), 300_000);
+        assert_eq!(state["g"][&"z".to_owned()].len(), 300_000);
         assert_eq!(
             state["h"].iter().map(|(key, value)| (key.as_str(), &value[..])).collect::<Vec<_>>(),
             [("", &b"root"[..]), ("a", b""), ("b", b"2")]
@@ -160,7 +161,7 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
         assert_eq!(loaded.snapshot.slots, [slot(1)]);
         assert_eq!(loaded.snapshot.extras.fates, [1]);
         assert_eq!(loaded.snapshot.waiting, None);
-        assert_eq!(loaded.state, [("h".to_string(), BTreeMap::from([("b".to_string(), Bytes::from_static(b"2"))]))]);
+        assert_eq!(loaded.state, [("h".to_string(), State::from_iter([("b".to_string(), Bytes::from_static(b"2"))]))]);
         assert_eq!(loaded.outbox, [output(2)]);
         assert_eq!(store.owing("p", None, 10).unwrap(), [Owed { entity: "e".into(), alarm: None, outbox: true }]);
     });
@@ -314,7 +315,7 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
             for entity in names {
                 let loaded = store.load(&key(pipeline, entity)).unwrap();
                 let own = format!("{pipeline}/{entity}");
-                assert_eq!(loaded.state, [("h".to_string(), BTreeMap::from([("who".to_string(), Bytes::from(own.clone()))]))]);
+                assert_eq!(loaded.state, [("h".to_string(), State::from_iter([("who".to_string(), Bytes::from(own.clone()))]))]);
                 assert_eq!(loaded.outbox.iter().map(|entry| entry.subject.as_str()).collect::<Vec<_>>(), [own]);
             }
             let mut sorted = names.to_vec();
@@ -469,7 +470,7 @@ fn a_reader_sees_whole_batches(open: Open<'_>, place: &Path) {
 /// What the store should hold, as plain maps.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
-    state: BTreeMap<String, Bytes>,
+    state: State,
     outbox: BTreeMap<u64, OutboxEntry>,
     waiting: Option<Waiting>,
     newest: u64,

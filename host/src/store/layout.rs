@@ -5,6 +5,7 @@ use super::keys::{self, Part, Prefix};
 use super::record::{Dated, Fault, RingSlot, VERSION, Value};
 use super::types::{Change, Loaded, Stamp, renumbered};
 use bytes::Bytes;
+use seriatim_contract::State;
 use seriatim_sequencer::{Extras, Snapshot, Waiting, mutant};
 use std::collections::BTreeMap;
 
@@ -109,7 +110,7 @@ pub(crate) struct Parts {
     slots: Vec<Dated<RingSlot>>,
     extras: Option<Dated<Extras>>,
     waiting: Option<Dated<Waiting>>,
-    state: Vec<(String, BTreeMap<String, Bytes>)>,
+    state: Vec<(String, State)>,
     stamps: Vec<(String, Stamp)>,
 }
 
@@ -127,7 +128,7 @@ impl Parts {
                     Some((last, keys)) if last == handler => {
                         keys.insert(key.into(), value);
                     }
-                    _ => self.state.push((handler.into(), BTreeMap::from([(key.into(), value)]))),
+                    _ => self.state.push((handler.into(), State::from_iter([(key.into(), value)]))),
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::event::EntityKey;
 use bytes::Bytes;
+use seriatim_contract::State;
 use seriatim_sequencer::{Alarm, Patch, Snapshot};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who a store is (design G6).
@@ -21,7 +21,7 @@ pub struct Loaded {
     /// The core's part. All of it as of `generation`: older parts have been rebased to it.
     pub snapshot: Snapshot,
     /// State by handler name and key. Handlers without state do not appear.
-    pub state: Vec<(String, BTreeMap<String, Bytes>)>,
+    pub state: Vec<(String, State)>,
     /// Which component handled the entity's last event, by handler name. Handlers of which nothing is known do not appear.
     pub stamps: Vec<(String, Stamp)>,
     /// Outputs and dead letters not yet confirmed, ascending by number.
@@ -131,7 +131,7 @@ pub struct Prior {
     /// Its version.
     pub version: u32,
     /// By key.
-    pub state: BTreeMap<String, Bytes>,
+    pub state: State,
     /// Something was written to the migrated state: taking this one back would lose that.
     pub written: bool,
 }

@@ -3,12 +3,11 @@
 use crate::control::{StateEntry, StateReport};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use seriatim_contract::State;
 
 /// All entries, or those of one handler.
-pub(in crate::control) fn report(state: &[(String, BTreeMap<String, Bytes>)], handler: Option<&str>) -> StateReport {
+pub(in crate::control) fn report(state: &[(String, State)], handler: Option<&str>) -> StateReport {
     let wanted = state.iter().filter(|(name, _)| handler.is_none_or(|wanted| wanted == name));
     let entries = wanted.flat_map(|(name, keys)| keys.iter().map(move |(key, value)| entry(name, key, value)));
     StateReport { entries: entries.collect() }
@@ -61,7 +60,7 @@ mod tests {
 
     #[test]
     fn one_handlers_entries_or_all() {
-        let keys = BTreeMap::from([("k".to_owned(), Bytes::from_static(b"1"))]);
+        let keys = State::from_iter([("k".to_owned(), bytes::Bytes::from_static(b"1"))]);
         let state = [("a".to_owned(), keys.clone()), ("b".to_owned(), keys)];
         assert_eq!(report(&state, None).entries.len(), 2);
         let one = report(&state, Some("b")).entries;

@@ -188,7 +188,7 @@ async fn without_room_for_a_pool_instances_are_made_on_demand() {
 #[tokio::test]
 async fn a_panic_of_the_host_is_contained() {
     let mut instance = misbehave().instantiate().await.unwrap();
-    let returned = instance.call(call("e", 1, "host-panic", State::from([("a".to_owned(), bytes("b"))]))).await;
+    let returned = instance.call(call("e", 1, "host-panic", State::from_iter([("a".to_owned(), bytes("b"))]))).await;
     assert_eq!(returned.state.len(), 1);
     let failure = returned.result.unwrap_err();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Trap, "host panicked in call"));

@@ -3,6 +3,7 @@
 use super::super::types::{Mark, Meaning, OutboxEntry, PipelineRecord, Prior, Progress, Stamp, StreamIdentity};
 use super::*;
 use proptest::prelude::*;
+use seriatim_contract::State;
 use seriatim_sequencer::DeadReason;
 use std::collections::BTreeMap;
 
@@ -231,7 +232,7 @@ fn version_2_of_waiting_tells_that_the_state_could_not_be_migrated() {
 #[test]
 fn stamps_tell_which_component_and_what_was_before() {
     let plain = Stamp { component: "5e".repeat(32).into(), version: 0, prior: None };
-    let state = BTreeMap::from([("k".to_owned(), Bytes::from_static(b"\x00v"))]);
+    let state = State::from_iter([("k".to_owned(), Bytes::from_static(b"\x00v"))]);
     let prior = Prior { load: 3, component: "ab".into(), version: 1, state, written: true };
     let migrated = Stamp { component: "cd".into(), version: 2, prior: Some(Arc::new(prior)) };
     let frozen = lines(include_str!("../../../../tests/fixtures/records-stamps-v1.hex"));
