@@ -238,9 +238,12 @@ impl Shard {
             return Err(Refused::Unknown);
         }
         let token = self.actor(key, pipeline).ok_or(Refused::Stopping)?;
-        let known = self.actors.get(token).is_some_and(|actor| actor.sequencer.is_known() || !actor.outbox.is_empty());
-        if !known {
-            self.leave(token);
+        let actor = self.actors.get(token).ok_or(Refused::Stopping)?;
+        if !actor.sequencer.is_known() && actor.outbox.is_empty() {
+            // A change of it that is on its way is not in what would be loaded next.
+            if actor.can_leave() {
+                self.leave(token);
+            }
             return Err(Refused::Unknown);
         }
         Ok(token)
