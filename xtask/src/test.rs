@@ -2,7 +2,10 @@
 //!
 //! Cargo's own lines are the report. A part that fails does not stop the next one; the command fails at the end and names them.
 
+use std::env;
+use std::num::NonZeroUsize;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Result, bail};
 
@@ -41,6 +44,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let mut host = process::cargo();
     host.arg("test").args(build::WORKSPACE).arg("--no-fail-fast");
     host.env("SERIATIM_BIN", &binary).env("SERIATIM_NATS_SERVER", &tools.nats_server).env("SERIATIM_PLUGINS", repo.plugins());
+    // The end-to-end tests wait most of their time: for a broker that starts, a window that ends, an alarm that rings.
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        host.env("RUST_TEST_THREADS", cores.saturating_mul(2).to_string());
+    }
     let mut failed = Vec::new();
     if !args.fast {
         fuzzer(repo, &mut host, &mut failed);
