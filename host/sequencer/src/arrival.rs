@@ -139,6 +139,13 @@ impl<T: Clone> Sequencer<T> {
             || self.lates.iter().any(same)
     }
 
+    /// A message with this stream sequence is in memory.
+    pub(crate) fn holds(&self, stream_sequence: u64) -> bool {
+        let current = self.current.as_ref().map(|current| &current.arrival);
+        let mut all = current.into_iter().chain(self.queue.iter()).chain(self.held.iter()).chain(&self.lates);
+        all.any(|known| known.stream_sequence == stream_sequence)
+    }
+
     /// The event that an entity with something dropped still takes: the one after the position, when it waits for just that.
     fn is_missing(&self, place: Place) -> bool {
         let idle = self.current.is_none() && self.queue.is_empty();

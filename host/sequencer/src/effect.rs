@@ -195,6 +195,8 @@ pub enum Redriven {
         /// Where the entity stands.
         head: Place,
     },
+    /// The entity's pipeline stops.
+    Stopped,
     /// The entity has not come to its place.
     Ahead {
         /// Where it stands.

@@ -97,11 +97,12 @@ impl<T: Clone> Sequencer<T> {
         self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason).filter(closes)
     }
 
-    /// One that waits for room to commit is answered as soon as there will be none before an operator's word: whoever asked would wait as long.
+    /// One that waits for its turn is answered as soon as that will not come before an operator's word: whoever asked would wait as long.
     pub(crate) fn redrive_refused(&mut self, out: &mut Vec<Effect<T>>) {
-        let Some(reason) = self.closed_to_redrives() else { return };
+        let answer = if self.stopped { Some(Redriven::Stopped) } else { self.closed_to_redrives().map(Redriven::Parked) };
+        let Some(answer) = answer else { return };
         if let Some(redriving) = self.redriving.take_if(|redriving| !redriving.running) {
-            out.push(Effect::Redriven { dead: redriving.dead, answer: Redriven::Parked(reason) });
+            out.push(Effect::Redriven { dead: redriving.dead, answer });
         }
     }
 
@@ -118,15 +119,14 @@ impl<T: Clone> Sequencer<T> {
         }
         let place = arrival.place;
         let head = self.head_place();
-        let passed = self.passed(place);
-        // What nobody finished comes by itself, or is malformed: applied here it could be applied again in its turn.
-        if !passed && !self.history.given_up.contains(place) {
+        // What nobody finished comes by itself, or is malformed: applied here it could be applied again in its turn. And what was given up early, above the
+        // position, would still be named as given up when a new epoch passes it by.
+        if !self.passed(place) {
             return Err(Redriven::Ahead { head });
         }
-        match (passed && Some(place) > self.applied_through, out_of_order) {
+        match (Some(place) > self.applied_through, out_of_order) {
             (true, _) => Ok(false),
             (false, true) => Ok(true),
-            (false, false) if !passed => Err(Redriven::Ahead { head }),
             (false, false) => Err(Redriven::Passed { since: self.applied_since(place), head }),
         }
     }
@@ -163,11 +163,8 @@ impl<T: Clone> Sequencer<T> {
     pub(crate) fn redrive_applied(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
         let Some(redriving) = self.redriving.take_if(|redriving| redriving.running) else { return false };
         let Redriving { dead, arrival, late, .. } = *redriving;
-        // A range above the position says how the position gets over it: that stays.
-        if self.passed(arrival.place) {
-            self.history.given_up.carve(arrival.place);
-            self.trim_ranges();
-        }
+        self.history.given_up.carve(arrival.place);
+        self.trim_ranges();
         if !late {
             self.applied_through = self.applied_through.max(Some(arrival.place));
         }

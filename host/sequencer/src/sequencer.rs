@@ -671,6 +671,8 @@ impl<T: Clone> Sequencer<T> {
     pub fn can_leave(&self) -> bool {
         let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
         let open = self.pass.is_some() || self.dirty || self.stopped || self.skip.is_some() || self.redriving.is_some();
+        // Nothing durable tells what a pass that broke off left unsure.
+        let open = open || self.unsure_from.is_some();
         !self.running() && self.in_flight == 0 && !open && (empty || self.waiting.is_some())
     }
 

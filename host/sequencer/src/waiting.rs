@@ -280,11 +280,15 @@ impl<T: Clone> Sequencer<T> {
         let Some(pass) = self.pass.take() else { return };
         let dropped = self.dropped.unwrap_or(Dropped { from: pass.lowest_unknown(), to: pass.to });
         let to = dropped.to.max(pass.to);
-        // Nothing is left when it had brought everything before it broke off.
-        let from = pass.lowest_unknown();
-        self.dropped = (from <= to).then_some(Dropped { from, to });
-        // Only the start or the end of a pass tells what retention took between two messages that this one brought.
-        self.unsure_from = self.dropped.map(|_| pass.may_lack_from(dropped));
+        let from = pass.lowest_unknown().min(to);
+        // Only the start or the end of a pass tells what retention took between two messages. Where this one had brought everything, the next brings the last
+        // again: what has been decided of that must be told from what was not.
+        if from < pass.lowest_unknown() && !self.holds(to) {
+            self.history.fates.insert(to);
+            self.dirty = true;
+        }
+        self.dropped = Some(Dropped { from, to });
+        self.unsure_from = Some(pass.may_lack_from(dropped));
         self.due = false;
         if self.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));

@@ -229,9 +229,10 @@ pub fn made(
     compiler: Option<&Compiler>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Handler, Refusal> {
-    let handler = engine
-        .load_with(bytes, config, compiler)
-        .map_err(|error: LoadError| Refusal::Step { step: error.step(), why: error.to_string() })?;
+    let handler = engine.load_with(bytes, config, compiler).map_err(|error: LoadError| match error {
+        LoadError::NotCompiled { .. } => Refusal::Busy(error.to_string()),
+        error => Refusal::Step { step: error.step(), why: error.to_string() },
+    })?;
     runtime.block_on(handler.try_out()).map_err(|failure| Refusal::Step { step: "smoke", why: failure.to_string() })?;
     Ok(handler)
 }

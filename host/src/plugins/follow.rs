@@ -14,6 +14,9 @@ const FILE_EVERY: Duration = Duration::from_secs(1);
 /// How often an object is asked for.
 const OBJECT_EVERY: Duration = Duration::from_secs(2);
 
+/// What could not be looked at or loaded for a reason of its surroundings is tried again after this.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// What a look at a file tells without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
@@ -37,6 +40,11 @@ impl Settling {
         self.read = Some(look);
         true
     }
+
+    /// What was read came to nothing: the next look is as good as the first.
+    fn again(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Follows a file until it is dropped.
@@ -47,11 +55,16 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
         let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
         let Ok(modified) = meta.modified() else { continue };
         if settling.step(Look { bytes: meta.len(), modified }) {
-            match read(&path).await {
+            let settled = match read(&path).await {
                 Ok(bytes) => changed(&deployer, &name, bytes, &path.display().to_string()).await,
                 Err(why) => {
                     tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, file = %path.display(), "the component's file cannot be read, what runs goes on: {why}");
+                    false
                 }
+            };
+            if !settled {
+                settling.again();
+                tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
     }
@@ -78,7 +91,11 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
             Err(why) => Err(why),
         };
         match read {
-            Ok(bytes) => changed(&deployer, &name, bytes, &object.to_string()).await,
+            Ok(bytes) => {
+                if !changed(&deployer, &name, bytes, &object.to_string()).await {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+            }
             Err(why) => {
                 tracing::debug!(pipeline = %name.pipeline, handler = %name.handler, "the component's object cannot be read, what runs goes on: {why}")
             }
@@ -86,18 +103,22 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
     }
 }
 
-async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) {
+/// Whether that is settled: it runs, or it was refused for what it is. If not, another look has to find it.
+async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) -> bool {
     let digest = digest(&bytes);
     if deployer.registry().settled(name, &digest) {
-        return;
+        return true;
     }
     match deployer.load(name, bytes, from.to_owned(), true).await {
-        Ok(_) => {}
-        // Another look will find it.
-        Err(Refusal::Busy(why)) => tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, "the changed component waits: {why}"),
+        Ok(_) => true,
+        Err(Refusal::Busy(why)) => {
+            tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, "the changed component waits: {why}");
+            false
+        }
         Err(refusal) => {
             tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
             deployer.refused(name, digest).await;
+            true
         }
     }
 }
@@ -112,5 +133,7 @@ mod tests {
         let mut settling = Settling::default();
         let read: Vec<_> = [1, 1, 1, 2, 3, 3, 3, 3].into_iter().map(|bytes| settling.step(look(bytes))).collect();
         assert_eq!(read, [false, true, false, false, false, true, false, false]);
+        settling.again();
+        assert_eq!([settling.step(look(3)), settling.step(look(3)), settling.step(look(3))], [false, true, false], "it came to nothing");
     }
 }

@@ -17,11 +17,17 @@ const SECONDS: &str = "--seconds-max";
 const MEMORY: &str = "--memory-max";
 
 /// By the clock a compilation may take so many times its processor time: it runs at the lowest priority.
-const BY_THE_CLOCK: u32 = 10;
+const BY_THE_CLOCK: u32 = 4;
 /// Bytes of what the process says when it fails.
 const SAID_MAX: u64 = 8 << 10;
 /// How often it is looked at whether the process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Kibibytes that the allocator takes at once in the process that compiles: by itself it takes a gibibyte before the limit is set.
+const ARENA_KIB: &str = "32768";
+/// How the system is told whom to end first when it is out of memory.
+const OOM_SCORE: (&str, &str) = ("/proc/self/oom_score_adj", "1000");
+/// What begins the last words of a process that may not bound itself.
+const UNBOUND: &str = "the process that compiles cannot bound itself";
 /// What is said when memory is refused: by Rust's allocator, by the system, by whoever reads the component.
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "out of memory"];
 
@@ -30,10 +36,19 @@ const NO_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", 
 pub struct Compiler {
     /// This program.
     pub program: PathBuf,
-    /// Processor time that one compilation may take, rounded up to seconds, and a tenth of what it may take by the clock (`run.compile-time-max`).
+    /// Processor time that one compilation may take, rounded up to seconds, and a quarter of what it may take by the clock (`run.compile-time-max`).
     pub time_max: Duration,
     /// Bytes of address space that it may have (`run.compile-memory-max`).
     pub memory_max: usize,
+}
+
+/// Why there is no compiled form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Of the component, which would fail again: what the compiler says of it, or which limit it reached.
+    Component(String),
+    /// Of the machine or of how the host is allowed to run: the component may compile another time.
+    Machine(String),
 }
 
 impl Compiler {
@@ -48,25 +63,26 @@ impl Compiler {
     /// The compiled form of a component. Blocks until the process has ended; it ends with the thread that called this.
     ///
     /// # Errors
-    /// In words: what the compiler says of the component, or which limit it reached.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<Vec<u8>, String> {
+    /// See [`Fault`].
+    pub(super) fn compile(&self, component: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut command = Command::new(&self.program);
         command.arg(COMMAND).arg(SECONDS).arg(self.seconds().to_string()).arg(MEMORY).arg(self.memory_max.to_string());
+        command.env("MIMALLOC_ARENA_RESERVE", ARENA_KIB);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("the process that compiles cannot be started: {error}"))?;
+        let mut child = command.spawn().map_err(|error| Fault::Machine(format!("the process that compiles cannot be started: {error}")))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // Each end of a pipe on a thread of its own: nobody waits for somebody who waits for him.
         let (ended, made, said) = std::thread::scope(|threads| {
             // One that ends early reads no more: what it ended with says why.
             threads.spawn(move || stdin.map(|mut stdin| stdin.write_all(component)));
             let made = threads.spawn(move || all_of(stdout, BYTES_MAX));
-            let said = threads.spawn(move || all_of(stderr, SAID_MAX));
+            let said = threads.spawn(move || beginning_of(stderr, SAID_MAX));
             let ended = self.end_of(&mut child);
             let joined =
                 |bytes: std::thread::Result<io::Result<Vec<u8>>>| bytes.unwrap_or_else(|_| Err(io::Error::other("a reader's panic")));
             (ended, joined(made.join()), joined(said.join()))
         });
-        let unread = |error: io::Error| format!("the process that compiles could not be followed: {error}");
+        let unread = |error: io::Error| Fault::Machine(format!("the process that compiles could not be followed: {error}"));
         match ended.map_err(unread)? {
             Some(status) if status.success() => made.map_err(unread),
             ended => Err(self.why(ended, &String::from_utf8_lossy(&said.unwrap_or_default()))),
@@ -95,23 +111,38 @@ impl Compiler {
         }
     }
 
-    fn why(&self, ended: Option<ExitStatus>, said: &str) -> String {
+    fn why(&self, ended: Option<ExitStatus>, said: &str) -> Fault {
         let (time, memory) = (self.time_max, self.memory_max);
         let said = seriatim_contract::one_line(said.trim(), 2048);
         let Some(status) = ended else {
-            return format!("it takes longer than {BY_THE_CLOCK} times run.compile-time-max = {time:?}");
+            return Fault::Component(format!("it takes longer than {BY_THE_CLOCK} times run.compile-time-max = {time:?}"));
         };
         let by = |signal: Signal| status.signal() == Some(signal.as_raw());
-        if by(Signal::XCPU) {
+        if said.starts_with(UNBOUND) {
+            return Fault::Machine(said);
+        }
+        Fault::Component(if by(Signal::XCPU) {
             format!("it takes more processor time than run.compile-time-max = {time:?}")
         } else if NO_MEMORY.iter().any(|words| said.contains(words)) {
             format!("it takes more memory than run.compile-memory-max = {memory} bytes")
+        } else if by(Signal::KILL) {
+            "the process that compiled it was killed from outside: for memory, if the machine has less than run.compile-memory-max; load it again if not".to_owned()
         } else if status.code() == Some(1) {
             said
         } else {
             format!("the compiler fell ({status}): {said}")
-        }
+        })
     }
+}
+
+/// The beginning; the rest is read too, so that whoever writes it can end.
+fn beginning_of(from: Option<impl Read>, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        from.by_ref().take(max).read_to_end(&mut bytes)?;
+        io::copy(&mut from, &mut io::sink())?;
+    }
+    Ok(bytes)
 }
 
 /// Everything up to a bound; more is an error.
@@ -131,11 +162,13 @@ pub fn compile_here(seconds: u64, memory: u64) -> Result<(), String> {
     let limit = |resource, current: u64, most: u64| {
         let set = setrlimit(resource, Rlimit { current: Some(current), maximum: Some(most) });
         set.map_err(|error| {
-            format!("the process that compiles cannot bound itself: {error}; it must be allowed to set limits (setrlimit, prlimit64), as by deploy/seriatim.service")
+            format!("{UNBOUND}: {error}; it must be allowed to set limits (setrlimit, prlimit64), as by deploy/seriatim.service")
         })
     };
     // Ends with whoever waits for it. Where that does not work, the time is bounded anyway.
     set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    // Where the system is out of memory it ends this process, not the host; where it may not be told, it decides.
+    std::fs::write(OOM_SCORE.0, OOM_SCORE.1).ok();
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
     limit(Resource::As, memory, memory)?;
@@ -179,14 +212,25 @@ mod tests {
             ("kill -XCPU $$", "more processor time than run.compile-time-max = 60s"),
             ("echo 'memory allocation of 7 bytes failed' >&2; kill -ABRT $$", "more memory than run.compile-memory-max = 1073741824"),
             ("echo 'no component: out of memory' >&2; exit 1", "more memory than run.compile-memory-max"),
+            ("head -c 20000 /dev/zero | tr '\\0' x >&2; exit 1", "xxxxx"),
+            ("kill -KILL $$", "killed from outside"),
             ("kill -SEGV $$", "the compiler fell (signal: 11"),
             ("exit 9", "the compiler fell (exit status: 9)"),
         ] {
             let error = script(&folder, lines).compile(b"x").unwrap_err();
-            assert!(error.contains(why), "{lines}: {error}");
+            assert!(matches!(&error, Fault::Component(said) if said.contains(why)), "{lines}: {error:?}");
         }
+    }
+
+    #[test]
+    fn what_the_component_is_not_to_blame_for_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
         let nobody = Compiler { program: folder.path().join("nobody"), ..script(&folder, "") };
-        assert!(nobody.compile(b"x").unwrap_err().contains("cannot be started"));
+        let unbound = script(&folder, &format!("echo '{UNBOUND}: not permitted' >&2; exit 1"));
+        for (compiler, why) in [(nobody, "cannot be started"), (unbound, "not permitted")] {
+            let error = compiler.compile(b"x").unwrap_err();
+            assert!(matches!(&error, Fault::Machine(said) if said.contains(why)), "{error:?}");
+        }
     }
 
     #[test]
@@ -194,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let slow = Compiler { time_max: Duration::from_millis(300), ..script(&folder, "echo $$ > \"$0.pid\"; exec sleep 1000") };
         let error = slow.compile(b"x").unwrap_err();
-        assert!(error.contains("longer than 10 times run.compile-time-max = 300ms"), "{error}");
+        assert_eq!(error, Fault::Component("it takes longer than 4 times run.compile-time-max = 300ms".to_owned()));
         let id = std::fs::read_to_string(slow.program.with_extension("pid")).unwrap();
         assert!(!std::path::Path::new("/proc").join(id.trim()).exists(), "it is gone");
     }

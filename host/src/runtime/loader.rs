@@ -1,6 +1,7 @@
 //! From a file's bytes to a handler: tells modules from components, wraps the former, refuses imports we do not serve by name, compiles (or
 //! takes the compiled form from the cache) and links. Everything that can be wrong with a component is found here, before any event.
 
+use super::apart::Fault;
 use super::bindings::HandlerIndices;
 use super::engine::Engine;
 use super::imports::Data;
@@ -129,6 +130,14 @@ pub enum LoadError {
         /// What the compiler says.
         why: String,
     },
+    /// It could not be found out whether the component compiles.
+    #[error("handler `{handler}`: {why}; it is not the component's fault")]
+    NotCompiled {
+        /// The handler.
+        handler: Arc<str>,
+        /// What stood in the way.
+        why: String,
+    },
     /// Imports or the export have other types than `wit/` says.
     #[error("handler `{handler}`: does not fit the world `seriatim:handler/handler@0.1.0`: {why}")]
     World {
@@ -168,7 +177,7 @@ impl LoadError {
             Self::NotWasm { .. } | Self::NoWorld { .. } | Self::Wrap { .. } | Self::Structure { .. } => "structure",
             Self::Preview1 { .. } | Self::Imports { .. } => "imports",
             Self::MemoryMax { .. } | Self::NeedsMemory { .. } => "resources",
-            Self::Compile { .. } => "compile",
+            Self::Compile { .. } | Self::NotCompiled { .. } => "compile",
             Self::World { .. } => "world",
         }
     }
@@ -268,7 +277,7 @@ impl Handler {
 }
 
 impl Engine {
-    /// Makes a handler of a file: a component, or a core module with a component type section. Compiles, so it takes milliseconds to seconds:
+    /// Makes a handler of a file: a component, or a core module made for our world. Compiles, so it takes milliseconds to seconds:
     /// not for a shard's thread.
     ///
     /// # Errors
@@ -343,7 +352,10 @@ impl Engine {
             }
             return Ok(component);
         };
-        let compiled = compiler.compile(&bytes).map_err(fault)?;
+        let compiled = compiler.compile(&bytes).map_err(|error| match error {
+            Fault::Component(why) => fault(why),
+            Fault::Machine(why) => LoadError::NotCompiled { handler: name.clone(), why },
+        })?;
         let component = cache::deserialize(engine, &compiled).map_err(|error| fault(format!("{error:#}")))?;
         if let Some(cache) = &self.shared.cache {
             cache.keep(digest, &compiled);

@@ -64,6 +64,9 @@ impl Publisher {
             while self.received.overflowed() {
                 tracing::warn!("lifecycle events found no room (run.lifecycle-queue); the state of all entities that wait is sent again");
                 self.tell_again().await;
+                // Where nobody waits any more, nothing else has made room.
+                self.received.take_now(&mut batch, PAGE);
+                self.publish(&mut batch).await;
             }
         }
     }

@@ -219,6 +219,7 @@ impl Scene {
                 Redriven::Forgotten => String::from("forgotten"),
                 Redriven::Parked(reason) => format!("not redriven, parked {}", reason.name()),
                 Redriven::Failed(reason) => format!("failed again {}", reason.name()),
+                Redriven::Stopped => String::from("not redriven, stopped"),
                 Redriven::Barred => String::from("not redriven, barred"),
                 Redriven::Busy => String::from("busy"),
             },

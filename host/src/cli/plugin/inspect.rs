@@ -21,7 +21,7 @@ const LINE_MAX: usize = 2_000;
 /// Arguments of `plugin inspect`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The handler: a component, or a core module with a component type section.
+    /// The handler: a component, or a core module made for our world.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Measure calls with the first event of this file (as of `plugin test`), instead of a made-up one with the payload {}.

@@ -30,7 +30,7 @@ const LINE_MAX: usize = 2_000;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = NOTES)]
 pub(in crate::cli) struct Args {
-    /// The handler: a component, or a core module with a component type section.
+    /// The handler: a component, or a core module made for our world.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The events, one JSON object a line; - is standard input.

@@ -65,7 +65,10 @@ fn told(key: &EntityKey, dead: u64, answer: Redriven, error: Option<String>) -> 
             conflict(format!("{since} events of {entity} were applied since; redrive it out of order to apply it all the same"), Some(head))
         }
         Redriven::Ahead { head } => conflict(
-            format!("{entity} has not come to this event: it stands at event {} (epoch {})", head.sequence, head.epoch),
+            format!(
+                "{entity} has not come to this event: it stands at event {} (epoch {}); redrive it when that one came or was skipped",
+                head.sequence, head.epoch
+            ),
             Some(head),
         ),
         Redriven::Forgotten => {
@@ -76,6 +79,9 @@ fn told(key: &EntityKey, dead: u64, answer: Redriven, error: Option<String>) -> 
         Redriven::Failed(reason) => {
             let error = error.unwrap_or_default();
             conflict(format!("the handlers failed again ({}): {error}; nothing was changed", reason.name()), None)
+        }
+        Redriven::Stopped => {
+            conflict(format!("pipeline {} stops: /readyz says why; redrive it when the host has been started again", key.pipeline), None)
         }
         Redriven::Barred => conflict(
             format!(
