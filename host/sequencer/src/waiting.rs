@@ -280,15 +280,16 @@ impl<T: Clone> Sequencer<T> {
         let Some(pass) = self.pass.take() else { return };
         let dropped = self.dropped.unwrap_or(Dropped { from: pass.lowest_unknown(), to: pass.to });
         let to = dropped.to.max(pass.to);
-        let from = pass.lowest_unknown().min(to);
         // Only the start or the end of a pass tells what retention took between two messages. Where this one had brought everything, the next brings the last
         // again: what has been decided of that must be told from what was not.
-        if from < pass.lowest_unknown() && !self.holds(to) {
+        let (unknown, unsure) = (pass.lowest_unknown(), pass.may_lack_from(dropped));
+        if unknown > to && unsure <= to && !self.holds(to) {
             self.history.fates.insert(to);
             self.dirty = true;
         }
-        self.dropped = Some(Dropped { from, to });
-        self.unsure_from = Some(pass.may_lack_from(dropped));
+        let left = unknown.min(unsure) <= to;
+        self.dropped = left.then_some(Dropped { from: unknown.min(to), to });
+        self.unsure_from = left.then_some(unsure);
         self.due = false;
         if self.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
