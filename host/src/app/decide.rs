@@ -171,8 +171,8 @@ pub fn go_on(
         record.gone.push((record.generation, gone_from, stored.progress.highest));
         record.generations.push((record.generation, from));
         record.stream = StreamIdentity { name: facts.name.clone(), created: facts.created_nanos };
-        record.progress =
-            Progress { watermark: from.saturating_sub(1), highest: 0, highest_time: 0, stream_time: stored.progress.stream_time };
+        // No message of it was read yet. Where it has none at all, the time of what was read before has passed: alarms of entities that wait stand behind it.
+        record.progress = Progress { watermark: from.saturating_sub(1), highest: 0, ..stored.progress };
         changed = true;
     }
     Ok(Decision { record, changed, accepted })
@@ -321,6 +321,8 @@ mod tests {
             let decision = go_on("p", &stored(), meaning("subject:2"), &facts(1, last), Err(back(last)), younger, accepts);
             let record = decision.map(|decision| decision.record);
             assert_eq!(record.as_ref().map(|record| (record.generation, record.progress.watermark)), Ok((3, from - 1)));
+            let time = record.as_ref().map(|record| (record.progress.highest, record.progress.highest_time));
+            assert_eq!(time, Ok((0, stored().progress.highest_time)), "what waits for it must not wait for ever");
             assert_eq!(record.map(|record| record.generations.last().copied()), Ok(Some((3, from))));
         }
     }

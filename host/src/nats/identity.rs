@@ -91,7 +91,7 @@ pub struct KnownStream {
     pub created_nanos: i64,
     /// Highest message read; 0 = none yet.
     pub highest: u64,
-    /// That message's broker timestamp, ms.
+    /// That message's broker timestamp, ms; before the first message of an accepted stream, of the highest one of the stream before.
     pub highest_time: u64,
 }
 

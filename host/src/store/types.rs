@@ -162,7 +162,7 @@ pub struct Progress {
     pub watermark: u64,
     /// Highest message read.
     pub highest: u64,
-    /// The broker's timestamp of it, milliseconds.
+    /// The broker's timestamp of it, milliseconds; before the first message of an accepted stream, of the highest one of the stream before.
     pub highest_time: u64,
     /// Stream time (design §3.3) at the watermark, milliseconds: whoever reads on from there begins with it.
     pub stream_time: u64,
