@@ -18,8 +18,12 @@ impl<T: Clone> Sequencer<T> {
         // With something dropped, only the end of a pass that did not bring the missing event may judge.
         let may_judge = self.dropped.is_none() || self.verdict;
         if self.skip == Some(self.next_place()) && may_judge {
-            self.skip = None;
             self.give_up_below(lowest);
+            if self.skip == Some(lowest) {
+                // Nothing is missing: the event itself is held, since a lower one might have come first. It is skipped in its turn, which is now.
+                return true;
+            }
+            self.skip = None;
             self.commit(now, None, None, None, None, out);
             out.push(Effect::Answer(Answer::Done));
             return true;

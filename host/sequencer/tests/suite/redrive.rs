@@ -1,7 +1,7 @@
 //! What an operator's redrive and forgetting mean, told with one entity: once, in order, or out of order and flagged.
 
 use crate::scene::Scene;
-use seriatim_sequencer::{DeadReason, FailureThen, GapThen, Input, Late, Place, Policy};
+use seriatim_sequencer::{DeadReason, FailureThen, First, GapThen, Input, Late, Place, Policy};
 
 fn scene(change: impl FnOnce(&mut Policy)) -> Scene {
     let mut policy = Policy { gap_wait: 1_000, settle: 1_000, retry: vec![], ids: 4, ..Policy::default() };
@@ -287,6 +287,15 @@ fn a_skip_of_what_is_running_is_done_when_it_fails() {
     scene.comes(1);
     scene.skip(1);
     assert_eq!(scene.fails(DeadReason::Trap), "commit dead 1 skipped; done");
+}
+
+#[test]
+fn a_skip_of_the_first_event_that_waits_for_a_lower_one_skips_that_event() {
+    let mut scene = scene(|policy| policy.first = First::Any);
+    assert_eq!(scene.comes(1), "");
+    let told = scene.skip(1);
+    assert!(told.contains("dead 1 skipped") && told.ends_with("done"), "{told}");
+    assert_eq!(scene.comes(2), "deliver 2");
 }
 
 #[test]
