@@ -133,7 +133,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("run.commits-max", Kind::Integer(1, 10_000), "64", "Commits of one entity in flight. Full: its next event waits."),
     key("run.catch-ups-max", Kind::Integer(1, 1_000), "8", "Catch-ups that read at the same time; further ones wait, oldest alarm first."),
     key("run.held-bytes", Kind::Size(MIB, TIB), r#""256MiB""#, "Bytes of all held events together. Past it the entity that holds most waits and its highest held events are read again later."),
-    key("run.entities-max", Kind::Integer(1_000, 1_000_000_000), "1000000", "Entities in memory. Past it idle ones leave, least recently used first; their records stay in the store."),
+    key("run.entities-max", Kind::Integer(1_000, 1_000_000_000), "1000000", "Entities in memory. Past it idle ones leave; their records stay in the store, and they are loaded when they are needed."),
     key("run.publish-window", Kind::Integer(1, 100_000), "4000", "Outputs sent and not yet confirmed. Full: further outputs wait in their outboxes."),
     key("run.given-up-ranges-max", Kind::Integer(1, 10_000), "64", "Given-up ranges of sequences remembered for each entity. Full: the oldest fold into the floor, below which an unknown id is late; ranges above the position never fold, the entity parks."),
     key("run.outbox-max", Kind::Integer(1, 100_000), "64", "Outputs and dead letters of one entity not yet confirmed. Full: its next event waits."),
