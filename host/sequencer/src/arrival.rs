@@ -139,7 +139,7 @@ impl<T: Clone> Sequencer<T> {
             || self.lates.iter().any(same)
     }
 
-    /// A message with this stream sequence is in memory.
+    /// A message with this stream sequence is in memory, wherever its place is: looks at all there are, so not for every arrival.
     pub(crate) fn holds(&self, stream_sequence: u64) -> bool {
         let current = self.current.as_ref().map(|current| &current.arrival);
         let mut all = current.into_iter().chain(self.queue.iter()).chain(self.held.iter()).chain(&self.lates);

@@ -12,7 +12,7 @@ use core::ops::{Deref, DerefMut};
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Events {
+pub(crate) struct Remembered {
     /// The last position of each epoch that is over.
     pub(crate) past: Vec<Place>,
     pub(crate) floor: Floor,
@@ -23,7 +23,7 @@ pub(crate) struct Events {
     pub(crate) redriven: Letters,
 }
 
-impl Events {
+impl Remembered {
     const NONE: Self = Self {
         past: Vec::new(),
         floor: Floor::restore(Place { epoch: 0, sequence: 0 }, 0, Vec::new()),
@@ -39,28 +39,28 @@ impl Events {
     }
 }
 
-static NONE: Events = Events::NONE;
+static NONE: Remembered = Remembered::NONE;
 
-/// [`Events`], allocated when they are first changed: whoever would change nothing should not ask for them mutably.
+/// [`Remembered`], allocated when they are first changed: whoever would change nothing should not ask for them mutably.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History(Option<Box<Events>>);
+pub(crate) struct History(Option<Box<Remembered>>);
 
 impl History {
-    pub(crate) fn restore(events: Events) -> Self {
+    pub(crate) fn restore(events: Remembered) -> Self {
         Self((!events.is_none()).then(|| Box::new(events)))
     }
 }
 
 impl Deref for History {
-    type Target = Events;
+    type Target = Remembered;
 
-    fn deref(&self) -> &Events {
+    fn deref(&self) -> &Remembered {
         self.0.as_deref().unwrap_or(&NONE)
     }
 }
 
 impl DerefMut for History {
-    fn deref_mut(&mut self) -> &mut Events {
-        self.0.get_or_insert_with(|| Box::new(Events::NONE))
+    fn deref_mut(&mut self) -> &mut Remembered {
+        self.0.get_or_insert_with(|| Box::new(Remembered::NONE))
     }
 }

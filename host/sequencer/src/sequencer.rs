@@ -11,7 +11,7 @@
 use crate::dedup::{GivenUp, Recent};
 use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
 use crate::floor::Floor;
-use crate::history::{Events, History};
+use crate::history::{History, Remembered};
 use crate::input::Input;
 use crate::lost::NamedLost;
 use crate::policy::{FailureThen, First, Policy};
@@ -132,7 +132,7 @@ impl<T: Clone> Sequencer<T> {
             position: position.unwrap_or_default(),
             recent,
             count: newest.map_or(0, |slot| slot.count),
-            history: History::restore(Events {
+            history: History::restore(Remembered {
                 past: extras.past,
                 floor: Floor::restore(extras.floor, extras.floor_through, extras.floors),
                 given_up: GivenUp::restore(extras.given_up),

@@ -284,8 +284,8 @@ fn what_retention_took_is_named_in_the_commit_that_moves_s_past_it() {
     assert_eq!(scene.step(Input::PassStarted { gone_below: 2 }), "commit lost Some((1, 1)) waits for resuming from #2 until host 30000");
 }
 
-#[test]
-fn what_retention_took_before_a_catch_up_broke_off_is_named_by_the_next() {
+/// A catch-up of #1 to #4 that brought these and broke off: retention takes what is not among them before the pass comes to it.
+fn broke_off_behind(brought: &[u64]) -> Scene {
     let mut scene = scene(|_| {});
     for sequence in [4, 5, 3, 2] {
         scene.comes(sequence);
@@ -294,29 +294,23 @@ fn what_retention_took_before_a_catch_up_broke_off_is_named_by_the_next() {
     scene.reload();
     scene.after(29_000);
     scene.step(Input::PassStarted { gone_below: 1 });
-    // #2 is taken before the pass comes to it; then the broker goes away.
-    scene.brings(1);
-    scene.brings(3);
+    for stream_sequence in brought {
+        scene.brings(*stream_sequence);
+    }
     scene.step(Input::PassFailed);
+    scene
+}
+
+#[test]
+fn what_retention_took_before_a_catch_up_broke_off_is_named_by_the_next() {
+    let mut scene = broke_off_behind(&[1, 3]);
     scene.after_host(1_000);
     assert_eq!(scene.step(Input::PassStarted { gone_below: 3 }), "commit lost Some((1, 2)) waits for resuming from #1 until host 31000");
 }
 
 #[test]
 fn what_retention_took_before_a_catch_up_broke_off_at_its_last_message_is_named_by_the_next() {
-    let mut scene = scene(|_| {});
-    for sequence in [4, 5, 3, 2] {
-        scene.comes(sequence);
-    }
-    scene.after(1_000);
-    scene.reload();
-    scene.after(29_000);
-    scene.step(Input::PassStarted { gone_below: 1 });
-    // #2 is taken before the pass comes to it; everything else comes, and then the broker does not say what it still has.
-    for stream_sequence in [1, 3, 4] {
-        scene.brings(stream_sequence);
-    }
-    scene.step(Input::PassFailed);
+    let mut scene = broke_off_behind(&[1, 3, 4]);
     assert!(!scene.sequencer.can_leave(), "nothing durable tells what is unsure");
     scene.after_host(1_000);
     let told = scene.step(Input::PassStarted { gone_below: 3 });
