@@ -46,8 +46,8 @@ static NONE: Remembered = Remembered::NONE;
 pub(crate) struct History(Option<Box<Remembered>>);
 
 impl History {
-    pub(crate) fn restore(events: Remembered) -> Self {
-        Self((!events.is_none()).then(|| Box::new(events)))
+    pub(crate) fn restore(remembered: Remembered) -> Self {
+        Self((!remembered.is_none()).then(|| Box::new(remembered)))
     }
 }
 
