@@ -23,7 +23,7 @@ enum Class {
     Early,
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// A message from the live reader.
     pub(crate) fn arrived(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
         let stream_sequence = arrival.stream_sequence;
@@ -33,7 +33,7 @@ impl<T: Clone> Sequencer<T> {
         }
         if self.unreadable {
             // Dropped first, so that S does not pass it.
-            Dropped::add(&mut self.dropped, stream_sequence);
+            Dropped::add(&mut self.work.dropped, stream_sequence);
             self.wait(now, WaitReason::Record, None, None, out);
             out.push(Effect::Close { stream_sequence, outcome: None });
             return;
@@ -53,8 +53,8 @@ impl<T: Clone> Sequencer<T> {
         }
         // An entity that has not begun begins with the first message the pass brings, not with what stands behind it.
         let begun = self.anchored || self.policy.first == First::Any;
-        let joining = begun && self.pass.as_ref().is_some_and(|pass| pass.joining);
-        if self.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
+        let joining = begun && self.work.pass.as_ref().is_some_and(|pass| pass.joining);
+        if self.work.dropped.is_some() && !joining && !self.is_missing(arrival.place) {
             self.let_go(arrival.place, stream_sequence, out);
             return;
         }
@@ -64,9 +64,9 @@ impl<T: Clone> Sequencer<T> {
             Class::Conflict => self.conflict(now, arrival, out),
             Class::Late { deliverable } => self.late(now, arrival, deliverable, out),
             Class::Malformed => self.malformed(now, arrival, out),
-            Class::Next if self.queue.len() < self.policy.queue_max => {
-                self.queue.push(arrival);
-                if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && !mutant!(ResumeWithoutAlarm) {
+            Class::Next if self.work.queue.len() < self.policy.queue_max => {
+                self.work.queue.push(arrival);
+                if self.work.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && !mutant!(ResumeWithoutAlarm) {
                     // It closes the gap: what waited for it is owed from here on, through a crash too.
                     self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
                 }
@@ -82,7 +82,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// A message that a catch-up brings (again). It is closed already; what is in memory or decided is passed by.
     pub(crate) fn pass_arrived(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
-        let Some(pass) = &mut self.pass else { return };
+        let Some(pass) = &mut self.work.pass else { return };
         let stream_sequence = arrival.stream_sequence;
         if stream_sequence <= pass.cursor || (mutant!(CatchUpEndsOneEarly) && stream_sequence >= pass.to) {
             return;
@@ -104,17 +104,17 @@ impl<T: Clone> Sequencer<T> {
             Class::Conflict => self.conflict(now, arrival, out),
             Class::Late { deliverable } => self.late(now, arrival, deliverable, out),
             Class::Malformed => self.malformed(now, arrival, out),
-            Class::Next if self.queue.len() < self.policy.queue_max => self.queue.push(arrival),
+            Class::Next if self.work.queue.len() < self.policy.queue_max => self.work.queue.push(arrival),
             Class::Next => self.left_memory(arrival.place, stream_sequence),
-            Class::Early if self.room_to_hold() => self.held.insert(arrival),
+            Class::Early if self.room_to_hold() => self.work.held.insert(arrival),
             Class::Early => {
                 // Full: the highest makes room, and from there on this pass passes over.
-                match self.held.highest() {
+                match self.work.held.highest() {
                     Some(highest) if highest > arrival.place => {
-                        if let Some(evicted) = self.held.remove(highest) {
+                        if let Some(evicted) = self.work.held.remove(highest) {
                             self.left_memory(evicted.place, evicted.stream_sequence);
                         }
-                        self.held.insert(arrival);
+                        self.work.held.insert(arrival);
                     }
                     _ => self.left_memory(arrival.place, stream_sequence),
                 }
@@ -124,32 +124,32 @@ impl<T: Clone> Sequencer<T> {
 
     /// It leaves memory unfinished: what the running pass has seen is left to the next one, what lies ahead of it to this one.
     pub(crate) fn left_memory(&mut self, place: Place, stream_sequence: u64) {
-        match &mut self.pass {
+        match &mut self.work.pass {
             Some(pass) if stream_sequence <= pass.cursor => pass.pass_over(place, stream_sequence),
-            _ => Dropped::add(&mut self.dropped, stream_sequence),
+            _ => Dropped::add(&mut self.work.dropped, stream_sequence),
         }
     }
 
     /// The very message is in memory already.
     fn in_memory(&self, arrival: &Arrival<T>) -> bool {
         let same = |known: &Arrival<T>| known.stream_sequence == arrival.stream_sequence;
-        self.current.as_ref().is_some_and(|current| same(&current.arrival))
-            || self.queue.get(arrival.place).is_some_and(same)
-            || self.held.get(arrival.place).is_some_and(same)
-            || self.lates.iter().any(same)
+        self.work.current.as_ref().is_some_and(|current| same(&current.arrival))
+            || self.work.queue.get(arrival.place).is_some_and(same)
+            || self.work.held.get(arrival.place).is_some_and(same)
+            || self.work.lates.iter().any(same)
     }
 
     /// A message with this stream sequence is in memory, wherever its place is: looks at all there are, so not for every arrival.
     pub(crate) fn holds(&self, stream_sequence: u64) -> bool {
-        let current = self.current.as_ref().map(|current| &current.arrival);
-        let mut all = current.into_iter().chain(self.queue.iter()).chain(self.held.iter()).chain(&self.lates);
+        let current = self.work.current.as_ref().map(|current| &current.arrival);
+        let mut all = current.into_iter().chain(self.work.queue.iter()).chain(self.work.held.iter()).chain(&self.work.lates);
         all.any(|known| known.stream_sequence == stream_sequence)
     }
 
     /// The event that an entity with something dropped still takes: the one after the position, when it waits for just that.
     fn is_missing(&self, place: Place) -> bool {
-        let idle = self.current.is_none() && self.queue.is_empty();
-        let gap = self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && self.pass.is_none();
+        let idle = self.work.current.is_none() && self.work.queue.is_empty();
+        let gap = self.work.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) && self.work.pass.is_none();
         idle && gap && self.anchored && place == self.next_place()
     }
 
@@ -247,15 +247,15 @@ impl<T: Clone> Sequencer<T> {
 
     /// The unfinished event in memory at a place.
     fn pending(&self, place: Place) -> Option<&Arrival<T>> {
-        if let Some(current) = self.current.as_ref().filter(|current| current.arrival.place == place) {
+        if let Some(current) = self.work.current.as_ref().filter(|current| current.arrival.place == place) {
             return Some(&current.arrival);
         }
-        self.queue.get(place).or_else(|| self.held.get(place)).or_else(|| self.lates.iter().find(|late| late.place == place))
+        self.work.queue.get(place).or_else(|| self.work.held.get(place)).or_else(|| self.work.lates.iter().find(|late| late.place == place))
     }
 
     /// The place that would be next in the queue.
     fn expected(&self) -> Place {
-        let last = match (self.queue.back(), &self.current) {
+        let last = match (self.work.queue.back(), &self.work.current) {
             (Some(back), _) => back.place,
             (None, Some(current)) if !current.late => current.arrival.place,
             _ => return self.next_place(),
@@ -274,16 +274,16 @@ impl<T: Clone> Sequencer<T> {
 
     /// It is in memory now; while the entity waits, that is enough for its message to close.
     fn kept(&self, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
-        if self.waiting.is_some() {
+        if self.work.waiting.is_some() {
             out.push(Effect::Close { stream_sequence, outcome: None });
         }
     }
 
     /// It leaves memory unfinished; the entity waits already.
     pub(crate) fn let_go(&mut self, place: Place, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
-        Dropped::add(&mut self.dropped, stream_sequence);
-        let lowest = self.held.lowest();
-        if let Some(pass) = &mut self.pass {
+        Dropped::add(&mut self.work.dropped, stream_sequence);
+        let lowest = self.work.held.lowest();
+        if let Some(pass) = &mut self.work.pass {
             pass.missed |= lowest.is_none_or(|lowest| place < lowest);
         }
         out.push(Effect::Close { stream_sequence, outcome: None });
@@ -291,9 +291,9 @@ impl<T: Clone> Sequencer<T> {
 
     /// No room for it: the entity waits, and what comes from here on is read again later.
     fn overflow(&mut self, now: Now, stream_sequence: u64, out: &mut Vec<Effect<T>>) {
-        Dropped::add(&mut self.dropped, stream_sequence);
+        Dropped::add(&mut self.work.dropped, stream_sequence);
         self.due = true;
-        if self.waiting.is_none() {
+        if self.work.waiting.is_none() {
             self.wait(now, WaitReason::Overflow, Some(Alarm::Host(now.host)), None, out);
         }
         out.push(Effect::Close { stream_sequence, outcome: None });
@@ -301,11 +301,11 @@ impl<T: Clone> Sequencer<T> {
 
     /// Fates and late events count towards `held-max`, but one event can always be held: the entity must be able to go on.
     fn room_to_hold(&mut self) -> bool {
-        self.held.is_empty() || self.room_for_fate() || mutant!(HeldPastBound)
+        self.work.held.is_empty() || self.room_for_fate() || mutant!(HeldPastBound)
     }
 
     fn room_for_fate(&mut self) -> bool {
-        let room = |this: &Self| this.held.len() + this.lates.len() + this.history.fates.len() < this.policy.held_max;
+        let room = |this: &Self| this.work.held.len() + this.work.lates.len() + this.history.fates.len() < this.policy.held_max;
         room(self) || {
             let low = self.lowest_unfinished();
             self.history.fates = self.history.fates.split_off(&low);
@@ -328,7 +328,7 @@ impl<T: Clone> Sequencer<T> {
         if !self.blocked && on_their_way < self.policy.held_max && (self.lowest_unfinished() > stream_sequence || self.room_for_fate()) {
             return true;
         }
-        match &mut self.pass {
+        match &mut self.work.pass {
             Some(pass) if stream_sequence <= pass.cursor => pass.put_off(stream_sequence),
             _ => self.overflow(now, stream_sequence, out),
         }
@@ -338,29 +338,29 @@ impl<T: Clone> Sequencer<T> {
     fn hold(&mut self, now: Now, arrival: Arrival<T>, out: &mut Vec<Effect<T>>) {
         let stream_sequence = arrival.stream_sequence;
         if self.room_to_hold() {
-            self.held.insert(arrival);
+            self.work.held.insert(arrival);
             self.kept(stream_sequence, out);
             return;
         }
         let mut gone = (arrival.place, stream_sequence);
-        if let Some(highest) = self.held.highest().filter(|highest| *highest > arrival.place)
-            && let Some(evicted) = self.held.remove(highest)
+        if let Some(highest) = self.work.held.highest().filter(|highest| *highest > arrival.place)
+            && let Some(evicted) = self.work.held.remove(highest)
         {
             gone = (evicted.place, evicted.stream_sequence);
-            self.held.insert(arrival);
+            self.work.held.insert(arrival);
         }
         let gap = self.in_gap();
         self.left_memory(gone.0, gone.1);
         // What is in memory closes when the entity begins to wait, and what arrives later at once.
-        let closed = if self.waiting.is_none() { gone.1 } else { stream_sequence };
+        let closed = if self.work.waiting.is_none() { gone.1 } else { stream_sequence };
         self.wait_for_room(now, gap, out);
         out.push(Effect::Close { stream_sequence: closed, outcome: None });
     }
 
     /// Something leaves memory: the entity waits, unless it does already.
     pub(crate) fn wait_for_room(&mut self, now: Now, gap: bool, out: &mut Vec<Effect<T>>) {
-        if self.waiting.is_none() {
-            let (reason, alarm) = match self.held.first().filter(|_| gap) {
+        if self.work.waiting.is_none() {
+            let (reason, alarm) = match self.work.held.first().filter(|_| gap) {
                 Some((_, time)) => (WaitReason::Gap, Alarm::Stream(time.saturating_add(self.policy.gap_wait))),
                 None => (WaitReason::Overflow, Alarm::Host(now.host)),
             };
@@ -370,7 +370,7 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn note_gap(&self, place: Place, out: &mut Vec<Effect<T>>) {
-        if self.held.is_empty() {
+        if self.work.held.is_empty() {
             let expected = self.expected();
             let missing = if place.epoch == expected.epoch { place.sequence.saturating_sub(expected.sequence) } else { 0 };
             if missing > 0 && self.anchored {
@@ -415,13 +415,13 @@ impl<T: Clone> Sequencer<T> {
         match self.policy.late {
             Late::Drop => {
                 // While S may bring it again the drop is remembered, so that it is counted once.
-                if self.waiting.is_some() || !self.told || self.lowest_unfinished() <= stream_sequence {
+                if self.work.waiting.is_some() || !self.told || self.lowest_unfinished() <= stream_sequence {
                     self.remember_fate(stream_sequence);
                 }
                 self.close(now, stream_sequence, Outcome::DroppedLate, out);
             }
             Late::Deliver if deliverable => {
-                self.lates.push_back(arrival);
+                self.work.lates.push_back(arrival);
                 self.kept(stream_sequence, out);
             }
             Late::Deliver | Late::DeadLetter => {

@@ -10,22 +10,28 @@ pub(crate) struct Recent {
     /// Ids apart from the rest, so that the scan that every in-order event pays runs over one dense array.
     ids: Vec<u64>,
     places: Vec<(Place, u64)>,
-    next: usize,
-    bound: usize,
+    next: u32,
+    bound: u32,
 }
 
 impl Recent {
     pub(crate) fn new(bound: usize) -> Self {
-        Self { ids: Vec::new(), places: Vec::new(), next: 0, bound: bound.max(1) }
+        Self { ids: Vec::new(), places: Vec::new(), next: 0, bound: u32::try_from(bound).unwrap_or(u32::MAX).max(1) }
     }
 
     pub(crate) fn push(&mut self, place: Place, id: u64, payload: u64) {
-        if self.ids.len() < self.bound {
+        if self.ids.len() < self.bound as usize {
+            // Many entities have one event and rest.
+            if self.ids.is_empty() {
+                self.ids.reserve_exact(1);
+                self.places.reserve_exact(1);
+            }
             self.ids.push(id);
             self.places.push((place, payload));
             return;
         }
-        if let (Some(old_id), Some(old)) = (self.ids.get_mut(self.next), self.places.get_mut(self.next)) {
+        let next = self.next as usize;
+        if let (Some(old_id), Some(old)) = (self.ids.get_mut(next), self.places.get_mut(next)) {
             *old_id = id;
             *old = (place, payload);
         }
@@ -46,7 +52,7 @@ impl Recent {
     pub(crate) fn restore(bound: usize, slots: &mut [Slot]) -> Self {
         slots.sort_unstable_by_key(|slot| slot.count);
         let mut recent = Self::new(bound);
-        let skip = slots.len().saturating_sub(recent.bound);
+        let skip = slots.len().saturating_sub(bound.max(1));
         for slot in slots.iter().skip(skip) {
             recent.push(slot.place, slot.id, slot.payload);
         }

@@ -60,26 +60,26 @@ pub enum Head {
     Stopped,
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// Why this entity is not moving, if it is not.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {
-        let parked = self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason);
-        let head = match (&self.current, parked) {
+        let parked = self.work.waiting.filter(Waiting::parked).map(|waiting| waiting.reason);
+        let head = match (&self.work.current, parked) {
             _ if self.stopped => Head::Stopped,
-            _ if self.redrive_running() => Head::Running(self.redriving.as_ref().map_or_else(Place::default, |r| r.arrival.place)),
+            _ if self.redrive_running() => Head::Running(self.work.redriving.as_ref().map_or_else(Place::default, |r| r.arrival.place)),
             (Some(current), _) if current.running => Head::Running(current.arrival.place),
             (_, Some(reason)) if reason != WaitReason::Gap => Head::Parked(reason),
             _ if self.blocked => Head::Blocked,
             _ if self.barred => Head::Barred(self.head_place()),
             (Some(current), _) => Head::Retrying { place: current.arrival.place, attempts: current.attempt },
-            (None, _) if !self.held.is_empty() || self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
+            (None, _) if !self.work.held.is_empty() || self.work.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Gap) => {
                 Head::Missing(self.next_place())
             }
             (None, _) => Head::Idle,
         };
-        let held = self.held.lowest().zip(self.held.highest()).map(|(lowest, highest)| (self.held.len(), lowest, highest));
-        let alarm_in = self.waiting.and_then(|waiting| waiting.alarm).map(|alarm| match alarm {
+        let held = self.work.held.lowest().zip(self.work.held.highest()).map(|(lowest, highest)| (self.work.held.len(), lowest, highest));
+        let alarm_in = self.work.waiting.and_then(|waiting| waiting.alarm).map(|alarm| match alarm {
             Alarm::Host(at) => at.saturating_sub(now.host),
             Alarm::Stream(at) => at.saturating_sub(now.stream),
         });
@@ -87,14 +87,14 @@ impl<T: Clone> Sequencer<T> {
             position: self.position(),
             head,
             place: self.head_place(),
-            waiting: self.waiting,
+            waiting: self.work.waiting,
             held,
-            held_since: self.held.first().map(|(_, time)| time),
-            gives_up: self.held.first().filter(|_| self.in_gap()).map(|(_, time)| time.saturating_add(self.policy.gap_wait)),
-            queued: self.queue.len(),
+            held_since: self.work.held.first().map(|(_, time)| time),
+            gives_up: self.work.held.first().filter(|_| self.in_gap()).map(|(_, time)| time.saturating_add(self.policy.gap_wait)),
+            queued: self.work.queue.len(),
             in_flight: self.in_flight,
-            dropped: self.dropped.map(|dropped| (dropped.from, dropped.to)),
-            catching_up: self.pass.is_some(),
+            dropped: self.work.dropped.map(|dropped| (dropped.from, dropped.to)),
+            catching_up: self.work.pass.is_some(),
             alarm_in,
         }
     }

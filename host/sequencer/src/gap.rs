@@ -7,23 +7,23 @@ use crate::types::{Alarm, DeadReason, Now, Place, WaitReason};
 use alloc::format;
 use alloc::vec::Vec;
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// Nothing is deliverable and something is held. True when the entity can go on.
     pub(crate) fn gap(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
-        let (Some(lowest), Some((first, time))) = (self.held.lowest(), self.held.first()) else {
+        let (Some(lowest), Some((first, time))) = (self.work.held.lowest(), self.work.held.first()) else {
             return false;
         };
-        let since = *self.gap_since.get_or_insert(now.host);
+        let since = *self.work.gap_since.get_or_insert(now.host);
         let deadline = time.saturating_add(self.policy.gap_wait);
         // With something dropped, only the end of a pass that did not bring the missing event may judge.
-        let may_judge = self.dropped.is_none() || self.verdict;
-        if self.skip == Some(self.next_place()) && may_judge {
+        let may_judge = self.work.dropped.is_none() || self.verdict;
+        if self.work.skip == Some(self.next_place()) && may_judge {
             self.give_up_below(lowest);
-            if self.skip == Some(lowest) {
+            if self.work.skip == Some(lowest) {
                 // Nothing is missing: the event itself is held, since a lower one might have come first. It is skipped in its turn, which is now.
                 return true;
             }
-            self.skip = None;
+            self.work.skip = None;
             self.commit(now, None, None, None, None, out);
             out.push(Effect::Answer(Answer::Done));
             return true;
@@ -41,7 +41,7 @@ impl<T: Clone> Sequencer<T> {
                     false
                 }
                 GapThen::Stop => {
-                    if self.waiting.is_none_or(|waiting| waiting.parked()) {
+                    if self.work.waiting.is_none_or(|waiting| waiting.parked()) {
                         self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
                     }
                     self.stopped = true;
@@ -50,12 +50,12 @@ impl<T: Clone> Sequencer<T> {
                 }
             };
         }
-        match self.waiting {
+        match self.work.waiting {
             None if now.host >= since.saturating_add(self.policy.settle) => {
                 self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
             }
             // What was dropped is read again first, at its own time.
-            Some(waiting) if self.dropped.is_some() && !self.verdict && matches!(waiting.alarm, Some(Alarm::Host(_))) => {}
+            Some(waiting) if self.work.dropped.is_some() && !self.verdict && matches!(waiting.alarm, Some(Alarm::Host(_))) => {}
             Some(waiting) if !waiting.parked() && (waiting.reason != WaitReason::Gap || waiting.alarm != Some(Alarm::Stream(deadline))) => {
                 self.wait(now, WaitReason::Gap, Some(Alarm::Stream(deadline)), None, out);
             }
@@ -87,7 +87,7 @@ impl<T: Clone> Sequencer<T> {
             self.wait(now, WaitReason::RangesFull, None, None, out);
             return false;
         }
-        let Some(arrival) = self.held.remove(first) else { return false };
+        let Some(arrival) = self.work.held.remove(first) else { return false };
         self.history.given_up = ranges;
         self.trim_ranges();
         self.dirty = true;
@@ -95,7 +95,7 @@ impl<T: Clone> Sequencer<T> {
         let error = format!("came early; sequence {} (epoch {}) did not come within gap.wait", next.sequence, next.epoch);
         let close = Some((arrival.stream_sequence, Some(Outcome::DeadLettered)));
         let dead = Dead { event: Some(arrival.clone()), reason: DeadReason::Gap, error, attempts: 0, lost: None };
-        self.gap_since = None;
+        self.work.gap_since = None;
         self.commit(now, Some(&arrival), None, Some(dead), close, out);
         true
     }

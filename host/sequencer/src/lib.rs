@@ -54,6 +54,7 @@ mod input;
 mod lost;
 #[cfg(feature = "mutants")]
 pub mod mutant;
+mod pending;
 mod policy;
 mod redrive;
 mod reorder;

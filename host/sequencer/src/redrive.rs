@@ -60,28 +60,28 @@ pub(crate) struct Redriving<T> {
     pub(crate) running: bool,
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// An operator wants a dead letter's event handled again. One at a time.
     pub(crate) fn redrive(&mut self, dead: u64, arrival: Arrival<T>, out_of_order: bool, out: &mut Vec<Effect<T>>) {
-        let refused = match &self.redriving {
+        let refused = match &self.work.redriving {
             Some(_) => Some(Redriven::Busy),
             None if self.unreadable => Some(Redriven::Parked(WaitReason::Record)),
             None => self.judge(dead, &arrival, out_of_order).err(),
         };
         match refused {
             Some(answer) => out.push(Effect::Redriven { dead, answer }),
-            None => self.redriving = Some(Box::new(Redriving { dead, arrival, out_of_order, late: false, running: false })),
+            None => self.work.redriving = Some(Box::new(Redriving { dead, arrival, out_of_order, late: false, running: false })),
         }
     }
 
     /// Nothing runs: a redrive that waits is judged again, since something may have been applied meanwhile, and delivered. True when it was.
     pub(crate) fn redrive_turn(&mut self, out: &mut Vec<Effect<T>>) -> bool {
-        let Some(mut redriving) = self.redriving.take() else { return false };
+        let Some(mut redriving) = self.work.redriving.take() else { return false };
         match self.judge(redriving.dead, &redriving.arrival, redriving.out_of_order) {
             Ok(late) => {
                 (redriving.late, redriving.running) = (late, true);
                 out.push(Effect::Deliver { ticket: redriving.arrival.ticket.clone(), attempt: 1, late });
-                self.redriving = Some(redriving);
+                self.work.redriving = Some(redriving);
                 true
             }
             Err(answer) => {
@@ -94,14 +94,14 @@ impl<T: Clone> Sequencer<T> {
     /// Why nothing is redriven before an operator's word, whatever may commit.
     fn closed_to_redrives(&self) -> Option<WaitReason> {
         let closes = |reason: &WaitReason| matches!(reason, WaitReason::Operator | WaitReason::OutputUndeliverable | WaitReason::Record);
-        self.waiting.filter(Waiting::parked).map(|waiting| waiting.reason).filter(closes)
+        self.work.waiting.filter(Waiting::parked).map(|waiting| waiting.reason).filter(closes)
     }
 
     /// One that waits for its turn is answered as soon as that will not come before an operator's word: whoever asked would wait as long.
     pub(crate) fn redrive_refused(&mut self, out: &mut Vec<Effect<T>>) {
         let answer = if self.stopped { Some(Redriven::Stopped) } else { self.closed_to_redrives().map(Redriven::Parked) };
         let Some(answer) = answer else { return };
-        if let Some(redriving) = self.redriving.take_if(|redriving| !redriving.running) {
+        if let Some(redriving) = self.work.redriving.take_if(|redriving| !redriving.running) {
             out.push(Effect::Redriven { dead: redriving.dead, answer });
         }
     }
@@ -161,7 +161,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// The handlers accepted it: remembered in the commit that applies it.
     pub(crate) fn redrive_applied(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
-        let Some(redriving) = self.redriving.take_if(|redriving| redriving.running) else { return false };
+        let Some(redriving) = self.work.redriving.take_if(|redriving| redriving.running) else { return false };
         let Redriving { dead, arrival, late, .. } = *redriving;
         self.history.given_up.carve(arrival.place);
         self.trim_ranges();
@@ -178,14 +178,14 @@ impl<T: Clone> Sequencer<T> {
 
     /// The handlers failed again: nothing is changed, the dead letter stays what it is.
     pub(crate) fn redrive_failed(&mut self, reason: DeadReason, out: &mut Vec<Effect<T>>) -> bool {
-        let Some(redriving) = self.redriving.take_if(|redriving| redriving.running) else { return false };
+        let Some(redriving) = self.work.redriving.take_if(|redriving| redriving.running) else { return false };
         out.push(Effect::Redriven { dead: redriving.dead, answer: Redriven::Failed(reason) });
         true
     }
 
     /// The handlers are not called now: nothing was tried, nothing is changed.
     pub(crate) fn redrive_barred(&mut self, out: &mut Vec<Effect<T>>) -> bool {
-        let Some(redriving) = self.redriving.take_if(|redriving| redriving.running) else { return false };
+        let Some(redriving) = self.work.redriving.take_if(|redriving| redriving.running) else { return false };
         out.push(Effect::Redriven { dead: redriving.dead, answer: Redriven::Barred });
         true
     }
@@ -193,7 +193,7 @@ impl<T: Clone> Sequencer<T> {
     /// Whether a redriven event is with the handlers.
     #[must_use]
     pub fn redrive_running(&self) -> bool {
-        self.redriving.as_ref().is_some_and(|redriving| redriving.running)
+        self.work.redriving.as_ref().is_some_and(|redriving| redriving.running)
     }
 }
 

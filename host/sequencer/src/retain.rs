@@ -33,7 +33,7 @@ impl Retain {
     }
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// The entity is seen at `time` (the event's) or now, and what is written says that it was not.
     pub(crate) fn unnoted(&self, now: Now, time: Option<Millis>) -> bool {
         // A record that cannot be read is not written.

@@ -14,14 +14,13 @@ use crate::floor::Floor;
 use crate::history::{History, Remembered};
 use crate::input::Input;
 use crate::lost::NamedLost;
+use crate::pending::Work;
 use crate::policy::{FailureThen, First, Policy};
-use crate::redrive::{Letters, Redriving};
-use crate::reorder::{Held, Queue};
+use crate::redrive::Letters;
 use crate::snapshot::{Extras, Patch, Slot, Snapshot, Unapplied};
 use crate::types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};
-use crate::waiting::{Dropped, Pass};
+use crate::waiting::Dropped;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,19 +44,11 @@ pub struct Sequencer<T> {
     pub(crate) judged: u64,
     /// Messages below this were decided before the last start.
     pub(crate) reread_below: u64,
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) work: Work<T>,
     /// A slot or the extras tell the position.
     pub(crate) told: bool,
     /// Extras differ from what is committed.
     pub(crate) dirty: bool,
-    pub(crate) current: Option<Current<T>>,
-    pub(crate) queue: Queue<T>,
-    pub(crate) held: Held<T>,
-    pub(crate) lates: VecDeque<Arrival<T>>,
-    pub(crate) dropped: Option<Dropped>,
-    pub(crate) pass: Option<Box<Pass>>,
-    /// A pass broke off: from here on retention may have taken messages between those that it brought.
-    pub(crate) unsure_from: Option<u64>,
     /// What was dropped should be read again as soon as memory is worked off.
     pub(crate) due: bool,
     /// The pass that ended in this step did not bring the missing event: the gap may be judged.
@@ -65,18 +56,13 @@ pub struct Sequencer<T> {
     /// Highest stream sequence this entity can have been given.
     pub(crate) taken: u64,
     pub(crate) in_flight: u32,
-    /// Host time since which a gap is open.
-    pub(crate) gap_since: Option<Millis>,
     pub(crate) blocked: bool,
     pub(crate) stopped: bool,
     pub(crate) unreadable: bool,
     /// The handlers are not called: nothing is delivered until it is released.
     pub(crate) barred: bool,
-    /// The place an operator wants skipped.
-    pub(crate) skip: Option<Place>,
     /// The highest place that was applied, or may have been.
     pub(crate) applied_through: Option<Place>,
-    pub(crate) redriving: Option<Box<Redriving<T>>>,
     /// What is written, or about to be, of when it was seen (see [`Extras::seen`]).
     pub(crate) seen: Millis,
 }
@@ -99,7 +85,7 @@ pub struct Wakeup {
     pub stream: Option<Millis>,
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// An entity of which nothing is durable. `taken` as in [`restore`](Self::restore).
     #[must_use]
     pub fn new(policy: Arc<Policy>, taken: u64) -> Self {
@@ -119,12 +105,13 @@ impl<T: Clone> Sequencer<T> {
             _ => position,
         };
         let mut reread_below = newest.map_or(0, |slot| slot.done_below).max(extras.done_below);
-        let mut dropped = None;
+        let mut work = Work::NONE;
         if let Some(waiting) = snapshot.waiting {
+            work.waiting = Some(waiting);
             reread_below = reread_below.max(waiting.from);
             if waiting.from <= taken {
                 let to = if mutant!(DroppedEndForgottenAtRestart) { waiting.from } else { taken };
-                dropped = Some(Dropped { from: waiting.from, to });
+                work.dropped = Some(Dropped { from: waiting.from, to });
             }
         }
         Self {
@@ -142,29 +129,19 @@ impl<T: Clone> Sequencer<T> {
             }),
             judged: reread_below.saturating_sub(1),
             reread_below,
-            waiting: snapshot.waiting,
+            work,
             told: position.is_some(),
             dirty: false,
-            current: None,
-            queue: Queue::new(),
-            held: Held::new(),
-            lates: VecDeque::new(),
-            dropped,
-            pass: None,
-            unsure_from: None,
             due: false,
             verdict: false,
             taken,
             in_flight: 0,
-            gap_since: None,
             blocked: false,
             stopped: false,
             unreadable: false,
             // Whoever knows that the handlers are called releases it; a restored one is no reason to call them.
             barred: snapshot.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Breaker),
-            skip: None,
             applied_through,
-            redriving: None,
             seen: extras.seen,
             policy,
         }
@@ -188,6 +165,12 @@ impl<T: Clone> Sequencer<T> {
         self.taken = self.taken.max(stream_sequence);
     }
 
+    /// Gives back the memory of what is finished. For an entity in memory that will not be stepped for a while: a step that has something to do takes it
+    /// again, where otherwise in-order steps allocate nothing.
+    pub fn rest(&mut self) {
+        self.work.rest();
+    }
+
     /// Handles one input. Total: any input in any state is answered with effects, never with a panic.
     pub fn step(&mut self, now: Now, input: Input<T>, out: &mut Vec<Effect<T>>) {
         let now = if mutant!(GapTimerOnWallClock) { Now { stream: now.host, ..now } } else { now };
@@ -196,10 +179,10 @@ impl<T: Clone> Sequencer<T> {
             Input::Applied => self.applied(now, out),
             Input::Failed(failure) => self.failed(now, failure, out),
             Input::Undelivered => {
-                if let Some(current) = &mut self.current {
+                if let Some(current) = &mut self.work.current {
                     current.running = false;
                 }
-                if let Some(redriving) = &mut self.redriving {
+                if let Some(redriving) = &mut self.work.redriving {
                     redriving.running = false;
                 }
             }
@@ -207,7 +190,7 @@ impl<T: Clone> Sequencer<T> {
             Input::Released => self.barred = false,
             Input::Committed => {
                 self.in_flight = self.in_flight.saturating_sub(1);
-                if mutant!(ArrivalsAfterCatchUpCommit) && self.waiting.is_none() && self.in_flight == 0 {
+                if mutant!(ArrivalsAfterCatchUpCommit) && self.work.waiting.is_none() && self.in_flight == 0 {
                     self.due = false;
                 }
             }
@@ -232,7 +215,7 @@ impl<T: Clone> Sequencer<T> {
         self.pump(now, out);
         self.redrive_refused(out);
         self.verdict = false;
-        debug_assert!(self.dropped.is_none() || self.waiting.is_some(), "what is dropped waits");
+        debug_assert!(self.work.dropped.is_none() || self.work.waiting.is_some(), "what is dropped waits");
     }
 
     /// Goes on with whatever can go on.
@@ -242,30 +225,30 @@ impl<T: Clone> Sequencer<T> {
             if self.running() || self.redrive_turn(out) {
                 return;
             }
-            let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
+            let parked = self.work.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
             if parked || self.barred {
                 return;
             }
-            if let Some(current) = self.current.take() {
-                if self.skip == Some(current.arrival.place) {
+            if let Some(current) = self.work.current.take() {
+                if self.work.skip == Some(current.arrival.place) {
                     self.skip_head(now, current, out);
                     continue;
                 }
-                if self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| !alarm.rung(now))) {
-                    self.current = Some(current);
+                if self.work.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| !alarm.rung(now))) {
+                    self.work.current = Some(current);
                     return;
                 }
                 self.start(current.arrival, current.late, out);
                 return;
             }
             // A retry whose event left memory: nothing of the entity moves before its alarm.
-            if self.waiting.is_some_and(|w| w.reason == WaitReason::Retry && w.alarm.is_some_and(|alarm| !alarm.rung(now))) {
+            if self.work.waiting.is_some_and(|w| w.reason == WaitReason::Retry && w.alarm.is_some_and(|alarm| !alarm.rung(now))) {
                 return;
             }
             match self.next_ready() {
                 Some((arrival, late)) => {
-                    self.gap_since = None;
-                    if self.skip == Some(arrival.place) {
+                    self.work.gap_since = None;
+                    if self.work.skip == Some(arrival.place) {
                         let current = Current { arrival, late, attempt: 0, running: false };
                         self.skip_head(now, current, out);
                     } else if !late && self.recent.knows(arrival.id) {
@@ -286,18 +269,18 @@ impl<T: Clone> Sequencer<T> {
 
     /// The next event whose turn it is: late ones first, then the queue, then what was held for exactly this place.
     fn next_ready(&mut self) -> Option<(Arrival<T>, bool)> {
-        if let Some(late) = self.lates.pop_front() {
+        if let Some(late) = self.work.lates.pop_front() {
             return Some((late, true));
         }
-        if let Some(arrival) = self.queue.pop() {
+        if let Some(arrival) = self.work.queue.pop() {
             return Some((arrival, false));
         }
-        let lowest = self.held.lowest()?;
-        if lowest.epoch > self.position.epoch && (self.dropped.is_none() || self.verdict) && self.anchored {
+        let lowest = self.work.held.lowest()?;
+        if lowest.epoch > self.position.epoch && (self.work.dropped.is_none() || self.verdict) && self.anchored {
             self.begin_epoch(lowest.epoch);
         }
         if self.anchored && lowest == self.next_place() {
-            return self.held.remove(lowest).map(|arrival| (arrival, false));
+            return self.work.held.remove(lowest).map(|arrival| (arrival, false));
         }
         None
     }
@@ -325,10 +308,10 @@ impl<T: Clone> Sequencer<T> {
     }
 
     fn start(&mut self, arrival: Arrival<T>, late: bool, out: &mut Vec<Effect<T>>) {
-        let tried = self.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
+        let tried = self.work.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
         let attempt = if tried.stream_sequence == arrival.stream_sequence { tried.count.saturating_add(1) } else { 1 };
         out.push(Effect::Deliver { ticket: arrival.ticket.clone(), attempt, late });
-        self.current = Some(Current { arrival, late, attempt, running: true });
+        self.work.current = Some(Current { arrival, late, attempt, running: true });
     }
 
     /// A known id under a new sequence: a duplicate whose sequence still counts.
@@ -341,7 +324,7 @@ impl<T: Clone> Sequencer<T> {
         if self.redrive_running() && self.redrive_applied(now, out) {
             return;
         }
-        let Some(current) = self.current.take_if(|current| current.running) else {
+        let Some(current) = self.work.current.take_if(|current| current.running) else {
             return;
         };
         let Current { arrival, late, attempt, .. } = current;
@@ -369,7 +352,7 @@ impl<T: Clone> Sequencer<T> {
         if self.redrive_running() && self.redrive_failed(failure.reason, out) {
             return;
         }
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.work.current else { return };
         if !current.running {
             return;
         }
@@ -377,13 +360,13 @@ impl<T: Clone> Sequencer<T> {
         let attempts = Attempts { stream_sequence: current.arrival.stream_sequence, count: current.attempt };
         let place = current.arrival.place;
         let retry = usize::try_from(current.attempt).ok().and_then(|n| self.policy.retry.get(n.saturating_sub(1))).copied();
-        if self.skip == Some(place)
-            && let Some(current) = self.current.take()
+        if self.work.skip == Some(place)
+            && let Some(current) = self.work.current.take()
         {
             return self.skip_head(now, current, out);
         }
         // An operator parked it while it ran: it stays so, and remembers the attempt.
-        if let Some(waiting) = self.waiting.filter(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap) {
+        if let Some(waiting) = self.work.waiting.filter(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap) {
             self.wait_with(now, waiting.reason, None, attempts, None, out);
             return;
         }
@@ -407,7 +390,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Gives the head up: its dead letter and the new position become durable together.
     fn dead_letter_head(&mut self, now: Now, reason: DeadReason, error: String, out: &mut Vec<Effect<T>>) {
-        let Some(Current { arrival, late, attempt, .. }) = self.current.take() else {
+        let Some(Current { arrival, late, attempt, .. }) = self.work.current.take() else {
             return;
         };
         self.finished(&arrival, late);
@@ -420,21 +403,21 @@ impl<T: Clone> Sequencer<T> {
 
     /// What an operator wanted skipped was finished before its turn came, or the entity parked before.
     fn drop_stale_skip(&mut self, out: &mut Vec<Effect<T>>) {
-        let Some(place) = self.skip else { return };
-        let parked = self.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
+        let Some(place) = self.work.skip else { return };
+        let parked = self.work.waiting.is_some_and(|waiting| waiting.parked() && waiting.reason != WaitReason::Gap);
         if parked || self.stopped {
             return self.supersede(out);
         }
-        let head = self.current.as_ref().is_some_and(|current| current.arrival.place == place);
-        if !head && self.anchored && place <= self.position && !self.lates.iter().any(|late| late.place == place) {
-            self.skip = None;
+        let head = self.work.current.as_ref().is_some_and(|current| current.arrival.place == place);
+        if !head && self.anchored && place <= self.position && !self.work.lates.iter().any(|late| late.place == place) {
+            self.work.skip = None;
             out.push(Effect::Answer(Answer::Elsewhere { head: self.next_place() }));
         }
     }
 
     fn skip_head(&mut self, now: Now, current: Current<T>, out: &mut Vec<Effect<T>>) {
-        self.skip = None;
-        self.current = Some(current);
+        self.work.skip = None;
+        self.work.current = Some(current);
         self.dead_letter_head(now, DeadReason::Skipped, String::from("skipped by an operator"), out);
         out.push(Effect::Answer(Answer::Done));
     }
@@ -445,10 +428,10 @@ impl<T: Clone> Sequencer<T> {
         self.position = place;
         self.anchored = true;
         self.take_given_up();
-        if self.dropped.is_some() {
+        if self.work.dropped.is_some() {
             self.due = true;
         }
-        if let Some(pass) = &mut self.pass {
+        if let Some(pass) = &mut self.work.pass {
             pass.moved = true;
         }
     }
@@ -466,11 +449,11 @@ impl<T: Clone> Sequencer<T> {
 
     /// Nothing can be delivered because something is missing (not because the store or the handlers are busy).
     pub(crate) fn in_gap(&self) -> bool {
-        let idle = self.current.is_none() && self.queue.is_empty() && self.lates.is_empty();
+        let idle = self.work.current.is_none() && self.work.queue.is_empty() && self.work.lates.is_empty();
         let next = |lowest: Place| {
-            self.anchored && (lowest == self.next_place() || (lowest.epoch > self.position.epoch && self.dropped.is_none()))
+            self.anchored && (lowest == self.next_place() || (lowest.epoch > self.position.epoch && self.work.dropped.is_none()))
         };
-        idle && self.held.lowest().is_some_and(|lowest| !next(lowest))
+        idle && self.work.held.lowest().is_some_and(|lowest| !next(lowest))
     }
 
     /// The place after the position.
@@ -481,17 +464,17 @@ impl<T: Clone> Sequencer<T> {
     /// No unfinished message of the entity has a lower stream sequence; above `taken` when nothing is unfinished.
     pub(crate) fn lowest_unfinished(&self) -> u64 {
         let mut low = self.taken.saturating_add(1);
-        if let Some(current) = &self.current {
+        if let Some(current) = &self.work.current {
             low = low.min(current.arrival.stream_sequence);
         }
-        let held = self.held.lowest_stream().filter(|_| !mutant!(WaitingWithoutHeld));
-        for stream_sequence in self.queue.lowest_stream().into_iter().chain(held) {
+        let held = self.work.held.lowest_stream().filter(|_| !mutant!(WaitingWithoutHeld));
+        for stream_sequence in self.work.queue.lowest_stream().into_iter().chain(held) {
             low = low.min(stream_sequence);
         }
-        for late in &self.lates {
+        for late in &self.work.lates {
             low = low.min(late.stream_sequence);
         }
-        match (&self.pass, &self.dropped) {
+        match (&self.work.pass, &self.work.dropped) {
             (Some(pass), _) => low.min(pass.lowest_unknown()),
             (None, Some(dropped)) => low.min(dropped.from),
             (None, None) => low,
@@ -529,14 +512,14 @@ impl<T: Clone> Sequencer<T> {
 
     /// What a commit that is written anyway does to `waiting`.
     fn settle_waiting(&mut self, now: Now, low: u64, progressed: bool) -> Option<Option<Waiting>> {
-        let mut waiting = self.waiting?;
+        let mut waiting = self.work.waiting?;
         let held_fast = waiting.parked() && waiting.reason != WaitReason::Gap;
-        let empty = low > self.taken && low >= waiting.from && self.dropped.is_none() && self.pass.is_none();
+        let empty = low > self.taken && low >= waiting.from && self.work.dropped.is_none() && self.work.pass.is_none();
         if empty && !held_fast && !self.blocked {
             if mutant!(ArrivalsAfterCatchUpCommit) {
                 self.due = true;
             }
-            self.waiting = None;
+            self.work.waiting = None;
             return Some(None);
         }
         let raise = low >= waiting.from.saturating_add(RAISE_STEP);
@@ -550,13 +533,13 @@ impl<T: Clone> Sequencer<T> {
             waiting.alarm = Some(Alarm::Host(now.host));
             waiting.attempts = Attempts::default();
         }
-        self.waiting = Some(waiting);
-        Some(self.waiting)
+        self.work.waiting = Some(waiting);
+        Some(self.work.waiting)
     }
 
     /// Only a mutant asks: the commit that cleared `waiting` may be in flight (`due` means nothing else while nothing waits).
     pub(crate) fn freeing(&self) -> bool {
-        self.due && self.waiting.is_none() && self.in_flight > 0
+        self.due && self.work.waiting.is_none() && self.in_flight > 0
     }
 
     pub(crate) fn take_extras(&mut self, low: u64) -> Option<Box<Extras>> {
@@ -592,9 +575,9 @@ impl<T: Clone> Sequencer<T> {
 
     /// State and ids go; what says where the entity stands stays: epoch, position, floor, given-up ranges.
     pub(crate) fn forget(&mut self, out: &mut Vec<Effect<T>>) {
-        let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
-        let open = self.dropped.is_some() || self.pass.is_some() || self.redriving.is_some() || self.stopped || self.unreadable;
-        if !empty || open || self.waiting.is_some() {
+        let empty = self.work.current.is_none() && self.work.queue.is_empty() && self.work.held.is_empty() && self.work.lates.is_empty();
+        let open = self.work.dropped.is_some() || self.work.pass.is_some() || self.work.redriving.is_some() || self.stopped || self.unreadable;
+        if !empty || open || self.work.waiting.is_some() {
             out.push(Effect::Answer(Answer::Owes));
             return;
         }
@@ -621,14 +604,14 @@ impl<T: Clone> Sequencer<T> {
 
     /// Every message of the entity up to here has been decided or lies above the floor: only those may be called duplicates by the floor.
     fn judged_through(&self) -> u64 {
-        let judged = match (&self.pass, &self.dropped) {
+        let judged = match (&self.work.pass, &self.work.dropped) {
             (Some(pass), _) => pass.judged_through(),
             (None, Some(dropped)) => dropped.from.saturating_sub(1),
             (None, None) => self.taken,
         };
         let judged = judged.max(self.judged);
-        let current = self.current.iter().filter(|current| current.late).map(|current| current.arrival.stream_sequence);
-        let lates = self.lates.iter().map(|late| late.stream_sequence);
+        let current = self.work.current.iter().filter(|current| current.late).map(|current| current.arrival.stream_sequence);
+        let lates = self.work.lates.iter().map(|late| late.stream_sequence);
         current.chain(lates).min().map_or(u64::MAX, |late| late.saturating_sub(1)).min(judged)
     }
 
@@ -642,13 +625,13 @@ impl<T: Clone> Sequencer<T> {
             || self.blocked
             || self.barred
             || self.in_flight >= self.policy.commits_max
-            || self.pass.is_some()
+            || self.work.pass.is_some()
         {
             return wakeup;
         }
         let idle =
-            self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty() && self.dropped.is_none();
-        match self.waiting {
+            self.work.current.is_none() && self.work.queue.is_empty() && self.work.held.is_empty() && self.work.lates.is_empty() && self.work.dropped.is_none();
+        match self.work.waiting {
             // With nothing in hand the alarm only ends the waiting, once all that it waits for has been read or is gone.
             Some(waiting) if !idle || waiting.from <= self.taken.saturating_add(1) => match waiting.alarm {
                 Some(Alarm::Host(at)) => wakeup.host = Some(at),
@@ -657,7 +640,7 @@ impl<T: Clone> Sequencer<T> {
             },
             Some(_) => {}
             None => {
-                if let (Some(since), Some((_, time))) = (self.gap_since, self.held.first()) {
+                if let (Some(since), Some((_, time))) = (self.work.gap_since, self.work.held.first()) {
                     wakeup.host = Some(since.saturating_add(self.policy.settle));
                     wakeup.stream = Some(time.saturating_add(self.policy.gap_wait));
                 }
@@ -669,11 +652,11 @@ impl<T: Clone> Sequencer<T> {
     /// Whether the actor may leave memory: nothing running, uncommitted or asked for, and nothing queued unless it waits.
     #[must_use]
     pub fn can_leave(&self) -> bool {
-        let empty = self.current.is_none() && self.queue.is_empty() && self.held.is_empty() && self.lates.is_empty();
-        let open = self.pass.is_some() || self.dirty || self.stopped || self.skip.is_some() || self.redriving.is_some();
+        let empty = self.work.current.is_none() && self.work.queue.is_empty() && self.work.held.is_empty() && self.work.lates.is_empty();
+        let open = self.work.pass.is_some() || self.dirty || self.stopped || self.work.skip.is_some() || self.work.redriving.is_some();
         // Nothing durable tells what a pass that broke off left unsure.
-        let open = open || self.unsure_from.is_some();
-        !self.running() && self.in_flight == 0 && !open && (empty || self.waiting.is_some())
+        let open = open || self.work.unsure_from.is_some();
+        !self.running() && self.in_flight == 0 && !open && (empty || self.work.waiting.is_some())
     }
 
     /// The last place this entity has finished, once it has begun.
@@ -685,38 +668,38 @@ impl<T: Clone> Sequencer<T> {
     /// The durable form of its waiting, as last handed to a commit.
     #[must_use]
     pub fn waiting(&self) -> Option<&Waiting> {
-        self.waiting.as_ref()
+        self.work.waiting.as_ref()
     }
 
     /// Early events in memory, and the bytes of everything kept in memory.
     #[must_use]
     pub fn held(&self) -> (usize, u64) {
-        (self.held.len(), self.held.bytes() + self.queue.bytes())
+        (self.work.held.len(), self.work.held.bytes() + self.work.queue.bytes())
     }
 
     /// Whether a catch-up is asked for or reads.
     #[must_use]
     pub fn catching_up(&self) -> bool {
-        self.pass.is_some()
+        self.work.pass.is_some()
     }
 
     /// Whether all that the catch-up still brings will be passed over: the queue is full. Whoever reads for it may end it here, with a `PassEnded` below
     /// the end that was asked for; the next one, once the queue is empty, begins with what was passed over.
     #[must_use]
     pub fn had_enough(&self) -> bool {
-        self.queue.len() >= self.policy.queue_max && self.pass.as_ref().is_some_and(|pass| pass.over_from.is_some())
+        self.work.queue.len() >= self.policy.queue_max && self.work.pass.as_ref().is_some_and(|pass| pass.over_from.is_some())
     }
 
     /// Whether an event is with the handlers now.
     #[must_use]
     pub fn running(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.running) || self.redrive_running()
+        self.work.current.as_ref().is_some_and(|current| current.running) || self.redrive_running()
     }
 
     /// What an operator's word has to name: the event at the head, or the first place that is missing.
     #[must_use]
     pub fn head_place(&self) -> Place {
-        self.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place)
+        self.work.current.as_ref().map_or_else(|| self.next_place(), |current| current.arrival.place)
     }
 
     /// At or below it an unknown id is late and is never delivered.
@@ -738,14 +721,14 @@ impl<T: Clone> Sequencer<T> {
             || self.unreadable
             || self.anchored
             || self.count > 0
-            || self.waiting.is_some()
+            || self.work.waiting.is_some()
             || self.in_flight > 0
-            || !self.held.is_empty()
+            || !self.work.held.is_empty()
     }
 
     /// The event at the head could be delivered from memory right behind the running one (the shard keeps a run's instance for it).
     #[must_use]
     pub fn has_more(&self) -> bool {
-        !self.queue.is_empty()
+        !self.work.queue.is_empty()
     }
 }

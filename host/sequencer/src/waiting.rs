@@ -110,10 +110,10 @@ impl Pass {
     }
 }
 
-impl<T: Clone> Sequencer<T> {
+impl<T: Clone + 'static> Sequencer<T> {
     /// Commits `waiting`; what is in memory closes with it. Keeps the attempts that are remembered.
     pub(crate) fn wait(&mut self, now: Now, reason: WaitReason, alarm: Option<Alarm>, dead: Option<Dead<T>>, out: &mut Vec<Effect<T>>) {
-        let attempts = self.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
+        let attempts = self.work.waiting.map_or(Attempts::default(), |waiting| waiting.attempts);
         self.wait_with(now, reason, alarm, attempts, dead, out);
     }
 
@@ -126,7 +126,7 @@ impl<T: Clone> Sequencer<T> {
         dead: Option<Dead<T>>,
         out: &mut Vec<Effect<T>>,
     ) {
-        let before = self.waiting;
+        let before = self.work.waiting;
         let low = self.lowest_unfinished();
         let from = before.map_or(low, |waiting| waiting.from.max(low));
         let since = before.map_or(now.host, |waiting| waiting.since);
@@ -134,7 +134,7 @@ impl<T: Clone> Sequencer<T> {
         if before == Some(waiting) && dead.is_none() {
             return;
         }
-        self.waiting = Some(waiting);
+        self.work.waiting = Some(waiting);
         // What comes after a restart must find the entity begun, to know the missing event by its place.
         self.dirty |= self.anchored && !self.told;
         // A record that cannot be read must not be overwritten with what is not known.
@@ -143,8 +143,8 @@ impl<T: Clone> Sequencer<T> {
         let at = out.len();
         self.push_change(Change { patch, applied: None, dead, closes: None, erases: false }, out);
         if before.is_none() {
-            let memory = self.queue.iter().chain(self.held.iter()).chain(self.lates.iter());
-            let head = self.current.as_ref().map(|current| &current.arrival);
+            let memory = self.work.queue.iter().chain(self.work.held.iter()).chain(self.work.lates.iter());
+            let head = self.work.current.as_ref().map(|current| &current.arrival);
             for arrival in head.into_iter().chain(memory) {
                 out.push(Effect::Close { stream_sequence: arrival.stream_sequence, outcome: None });
             }
@@ -158,31 +158,31 @@ impl<T: Clone> Sequencer<T> {
 
     /// Nothing is deliverable: a catch-up may be due, a gap may be open, or nothing is left to wait for. True when something moved.
     pub(crate) fn stuck(&mut self, now: Now, out: &mut Vec<Effect<T>>) -> bool {
-        if self.pass.is_some() {
+        if self.work.pass.is_some() {
             if mutant!(GapJudgedByLiveReader) {
                 self.verdict = true;
                 return self.gap(now, out);
             }
             return false;
         }
-        let rung = self.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
-        if self.dropped.is_some() && !self.verdict && (self.due || rung) {
+        let rung = self.work.waiting.is_some_and(|waiting| waiting.alarm.is_some_and(|alarm| alarm.rung(now)));
+        if self.work.dropped.is_some() && !self.verdict && (self.due || rung) {
             self.start_pass(now, out);
             return false;
         }
-        if !self.held.is_empty() {
+        if !self.work.held.is_empty() {
             return self.gap(now, out);
         }
-        self.gap_since = None;
-        if self.skip.is_some() && self.dropped.is_none() {
+        self.work.gap_since = None;
+        if self.work.skip.is_some() && self.work.dropped.is_none() {
             // Nothing is missing, nothing is held, and everything was read: there is nothing to give up.
-            self.skip = None;
+            self.work.skip = None;
             out.push(Effect::Answer(Answer::Nothing));
         }
-        let over = self.waiting.is_some_and(|waiting| {
+        let over = self.work.waiting.is_some_and(|waiting| {
             (!waiting.parked() || waiting.reason == WaitReason::Gap) && waiting.from <= self.taken.saturating_add(1)
         });
-        if self.dirty || (self.dropped.is_none() && over) {
+        if self.dirty || (self.work.dropped.is_none() && over) {
             self.commit(now, None, None, None, None, out);
         }
         false
@@ -190,21 +190,21 @@ impl<T: Clone> Sequencer<T> {
 
     /// Asks for what was dropped to be read again. The commit that starts it sets the alarm to now, so that it is owed through a crash.
     fn start_pass(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        let Some(dropped) = self.dropped else { return };
+        let Some(dropped) = self.work.dropped else { return };
         self.due = false;
-        let owed = self.waiting.is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
+        let owed = self.work.waiting.is_some_and(|waiting| matches!(waiting.alarm, Some(Alarm::Host(at)) if at <= now.host));
         if !owed {
             self.wait(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), None, out);
         }
         let from = self.lowest_unfinished();
-        let broken_from = self.unsure_from.take().unwrap_or(u64::MAX);
-        self.pass = Some(Box::new(Pass { unsure_from: from.min(broken_from), broken_from, ..Pass::new(from, dropped.to) }));
+        let broken_from = self.work.unsure_from.take().unwrap_or(u64::MAX);
+        self.work.pass = Some(Box::new(Pass { unsure_from: from.min(broken_from), broken_from, ..Pass::new(from, dropped.to) }));
         out.push(Effect::CatchUp { from, to: dropped.to });
     }
 
     /// The catch-up reads; what retention took before it could is named once, in the commit that moves S past it.
     pub(crate) fn pass_started(&mut self, now: Now, gone_below: u64, out: &mut Vec<Effect<T>>) {
-        let Some(pass) = &mut self.pass else { return };
+        let Some(pass) = &mut self.work.pass else { return };
         pass.started = true;
         pass.gone_below = gone_below;
         self.name_lost(now, out);
@@ -213,7 +213,7 @@ impl<T: Clone> Sequencer<T> {
     /// Names what is gone and may not have been brought: all of it that the pass has not seen the end of, since what it read of it does not tell what
     /// retention took between two messages.
     fn name_lost(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        let (Some(pass), Some(dropped)) = (&self.pass, self.dropped) else {
+        let (Some(pass), Some(dropped)) = (&self.work.pass, self.work.dropped) else {
             return;
         };
         // A shared pass may read further than this entity asked: what it dropped meanwhile is brought by it too.
@@ -221,7 +221,7 @@ impl<T: Clone> Sequencer<T> {
         let first = pass.may_lack_from(dropped).max(self.reread_below);
         // What was passed over and is gone cannot be read again by the next pass.
         let first = pass.over_from.map_or(first, |from| from.min(first));
-        let parked = self.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
+        let parked = self.work.waiting.filter(Waiting::parked).map(|waiting| (waiting.reason, None));
         let (reason, alarm) = parked.unwrap_or((WaitReason::Resuming, Some(Alarm::Host(now.host))));
         // S may stay below what is named, for what is still in memory: after a crash only what was not named before is. A commit passes only what it names.
         let mut from = first;
@@ -239,7 +239,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// Everything up to here is gone, and named or not this entity's to name.
     fn pass_gone(&mut self, last: u64) {
-        let Some(pass) = &mut self.pass else { return };
+        let Some(pass) = &mut self.work.pass else { return };
         let behind = last.saturating_add(1);
         pass.over_from = pass.over_from.map(|from| from.max(behind));
         pass.cursor = pass.cursor.max(last);
@@ -249,7 +249,8 @@ impl<T: Clone> Sequencer<T> {
     /// Everything up to `to` has been seen. What arrived and was dropped meanwhile extends the pass; what was passed over makes another one. Below the end
     /// that was asked for, the pass stops because the entity had enough: what it did not bring is no proof that it is not there.
     pub(crate) fn pass_ended(&mut self, now: Now, to: u64, out: &mut Vec<Effect<T>>) {
-        let (Some(pass), Some(dropped)) = (&mut self.pass, self.dropped) else {
+        let dropped = self.work.dropped;
+        let (Some(pass), Some(dropped)) = (&mut self.work.pass, dropped) else {
             return;
         };
         let early = to < pass.to && pass.over_from.is_some();
@@ -266,9 +267,9 @@ impl<T: Clone> Sequencer<T> {
         // What was decided must be told from what never came once the floor has passed both, when the next pass brings it again.
         self.dirty |= judged > self.judged && self.history.floor.at() > Place::default();
         self.judged = self.judged.max(judged);
-        self.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
-        self.pass = None;
-        match (self.dropped, again) {
+        self.work.dropped = pass.over_from.map(|from| Dropped { from, to: dropped.to });
+        self.work.pass = None;
+        match (self.work.dropped, again) {
             (Some(_), true) => self.due = true,
             (Some(_), false) => self.verdict = true,
             (None, _) => self.due = false,
@@ -277,8 +278,8 @@ impl<T: Clone> Sequencer<T> {
 
     /// The catch-up broke off. What it had not brought is still dropped; the alarm tries again soon.
     pub(crate) fn pass_failed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        let Some(pass) = self.pass.take() else { return };
-        let dropped = self.dropped.unwrap_or(Dropped { from: pass.lowest_unknown(), to: pass.to });
+        let Some(pass) = self.work.pass.take() else { return };
+        let dropped = self.work.dropped.unwrap_or(Dropped { from: pass.lowest_unknown(), to: pass.to });
         let to = dropped.to.max(pass.to);
         // Only the start or the end of a pass tells what retention took between two messages. Where this one had brought everything, the next brings the last
         // again: what has been decided of that must be told from what was not.
@@ -288,10 +289,10 @@ impl<T: Clone> Sequencer<T> {
             self.dirty = true;
         }
         let left = unknown.min(unsure) <= to;
-        self.dropped = left.then_some(Dropped { from: unknown.min(to), to });
-        self.unsure_from = left.then_some(unsure);
+        self.work.dropped = left.then_some(Dropped { from: unknown.min(to), to });
+        self.work.unsure_from = left.then_some(unsure);
         self.due = false;
-        if self.waiting.is_none_or(|waiting| !waiting.parked()) {
+        if self.work.waiting.is_none_or(|waiting| !waiting.parked()) {
             let alarm = Alarm::Host(now.host.saturating_add(self.policy.settle));
             self.wait(now, WaitReason::Resuming, Some(alarm), None, out);
         }
@@ -299,7 +300,7 @@ impl<T: Clone> Sequencer<T> {
 
     /// What it waited for is gone with the stream as it was: named once; what the stream has now is read all the same.
     pub(crate) fn gone(&mut self, now: Now, first: u64, last: u64, out: &mut Vec<Effect<T>>) {
-        let Some(waiting) = self.waiting else { return };
+        let Some(waiting) = self.work.waiting else { return };
         let error =
             format!("stream sequences {first} to {last}, which this entity still had to do, are not in the stream that was accepted");
         let lost = Some(Lost { first, last, accepted: true });
@@ -312,7 +313,7 @@ impl<T: Clone> Sequencer<T> {
             return;
         }
         self.blocked = true;
-        if self.waiting.is_none() {
+        if self.work.waiting.is_none() {
             self.wait(now, WaitReason::OutputUnavailable, Some(Alarm::Host(now.host)), None, out);
         }
     }
@@ -320,24 +321,24 @@ impl<T: Clone> Sequencer<T> {
     /// The host is short of memory and this entity holds most: everything behind the head leaves memory and is read again later. During a pass the lowest
     /// event stays if there is no head: a pass whose events all left again could be repeated for ever.
     pub(crate) fn shed(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        if self.queue.is_empty() && self.held.is_empty() {
+        if self.work.queue.is_empty() && self.work.held.is_empty() {
             return;
         }
         let gap = self.in_gap();
         self.wait_for_room(now, gap, out);
-        let lowest_stays = self.pass.is_some() && self.current.is_none();
-        let first = self.queue.pop();
-        while let Some(arrival) = self.queue.pop() {
+        let lowest_stays = self.work.pass.is_some() && self.work.current.is_none();
+        let first = self.work.queue.pop();
+        while let Some(arrival) = self.work.queue.pop() {
             self.left_memory(arrival.place, arrival.stream_sequence);
         }
         match first {
-            Some(first) if lowest_stays => self.queue.push(first),
+            Some(first) if lowest_stays => self.work.queue.push(first),
             Some(first) => self.left_memory(first.place, first.stream_sequence),
             None => {}
         }
-        let stays = usize::from(lowest_stays && self.queue.is_empty());
-        while self.held.len() > stays
-            && let Some(arrival) = self.held.highest().and_then(|place| self.held.remove(place))
+        let stays = usize::from(lowest_stays && self.work.queue.is_empty());
+        while self.work.held.len() > stays
+            && let Some(arrival) = self.work.held.highest().and_then(|place| self.work.held.remove(place))
         {
             self.left_memory(arrival.place, arrival.stream_sequence);
         }
@@ -350,22 +351,22 @@ impl<T: Clone> Sequencer<T> {
         // Whether the handlers may be called is found out by calling: `Barred` bars it again.
         self.barred = false;
         let answer = match word {
-            Operator::Park if self.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
+            Operator::Park if self.work.waiting.is_some_and(|waiting| waiting.reason == WaitReason::Operator) => Answer::Nothing,
             Operator::Park => {
                 self.wait(now, WaitReason::Operator, None, None, out);
                 Answer::Done
             }
             Operator::Resume { place } | Operator::Skip { place } if place != head => Answer::Elsewhere { head },
             Operator::Resume { .. } | Operator::Skip { .. } if self.unreadable => Answer::Nothing,
-            Operator::Resume { .. } if self.waiting.is_none() => Answer::Nothing,
-            Operator::Skip { .. } if self.lowest_unfinished() > self.taken && self.dropped.is_none() => Answer::Nothing,
+            Operator::Resume { .. } if self.work.waiting.is_none() => Answer::Nothing,
+            Operator::Skip { .. } if self.lowest_unfinished() > self.taken && self.work.dropped.is_none() => Answer::Nothing,
             Operator::Resume { .. } => {
                 self.go_on(now, out);
                 Answer::Done
             }
             Operator::Skip { place } => {
                 self.go_on(now, out);
-                self.skip = Some(place);
+                self.work.skip = Some(place);
                 return;
             }
         };
@@ -374,15 +375,15 @@ impl<T: Clone> Sequencer<T> {
 
     /// A skip whose turn has not come gives way: words are answered in order.
     pub(crate) fn supersede(&mut self, out: &mut Vec<Effect<T>>) {
-        if self.skip.take().is_some() {
+        if self.work.skip.take().is_some() {
             out.push(Effect::Answer(Answer::Superseded));
         }
     }
 
     /// Un-parks with the alarm set to now: owed through a crash, and the attempts count anew.
     fn go_on(&mut self, now: Now, out: &mut Vec<Effect<T>>) {
-        if self.waiting.is_some() {
-            self.due = self.dropped.is_some();
+        if self.work.waiting.is_some() {
+            self.due = self.work.dropped.is_some();
             self.wait_with(now, WaitReason::Resuming, Some(Alarm::Host(now.host)), Attempts::default(), None, out);
         }
     }
