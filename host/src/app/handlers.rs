@@ -3,11 +3,11 @@
 use super::Error;
 use crate::config::{At, Component, Config, HandlerConfig, Isolation, Problem, Problems};
 use crate::nats::connect::Connection;
-use crate::plugins::deployer::{made, version};
-use crate::plugins::registry::{Begin, Registry, Version};
+use crate::plugins::deployer::{Refusal, made, version};
+use crate::plugins::registry::{Begin, Entry, Registry, Version};
 use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, digest};
-use crate::runtime::{self, Engine, FILE_BYTES_MAX, Handler, Limits};
+use crate::runtime::{self, Compiler, Engine, FILE_BYTES_MAX, Handler, Limits};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -25,15 +25,18 @@ pub(super) struct Loaded {
 /// Files that cannot be read, components that cannot run.
 pub(super) async fn check(config: &Config, engine: &Engine, payload_max: usize, connection: Option<&Connection>) -> Result<(), Problems> {
     let mut problems = Problems::new(config.file.clone());
+    let compiler = compiler(config);
     for handler in config.pipelines.iter().flat_map(|pipeline| &pipeline.handlers) {
         let bytes = match (&handler.component.value, connection) {
             (Component::File(path), _) => read(path, &handler.component),
             (Component::Object(object), Some(connection)) => {
-                object.read(connection, FILE_BYTES_MAX).await.map_err(|why| handler.component.problem(format!("cannot be read: {why}")))
+                object.read(connection, FILE_BYTES_MAX).await.map_err(|why| unreadable(&handler.component, &why))
             }
             (Component::Object(_), None) => continue,
         };
-        let tried = bytes.and_then(|bytes| load(engine, &bytes, handler, payload_max, 0));
+        let tried = bytes.and_then(|bytes| {
+            load(engine, &compiler, &bytes, handler, payload_max, 0).map_err(|refused| unloadable(&handler.component, &refused))
+        });
         problems.extend(tried.err());
     }
     problems.or_ok(())
@@ -47,26 +50,22 @@ pub(super) async fn start(config: &Config, engine: &Engine, payload_max: usize, 
     let shelf = Arc::new(Shelf::open(config.store.path.value.join("plugins"), &names(config))?);
     let registry = shelf.registry();
     let mut problems = Problems::new(config.file.clone());
+    let compiler = compiler(config);
+    let starting = Starting { registry: &registry, shelf: &shelf, connection, engine, compiler: &compiler, payload_max };
     let (mut all, mut news) = (Vec::new(), Vec::new());
     for pipeline in &config.pipelines {
         let mut handlers = Vec::new();
         for handler in &pipeline.handlers {
             let name = Name { pipeline: pipeline.name.value.as_str().into(), handler: handler.name.value.as_str().into() };
             let confirmed = registry.entry(&name).map_or(0, |entry| entry.confirmed);
-            let begun = async {
-                let (begin, bytes) = begin(&name, &handler.component, &registry, &shelf, connection).await?;
-                let number = if let Begin::Known(version) = &begin { version.load } else { shelf.next_load() };
-                let loaded = load(engine, &bytes, handler, payload_max, number)?;
-                Ok::<_, Problem>((begin, bytes, loaded))
-            };
-            match begun.await {
-                Ok((begin, bytes, loaded)) => {
-                    if begin == Begin::Config {
-                        news.push((name, version(&loaded, &bytes, handler.component.value.to_string()), bytes));
-                    } else if registry.entry(&name).is_some_and(crate::plugins::registry::Entry::overridden) {
-                        tracing::info!(pipeline = pipeline.name.value, handler = %loaded.name(), component = %loaded.digest(), "another component than the config names runs: it was loaded by an operator, and the config's has not changed since");
+            match starting.handler(&name, handler).await {
+                Ok(begun) => {
+                    if let Some(version) = begun.new {
+                        news.push((name, version, begun.bytes));
+                    } else if registry.entry(&name).is_some_and(Entry::overridden) {
+                        tracing::info!(pipeline = pipeline.name.value, handler = %begun.handler.name(), component = %begun.handler.digest(), "another component than the config names runs: it was loaded by an operator, or the config's was refused; the config's has not changed since");
                     }
-                    handlers.push((loaded, confirmed));
+                    handlers.push((begun.handler, confirmed));
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -88,53 +87,133 @@ fn names(config: &Config) -> Vec<Name> {
     pipelines.flat_map(|pipeline| pipeline.handlers.iter().map(|handler| of(&pipeline.name.value, &handler.name.value))).collect()
 }
 
-/// What a handler begins with, and its bytes.
-async fn begin(
-    name: &Name,
-    component: &At<Component>,
-    registry: &Registry,
-    shelf: &Shelf,
-    connection: &Connection,
-) -> Result<(Begin, Vec<u8>), Problem> {
-    let problem = |why: String| component.problem(format!("cannot be read: {why}"));
-    let kept = |version: &Version| shelf.get(&version.digest).map_err(|error| problem(error.to_string()));
-    let (digest, bytes) = match &component.value {
-        Component::File(path) => {
-            let bytes = read(path, component)?;
-            (digest(&bytes), Some(bytes))
+/// What a start begins handlers with.
+struct Starting<'a> {
+    registry: &'a Registry,
+    shelf: &'a Shelf,
+    connection: &'a Connection,
+    engine: &'a Engine,
+    compiler: &'a Compiler,
+    payload_max: usize,
+}
+
+/// What a handler begins with.
+struct Begun {
+    handler: Handler,
+    bytes: Vec<u8>,
+    /// What is noted of it, if it is what the config names and new.
+    new: Option<Version>,
+}
+
+impl Starting<'_> {
+    /// What the config names, if it is new and can run. What cannot is refused as in a running host: the version that ran last goes on, if there is one.
+    async fn handler(&self, name: &Name, handler: &HandlerConfig) -> Result<Begun, Problem> {
+        let component = &handler.component;
+        let (begin, bytes) = self.begin(name, component).await?;
+        let refused = match begin {
+            Begin::Known(version) => return self.known(name, handler, version, bytes),
+            Begin::Config => match self.load(&bytes, handler, self.shelf.next_load()) {
+                Ok(loaded) => {
+                    let new = Some(version(&loaded, &bytes, component.value.to_string()));
+                    return Ok(Begun { handler: loaded, bytes, new });
+                }
+                Err(refused) => refused,
+            },
+        };
+        let Some(running) = self.registry.entry(name).and_then(Entry::running) else { return Err(unloadable(component, &refused)) };
+        let digest = digest(&bytes);
+        tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from = %component.value, "what the config names does not run, the component before goes on: {refused}");
+        if let Refusal::Step { .. } = refused {
+            let noted = self.shelf.change(|registry| registry.refused(name, &digest));
+            noted.map_err(|error| component.problem(format!("cannot be noted as refused: {error}")))?;
         }
-        Component::Object(object) => match object.digest(connection).await {
-            Ok(digest) => (digest, None),
-            // Pinned: what ran last runs on without the object.
-            Err(why) => {
-                let running = registry.entry(name).and_then(|entry| entry.running()).ok_or_else(|| problem(why.clone()))?;
-                tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = running.digest, "the component's object cannot be asked for, what ran last runs on: {why}");
-                return Ok((Begin::Known(running.clone()), kept(running)?));
+        let kept = self.kept(running, component)?;
+        self.known(name, handler, running.clone(), kept)
+    }
+
+    /// A version that ran before, with a number that is not lower than that of any that ran.
+    fn known(&self, name: &Name, handler: &HandlerConfig, version: Version, bytes: Vec<u8>) -> Result<Begun, Problem> {
+        let number = self.registry.entry(name).map_or(version.load, |entry| entry.began.max(version.load));
+        let loaded = self.load(&bytes, handler, number).map_err(|refused| unloadable(&handler.component, &refused))?;
+        Ok(Begun { handler: loaded, bytes, new: None })
+    }
+
+    fn load(&self, bytes: &[u8], handler: &HandlerConfig, number: u64) -> Result<Handler, Refusal> {
+        load(self.engine, self.compiler, bytes, handler, self.payload_max, number)
+    }
+
+    fn kept(&self, version: &Version, component: &At<Component>) -> Result<Vec<u8>, Problem> {
+        self.shelf.get(&version.digest).map_err(|error| unreadable(component, &error.to_string()))
+    }
+
+    /// Which component, and its bytes.
+    async fn begin(&self, name: &Name, component: &At<Component>) -> Result<(Begin, Vec<u8>), Problem> {
+        let (digest, bytes) = match &component.value {
+            Component::File(path) => {
+                let bytes = read(path, component)?;
+                (digest(&bytes), Some(bytes))
             }
-        },
-    };
-    match (registry.begin(name, &digest), bytes) {
-        (Begin::Known(version), Some(bytes)) if version.digest == digest => Ok((Begin::Known(version), bytes)),
-        (Begin::Known(version), _) => {
-            let bytes = kept(&version)?;
-            Ok((Begin::Known(version), bytes))
+            Component::Object(object) => match object.digest(self.connection).await {
+                Ok(digest) => (digest, None),
+                Err(why) => return self.pinned(name, component, &why),
+            },
+        };
+        match (self.registry.begin(name, &digest), bytes, &component.value) {
+            (Begin::Known(version), Some(bytes), _) if version.digest == digest => Ok((Begin::Known(version), bytes)),
+            (Begin::Known(version), ..) => {
+                let bytes = self.kept(&version, component)?;
+                Ok((Begin::Known(version), bytes))
+            }
+            (Begin::Config, Some(bytes), _) => Ok((Begin::Config, bytes)),
+            (Begin::Config, None, Component::Object(object)) => match object.read(self.connection, FILE_BYTES_MAX).await {
+                Ok(bytes) => Ok((Begin::Config, bytes)),
+                Err(why) => self.pinned(name, component, &why),
+            },
+            (Begin::Config, None, Component::File(path)) => Ok((Begin::Config, read(path, component)?)),
         }
-        (Begin::Config, Some(bytes)) => Ok((Begin::Config, bytes)),
-        (Begin::Config, None) => match &component.value {
-            Component::Object(object) => Ok((Begin::Config, object.read(connection, FILE_BYTES_MAX).await.map_err(problem)?)),
-            Component::File(path) => Ok((Begin::Config, read(path, component)?)),
-        },
+    }
+
+    /// What ran last runs on without the object.
+    fn pinned(&self, name: &Name, component: &At<Component>, why: &str) -> Result<(Begin, Vec<u8>), Problem> {
+        let running = self.registry.entry(name).and_then(Entry::running).ok_or_else(|| unreadable(component, why))?;
+        tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = running.digest, "the component's object cannot be had, what ran last runs on: {why}");
+        Ok((Begin::Known(running.clone()), self.kept(running, component)?))
     }
 }
 
-fn read(path: &std::path::Path, component: &At<Component>) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| component.problem(format!("cannot be read: {error}")))
+fn unreadable(component: &At<Component>, why: &str) -> Problem {
+    component.problem(format!("cannot be read: {why}"))
 }
 
-fn load(engine: &Engine, bytes: &[u8], handler: &HandlerConfig, payload_max: usize, number: u64) -> Result<Handler, Problem> {
+fn unloadable(component: &At<Component>, refused: &Refusal) -> Problem {
+    component.problem(format!("cannot be loaded: {refused}"))
+}
+
+fn read(path: &std::path::Path, component: &At<Component>) -> Result<Vec<u8>, Problem> {
+    let problem = |error: std::io::Error| unreadable(component, &error.to_string());
+    let max = FILE_BYTES_MAX as u64;
+    let bytes = std::fs::metadata(path).map_err(problem)?.len();
+    if bytes > max {
+        return Err(unreadable(component, &format!("it has {bytes} bytes; the most is {max}")));
+    }
+    std::fs::read(path).map_err(problem)
+}
+
+/// Who compiles, within the limits of the config.
+pub(super) fn compiler(config: &Config) -> Compiler {
+    Compiler::of_this_program(config.run.compile_time_max, config.run.compile_memory_max)
+}
+
+fn load(
+    engine: &Engine,
+    compiler: &Compiler,
+    bytes: &[u8],
+    handler: &HandlerConfig,
+    payload_max: usize,
+    number: u64,
+) -> Result<Handler, Refusal> {
     let config = runtime::HandlerConfig { load: number, ..handler_config(handler, payload_max) };
-    let made = tokio::task::block_in_place(|| made(engine, bytes, config, None, &Handle::current()));
-    made.map_err(|refusal| handler.component.problem(format!("cannot be loaded: {refusal}")))
+    tokio::task::block_in_place(|| made(engine, bytes, config, Some(compiler), &Handle::current()))
 }
 
 /// What a handler is given besides its code.

@@ -19,7 +19,7 @@ use crate::plugins::deployer::{Deployer, Target};
 use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, follow};
 use crate::router;
-use crate::runtime::{Compiler, Engine, EngineConfig, Isolation};
+use crate::runtime::{Engine, EngineConfig, Isolation};
 use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
 use crate::sink::lifecycle;
@@ -379,8 +379,7 @@ impl Host {
                 targets.push(Target { name, place, pipeline: pipeline.clone(), config: handlers::handler_config(handler, payload_max) });
             }
         }
-        let compiler = Compiler::of_this_program(config.run.compile_time_max, config.run.compile_memory_max);
-        let deployer = Arc::new(Deployer::new(shelf, engine, compiler, targets));
+        let deployer = Arc::new(Deployer::new(shelf, engine, handlers::compiler(config), targets));
         for (name, source) in sources {
             match source {
                 Component::File(path) => guard(&mut self.serving, poison, "component file", follow::file(deployer.clone(), name, path)),

@@ -1,18 +1,18 @@
 //! Brings components into running pipelines, one at a time: compiles in a process of its own, tries, keeps, swaps; rolls back, confirms, and tells what there
-//! is.
+//! is. A rollback has a line of its own: whoever wants the version before back does not wait until another has compiled.
 
 use super::registry::{Entry, Registry, Version};
 use super::shelf::{Shelf, ShelfError};
 use super::{Name, digest};
 use crate::pipeline::Pipeline;
-use crate::runtime::{Compiler, Engine, Handler, HandlerConfig, LoadError};
+use crate::runtime::{Compiler, Engine, FailureKind, Handler, HandlerConfig, LoadError};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 
-/// Loads that wait for the one under way; each may hold a whole component in memory.
+/// Loads that wait for the one under way, and rollbacks that do; each may hold a whole component in memory.
 const WAITING_MAX: usize = 4;
-/// How long a load waits for the one under way before the one who asked is told to come again.
+/// How long one waits for the one under way before the one who asked is told to come again.
 const TURN_MAX: Duration = Duration::from_secs(120);
 /// The lowest priority: compiling takes only what nobody else wants.
 const NICE: i32 = 19;
@@ -64,6 +64,38 @@ pub struct Deployed {
     pub version: Version,
 }
 
+/// A line of those who bring components: one at a time, and few that wait.
+#[derive(Debug)]
+struct Line {
+    what: &'static str,
+    one: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Line {
+    fn new(what: &'static str) -> Self {
+        Self { what, one: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let what = self.what;
+        let busy = |why: String| Refusal::Busy(format!("{why}; try again when the {what} under way has ended"));
+        let _place = self.waiting.try_acquire().map_err(|_| busy(format!("{WAITING_MAX} {what}s of components wait already")))?;
+        let turn = tokio::time::timeout(TURN_MAX, self.one.clone().acquire_owned()).await;
+        turn.map_err(|_| busy(format!("another {what} takes longer than {TURN_MAX:?}")))?
+            .map_err(|_| busy("the host is stopping".to_owned()))
+    }
+}
+
+/// How much of the machine a component may take on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// What nobody else wants.
+    Background,
+    /// As much as anybody: what runs does harm, and somebody wants it away.
+    Now,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Deployer {
@@ -71,15 +103,18 @@ pub struct Deployer {
     engine: Engine,
     compiler: Compiler,
     targets: Vec<Target>,
-    one: Arc<Semaphore>,
-    waiting: Semaphore,
+    loads: Line,
+    rollbacks: Line,
+    /// What is noted and what runs are changed together by one at a time.
+    settling: Semaphore,
 }
 
 impl Deployer {
     /// For these handlers.
     #[must_use]
     pub fn new(shelf: Arc<Shelf>, engine: Engine, compiler: Compiler, targets: Vec<Target>) -> Self {
-        Self { shelf, engine, compiler, targets, one: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(WAITING_MAX) }
+        let (loads, rollbacks) = (Line::new("load"), Line::new("rollback"));
+        Self { shelf, engine, compiler, targets, loads, rollbacks, settling: Semaphore::new(1) }
     }
 
     /// Its handlers.
@@ -113,15 +148,16 @@ impl Deployer {
     /// A step refuses it, or too many loads wait. What runs goes on then.
     pub async fn load(&self, name: &Name, bytes: Vec<u8>, from: String, config: bool) -> Result<Deployed, Refusal> {
         let target = self.target(name)?;
-        let permit = self.turn().await?;
+        let turn = self.loads.turn().await?;
         let digest = digest(&bytes);
         let running = self.shelf.registry().entry(name).and_then(Entry::running).cloned();
         if let Some(version) = running.filter(|version| version.digest == digest && !config) {
             return Ok(Deployed { changed: false, version });
         }
         let load = self.shelf.next_load();
-        let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, permit).await?;
+        let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, Haste::Background, turn).await?;
         let version = version(&handler, &bytes, from);
+        let _settling = self.settling().await?;
         let (shelf, kept, owner) = (self.shelf.clone(), version.clone(), name.clone());
         self.blocking(move || {
             shelf.put(&kept.digest, &bytes)?;
@@ -141,7 +177,7 @@ impl Deployer {
     /// There is none, or it cannot be loaded any more. What runs goes on then.
     pub async fn rollback(&self, name: &Name, to: Option<&str>) -> Result<Deployed, Refusal> {
         let target = self.target(name)?;
-        let permit = self.turn().await?;
+        let turn = self.rollbacks.turn().await?;
         let registry = self.shelf.registry();
         let version = registry.target(name, to).map_err(Refusal::Rollback)?;
         if registry.entry(name).is_some_and(|entry| entry.current == version.load) {
@@ -149,9 +185,14 @@ impl Deployer {
         }
         let (shelf, digest) = (self.shelf.clone(), version.digest.clone());
         let bytes = self.blocking(move || shelf.get(&digest)).await?;
-        let (_, handler, _turn) = self.made(target, Arc::new(bytes), version.load, permit).await?;
+        let began = self.shelf.next_load();
+        let (_, handler, _turn) = self.made(target, Arc::new(bytes), began, Haste::Now, turn).await?;
         let (shelf, owner, load) = (self.shelf.clone(), name.clone(), version.load);
-        self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load))).await?;
+        let _settling = self.settling().await?;
+        let noted = self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load, began))).await?;
+        if !noted {
+            return Err(Refusal::Rollback(format!("component {} is no longer kept: loads have come between", version.digest)));
+        }
         target.pipeline.handlers.replace(target.place, handler);
         tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = version.digest, load, "handler rolled back: this component handles the next event of each entity");
         Ok(Deployed { changed: true, version })
@@ -164,6 +205,7 @@ impl Deployer {
     pub async fn confirm(&self, name: &Name) -> Result<bool, Refusal> {
         let target = self.target(name)?;
         let (shelf, owner) = (self.shelf.clone(), name.clone());
+        let _settling = self.settling().await?;
         let Some(load) = self.blocking(move || shelf.change(|registry| registry.confirm(&owner))).await? else { return Ok(false) };
         let changed = target.pipeline.handlers.confirmed(target.place) < load;
         target.pipeline.handlers.confirm(target.place, load);
@@ -178,11 +220,8 @@ impl Deployer {
         }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let busy = |what: String| Refusal::Busy(format!("{what}; try again when the load under way has ended"));
-        let _place = self.waiting.try_acquire().map_err(|_| busy(format!("{WAITING_MAX} loads of components wait already")))?;
-        let turn = tokio::time::timeout(TURN_MAX, self.one.clone().acquire_owned()).await;
-        turn.map_err(|_| busy(format!("another load takes longer than {TURN_MAX:?}")))?.map_err(|_| busy("the host is stopping".to_owned()))
+    async fn settling(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.settling.acquire().await.map_err(|_| Refusal::Busy("the host is stopping".to_owned()))
     }
 
     /// Has it compiled, and tries it, on a thread of its own; both are bounded. Whether or not somebody still waits, it keeps its turn until it has ended, and
@@ -192,6 +231,7 @@ impl Deployer {
         target: &Target,
         bytes: Arc<Vec<u8>>,
         load: u64,
+        haste: Haste,
         turn: OwnedSemaphorePermit,
     ) -> Result<(Arc<Vec<u8>>, Handler, OwnedSemaphorePermit), Refusal> {
         let (engine, config) = (self.engine.clone(), HandlerConfig { load, ..target.config.clone() });
@@ -199,7 +239,9 @@ impl Deployer {
         let runtime = tokio::runtime::Handle::current();
         let (compiled, compiler) = (bytes.clone(), self.compiler.clone());
         let started = std::thread::Builder::new().name("compile".to_owned()).spawn(move || {
-            background();
+            if haste == Haste::Background {
+                background();
+            }
             let made = made(&engine, &compiled, config, Some(&compiler), &runtime);
             // Nobody waits any more: the turn goes with the answer.
             drop(answer.send((made, turn)));
@@ -233,7 +275,11 @@ pub fn made(
         LoadError::NotCompiled { .. } => Refusal::Busy(error.to_string()),
         error => Refusal::Step { step: error.step(), why: error.to_string() },
     })?;
-    runtime.block_on(handler.try_out()).map_err(|failure| Refusal::Step { step: "smoke", why: failure.to_string() })?;
+    runtime.block_on(handler.try_out()).map_err(|failure| match failure.kind {
+        // No room for an instance at the moment, say: the component is not to blame.
+        FailureKind::Host => Refusal::Busy(format!("the component could not be tried: {failure}")),
+        _ => Refusal::Step { step: "smoke", why: failure.to_string() },
+    })?;
     Ok(handler)
 }
 

@@ -40,6 +40,8 @@ pub struct Entry {
     pub refused: String,
     /// The load that runs.
     pub current: u64,
+    /// The number of the load or rollback with which it began to run: its migrations are known by it. Never less than before.
+    pub began: u64,
     /// Migrations of loads up to this number are confirmed.
     pub confirmed: u64,
     /// Ascending by load.
@@ -126,6 +128,7 @@ impl Registry {
             entry.refused.clear();
         }
         entry.current = version.load;
+        entry.began = entry.began.max(version.load);
         // An older load of the same component is nothing to go back to.
         entry.versions.retain(|older| older.digest != version.digest);
         entry.versions.push(version);
@@ -168,18 +171,22 @@ impl Registry {
         }
     }
 
-    /// A kept version runs again.
-    pub fn rolled_back(&mut self, name: &Name, load: u64) {
-        if let Some(entry) = self.handlers.get_mut(&name.to_string()) {
-            entry.current = load;
+    /// A kept version runs again, from the number `began` on. False: it is not kept any more.
+    pub fn rolled_back(&mut self, name: &Name, load: u64, began: u64) -> bool {
+        let Some(entry) = self.handlers.get_mut(&name.to_string()) else { return false };
+        if entry.versions.iter().all(|version| version.load != load) {
+            return false;
         }
+        entry.current = load;
+        entry.began = entry.began.max(began);
+        true
     }
 
-    /// Migrations so far stay. Gives the number up to which; `None` where nothing is known of the handler.
+    /// Migrations so far stay: those of what runs, and of what ran before it. Gives the number up to which; `None` where nothing is known of the handler.
     pub fn confirm(&mut self, name: &Name) -> Option<u64> {
         let entry = self.handlers.get_mut(&name.to_string())?;
-        entry.confirmed = self.loads;
-        Some(self.loads)
+        entry.confirmed = entry.began;
+        Some(entry.confirmed)
     }
 
     /// Digests that must be kept.
@@ -247,12 +254,30 @@ mod tests {
         load(&mut registry, "b3", false);
         let target = registry.target(&name(), None).unwrap();
         assert_eq!(target.digest, "b2");
-        registry.rolled_back(&name(), target.load);
+        let began = registry.next_load();
+        assert!(registry.rolled_back(&name(), target.load, began));
         assert_eq!(runs(&registry), "b2");
         assert_eq!(registry.target(&name(), None).unwrap().digest, "a1");
         assert_eq!(registry.target(&name(), Some("b3")).unwrap().digest, "b3", "and forward again");
         assert!(registry.target(&name(), Some("b")).unwrap_err().contains("several"));
         assert!(registry.target(&name(), Some("c")).unwrap_err().contains("kept are a1, b2, b3"));
+    }
+
+    #[test]
+    fn only_migrations_so_far_are_confirmed() {
+        let mut registry = Registry::default();
+        let first = load(&mut registry, "a1", true);
+        let under_way = registry.next_load();
+        assert_eq!(registry.confirm(&name()), Some(first), "a load that still compiles has migrated nothing");
+        registry.loaded(&name(), Version { load: under_way, digest: "b2".to_owned(), ..Version::default() }, false);
+        assert_eq!(registry.confirm(&name()), Some(under_way));
+        for (digest, number) in [("a1", 3), ("b2", 4)] {
+            let (target, began) = (registry.target(&name(), Some(digest)).unwrap(), registry.next_load());
+            assert!(registry.rolled_back(&name(), target.load, began));
+            let entry = registry.entry(&name()).unwrap();
+            assert!(entry.began > entry.confirmed, "what it migrates from now on can be taken back");
+            assert_eq!(entry.began, number);
+        }
     }
 
     #[test]

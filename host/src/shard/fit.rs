@@ -25,12 +25,14 @@ pub(crate) fn fit(stamp: &Stamp, state: &State, handler: &Handler, confirmed: u6
 }
 
 fn decide(stamp: &Stamp, state: &State, (version, component): (u32, &str), confirmed: u64) -> Fit {
-    if stamp.version == version || state.is_empty() {
+    if stamp.version == version {
         return Fit::Fits;
     }
     let prior = stamp.prior.as_ref().filter(|prior| prior.load > confirmed && prior.version == version);
     match prior {
         Some(prior) if !prior.written => Fit::Restore(prior.clone()),
+        // Nothing is there to be misread. With a state from before the migration it may be the migration, or events since, that left nothing.
+        None if state.is_empty() => Fit::Fits,
         None if version > stamp.version => Fit::Migrate(stamp.version),
         kept => {
             let (older, by) = (stamp.version, &stamp.component);
@@ -113,6 +115,14 @@ mod tests {
         assert_eq!(decide(&stamp(2, None), &some, (2, "new"), 0), Fit::Fits);
         assert_eq!(decide(&stamp(1, None), &State::new(), (2, "new"), 0), Fit::Fits);
         assert_eq!(decide(&stamp(2, Some(prior(5, 1, false))), &some, (2, "new"), 0), Fit::Fits);
+    }
+
+    #[test]
+    fn a_migration_that_left_nothing_is_taken_back_like_any_other() {
+        let none = State::new();
+        assert_eq!(decide(&stamp(2, Some(prior(5, 1, false))), &none, (1, "new"), 4), Fit::Restore(Arc::new(prior(5, 1, false))));
+        assert!(matches!(decide(&stamp(2, Some(prior(5, 1, true))), &none, (1, "new"), 4), Fit::Unfit(_)), "events deleted it");
+        assert_eq!(decide(&stamp(2, Some(prior(5, 1, false))), &none, (1, "new"), 5), Fit::Fits, "confirmed: it has no state");
     }
 
     #[test]
