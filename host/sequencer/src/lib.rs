@@ -56,6 +56,7 @@ mod lost;
 pub mod mutant;
 mod pending;
 mod policy;
+pub mod rare;
 mod redrive;
 mod reorder;
 mod retain;

@@ -11,11 +11,12 @@
 use crate::dedup::{GivenUp, Recent};
 use crate::effect::{Answer, Applied, Change, Dead, Effect, Outcome, StopReason};
 use crate::floor::Floor;
-use crate::history::{History, Remembered};
+use crate::history::Remembered;
 use crate::input::Input;
 use crate::lost::NamedLost;
-use crate::pending::Work;
+use crate::pending::Pending;
 use crate::policy::{FailureThen, First, Policy};
+use crate::rare::Rare;
 use crate::redrive::Letters;
 use crate::snapshot::{Extras, Patch, Slot, Snapshot, Unapplied};
 use crate::types::{Alarm, Arrival, Attempts, DeadReason, Failure, Millis, Now, Place, WaitReason, Waiting};
@@ -32,19 +33,19 @@ const PAST_MAX: usize = 16;
 
 /// One entity's order. See the crate's driving contract.
 #[derive(Clone, Debug)]
-pub struct Sequencer<T> {
+pub struct Sequencer<T: 'static> {
     pub(crate) policy: Arc<Policy>,
     /// The position is known: the entity has begun its epoch.
     pub(crate) anchored: bool,
     pub(crate) position: Place,
     pub(crate) recent: Recent,
     pub(crate) count: u64,
-    pub(crate) history: History,
+    pub(crate) history: Rare<Remembered>,
     /// Every message up to this stream sequence was decided in an earlier catch-up, or lay above the position.
     pub(crate) judged: u64,
     /// Messages below this were decided before the last start.
     pub(crate) reread_below: u64,
-    pub(crate) work: Work<T>,
+    pub(crate) work: Rare<Pending<T>>,
     /// A slot or the extras tell the position.
     pub(crate) told: bool,
     /// Extras differ from what is committed.
@@ -105,7 +106,7 @@ impl<T: Clone + 'static> Sequencer<T> {
             _ => position,
         };
         let mut reread_below = newest.map_or(0, |slot| slot.done_below).max(extras.done_below);
-        let mut work = Work::NONE;
+        let mut work = Rare::<Pending<T>>::none();
         if let Some(waiting) = snapshot.waiting {
             work.waiting = Some(waiting);
             reread_below = reread_below.max(waiting.from);
@@ -119,7 +120,7 @@ impl<T: Clone + 'static> Sequencer<T> {
             position: position.unwrap_or_default(),
             recent,
             count: newest.map_or(0, |slot| slot.count),
-            history: History::restore(Remembered {
+            history: Rare::from(Remembered {
                 past: extras.past,
                 floor: Floor::restore(extras.floor, extras.floor_through, extras.floors),
                 given_up: GivenUp::restore(extras.given_up),
@@ -169,6 +170,7 @@ impl<T: Clone + 'static> Sequencer<T> {
     /// again, where otherwise in-order steps allocate nothing.
     pub fn rest(&mut self) {
         self.work.rest();
+        self.history.rest();
     }
 
     /// Handles one input. Total: any input in any state is answered with effects, never with a panic.
@@ -576,7 +578,8 @@ impl<T: Clone + 'static> Sequencer<T> {
     /// State and ids go; what says where the entity stands stays: epoch, position, floor, given-up ranges.
     pub(crate) fn forget(&mut self, out: &mut Vec<Effect<T>>) {
         let empty = self.work.current.is_none() && self.work.queue.is_empty() && self.work.held.is_empty() && self.work.lates.is_empty();
-        let open = self.work.dropped.is_some() || self.work.pass.is_some() || self.work.redriving.is_some() || self.stopped || self.unreadable;
+        let open =
+            self.work.dropped.is_some() || self.work.pass.is_some() || self.work.redriving.is_some() || self.stopped || self.unreadable;
         if !empty || open || self.work.waiting.is_some() {
             out.push(Effect::Answer(Answer::Owes));
             return;
@@ -629,8 +632,11 @@ impl<T: Clone + 'static> Sequencer<T> {
         {
             return wakeup;
         }
-        let idle =
-            self.work.current.is_none() && self.work.queue.is_empty() && self.work.held.is_empty() && self.work.lates.is_empty() && self.work.dropped.is_none();
+        let idle = self.work.current.is_none()
+            && self.work.queue.is_empty()
+            && self.work.held.is_empty()
+            && self.work.lates.is_empty()
+            && self.work.dropped.is_none();
         match self.work.waiting {
             // With nothing in hand the alarm only ends the waiting, once all that it waits for has been read or is gone.
             Some(waiting) if !idle || waiting.from <= self.taken.saturating_add(1) => match waiting.alarm {
