@@ -112,7 +112,7 @@ fn what_cannot_be_run_is_refused_at_load() {
 
 #[tokio::test]
 async fn the_cache_is_used_and_never_trusted() {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("compiled");
     let open = || Engine::new(&EngineConfig { cache_dir: Some(dir.clone()), calls_max: 1, ..EngineConfig::default() }).unwrap();
@@ -131,10 +131,12 @@ async fn the_cache_is_used_and_never_trusted() {
     assert_eq!(std::fs::metadata(&code).unwrap().permissions().mode() & 0o777, 0o600);
     let good = std::fs::read(&code).unwrap();
 
-    // A hit leaves the file alone.
-    let made = std::fs::metadata(&code).unwrap().modified().unwrap();
+    // A hit is the same file afterwards, marked as used.
+    let made = std::fs::metadata(&code).unwrap().ino();
+    std::fs::File::open(&code).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     works(&open()).await;
-    assert_eq!(std::fs::metadata(&code).unwrap().modified().unwrap(), made);
+    let used = std::fs::metadata(&code).unwrap();
+    assert!(used.ino() == made && used.modified().unwrap() > std::time::UNIX_EPOCH);
 
     // Changed, cut, with a wrong or no checksum, or not ours at all under a right checksum: compiled again, and put right.
     let mut flipped = good.clone();
