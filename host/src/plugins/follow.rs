@@ -5,9 +5,11 @@ use super::{Name, digest};
 use crate::nats::connect::Connection;
 use crate::object::Object;
 use crate::runtime::FILE_BYTES_MAX;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How often a file is looked at.
 const FILE_EVERY: Duration = Duration::from_secs(1);
@@ -17,11 +19,25 @@ const OBJECT_EVERY: Duration = Duration::from_secs(2);
 /// What could not be looked at or loaded for a reason of its surroundings is tried again after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// What a look at a file tells without reading it.
+/// What a look at a file tells without reading it. Size and time of modification alone may be those of the file before: `cp -p` keeps the time, and so do
+/// builds that give every file the same. Times are seconds and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     bytes: u64,
-    modified: SystemTime,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    inode: u64,
+}
+
+impl From<&Metadata> for Look {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            bytes: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
+        }
+    }
 }
 
 /// When a file is worth reading: it has changed, and two looks agree that nobody writes it any more. Pure.
@@ -53,8 +69,7 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
     loop {
         tokio::time::sleep(FILE_EVERY).await;
         let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
-        let Ok(modified) = meta.modified() else { continue };
-        if settling.step(Look { bytes: meta.len(), modified }) {
+        if settling.step(Look::from(&meta)) {
             let settled = match read(&path).await {
                 Ok(bytes) => changed(&deployer, &name, bytes, &path.display().to_string()).await,
                 Err(why) => {
@@ -126,14 +141,41 @@ async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Instant, SystemTime};
 
     #[test]
     fn a_file_is_read_when_it_has_changed_and_nobody_writes_it() {
-        let look = |bytes| Look { bytes, modified: SystemTime::UNIX_EPOCH };
+        let look = |bytes| Look { bytes, modified: (0, 0), changed: (0, 0), inode: 1 };
         let mut settling = Settling::default();
         let read: Vec<_> = [1, 1, 1, 2, 3, 3, 3, 3].into_iter().map(|bytes| settling.step(look(bytes))).collect();
         assert_eq!(read, [false, true, false, false, false, true, false, false]);
         settling.again();
         assert_eq!([settling.step(look(3)), settling.step(look(3)), settling.step(look(3))], [false, true, false], "it came to nothing");
+    }
+
+    #[test]
+    fn a_file_of_the_same_size_and_time_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("handler.wasm"), folder.path().join("other.wasm"));
+        let write = |path: &Path, text: &str| {
+            std::fs::write(path, text).unwrap();
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        let look = || Look::from(&std::fs::metadata(&path).unwrap());
+        write(&path, "one");
+        write(&other, "two");
+        let before = look();
+        assert_eq!(look(), before, "nobody touched it");
+        std::fs::rename(&other, &path).unwrap();
+        let moved = look();
+        assert_ne!(moved, before, "another file under the name");
+        assert_eq!((moved.bytes, moved.modified), (before.bytes, before.modified));
+        // Written in place, as `cp -p` does: noticed once the clock of the file system, which is coarse, has moved.
+        let begun = Instant::now();
+        while look() == moved {
+            assert!(begun.elapsed() < Duration::from_secs(60), "not noticed");
+            write(&path, "six");
+        }
+        assert_eq!((look().bytes, look().modified, look().inode), (moved.bytes, moved.modified, moved.inode));
     }
 }
