@@ -1,4 +1,5 @@
-//! Looks at what the config names, a file or an object, and has it loaded when it has changed. A refused one is told once, and tried again when it changes.
+//! Looks at what the config names, a file or an object, and has it loaded when it has changed. A refused one is told once, and tried again when it changes;
+//! what fails for a reason of its surroundings is tried again as it is.
 
 use super::deployer::{Deployer, Refusal};
 use super::{Name, digest};
@@ -63,23 +64,53 @@ impl Settling {
     }
 }
 
+/// What could not be done at the last try, so that it is told when it begins and when it changes, not at each try. `T`: what a look tells.
+#[derive(Debug)]
+struct Trouble<T>(Option<(T, String)>);
+
+impl<T: PartialEq> Trouble<T> {
+    fn news(&mut self, look: T, why: &str) -> bool {
+        let now = Some((look, why.to_owned()));
+        let news = self.0 != now;
+        self.0 = now;
+        news
+    }
+
+    /// It was done, or is waited for no more.
+    fn over(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Tells why what the config names does not run yet.
+fn waits(name: &Name, from: &str, why: &str, news: bool) {
+    if news {
+        tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, from, "the component that the config names is tried again every {AGAIN_AFTER:?}, what runs goes on: {why}");
+    } else {
+        tracing::debug!(pipeline = %name.pipeline, handler = %name.handler, from, "still: {why}");
+    }
+}
+
 /// Follows a file until it is dropped.
 pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
-    let mut settling = Settling::default();
+    let from = path.display().to_string();
+    let (mut settling, mut trouble) = (Settling::default(), Trouble(None));
     loop {
         tokio::time::sleep(FILE_EVERY).await;
         let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
-        if settling.step(Look::from(&meta)) {
+        let look = Look::from(&meta);
+        if settling.step(look) {
             let settled = match read(&path).await {
-                Ok(bytes) => changed(&deployer, &name, bytes, &path.display().to_string()).await,
-                Err(why) => {
-                    tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, file = %path.display(), "the component's file cannot be read, what runs goes on: {why}");
-                    false
-                }
+                Ok(bytes) => changed(&deployer, &name, bytes, &from).await,
+                Err(why) => Err(format!("it cannot be read: {why}")),
             };
-            if !settled {
-                settling.again();
-                tokio::time::sleep(AGAIN_AFTER).await;
+            match settled {
+                Ok(()) => trouble.over(),
+                Err(why) => {
+                    waits(&name, &from, &why, trouble.news(look, &why));
+                    settling.again();
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
             }
         }
     }
@@ -96,51 +127,58 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// Follows an object until it is dropped.
 pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connection: Connection) {
+    let from = object.to_string();
+    let mut trouble = Trouble(None);
     loop {
         tokio::time::sleep(OBJECT_EVERY).await;
         let told = object.digest(&connection).await;
-        let news = told.as_ref().is_ok_and(|digest| !deployer.registry().settled(&name, digest));
-        let read = match told {
-            Ok(_) if !news => continue,
-            Ok(_) => object.read(&connection, FILE_BYTES_MAX).await,
-            Err(why) => Err(why),
+        let look = told.as_ref().ok().cloned();
+        let unread = |why| format!("it cannot be read: {why}");
+        let settled = match told {
+            Ok(digest) if deployer.registry().settled(&name, &digest) => Ok(()),
+            Ok(_) => match object.read(&connection, FILE_BYTES_MAX).await {
+                Ok(bytes) => changed(&deployer, &name, bytes, &from).await,
+                Err(why) => Err(unread(why)),
+            },
+            Err(why) => Err(unread(why)),
         };
-        match read {
-            Ok(bytes) => {
-                if !changed(&deployer, &name, bytes, &object.to_string()).await {
-                    tokio::time::sleep(AGAIN_AFTER).await;
-                }
-            }
+        match settled {
+            Ok(()) => trouble.over(),
             Err(why) => {
-                tracing::debug!(pipeline = %name.pipeline, handler = %name.handler, "the component's object cannot be read, what runs goes on: {why}")
+                waits(&name, &from, &why, trouble.news(look, &why));
+                tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
     }
 }
 
-/// Whether that is settled: it runs, or it was refused for what it is. If not, another look has to find it.
-async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) -> bool {
+/// Settles it: it runs, or it was refused for what it is. An error is of its surroundings, and another look has to find it.
+async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) -> Result<(), String> {
     let digest = digest(&bytes);
     if deployer.registry().settled(name, &digest) {
-        return true;
+        return Ok(());
     }
     match deployer.load(name, bytes, from.to_owned(), true).await {
-        Ok(_) => true,
-        Err(Refusal::Busy(why)) => {
-            tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, "the changed component waits: {why}");
-            false
-        }
-        Err(refusal) => {
-            tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
-            deployer.refused(name, digest).await;
-            true
-        }
+        Ok(_) => Ok(()),
+        Err(refusal) => refused(deployer, name, digest, from, refusal).await,
     }
+}
+
+/// Notes a refusal by a step, which would refuse it again. Any other is an error: a full disk says nothing about the component.
+async fn refused(deployer: &Deployer, name: &Name, digest: String, from: &str, refusal: Refusal) -> Result<(), String> {
+    if !matches!(refusal, Refusal::Step { .. }) {
+        return Err(refusal.to_string());
+    }
+    tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
+    deployer.refused(name, digest).await;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::shelf::{Shelf, ShelfError};
     use super::*;
+    use crate::runtime::{Compiler, Engine, EngineConfig};
     use std::time::{Instant, SystemTime};
 
     #[test]
@@ -177,5 +215,48 @@ mod tests {
             write(&path, "six");
         }
         assert_eq!((look().bytes, look().modified, look().inode), (moved.bytes, moved.modified, moved.inode));
+    }
+
+    #[tokio::test]
+    async fn only_what_a_step_refused_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deployer, name) = deployer(folder.path());
+        let noted = || deployer.registry().entry(&name).map(|entry| entry.refused.clone());
+        for refusal in [
+            Refusal::Keep(ShelfError::Damaged { path: "full".into() }),
+            Refusal::Busy("not now".to_owned()),
+            Refusal::Unknown("p/h".to_owned()),
+            Refusal::Rollback("nothing".to_owned()),
+        ] {
+            let why = refusal.to_string();
+            assert_eq!(refused(&deployer, &name, "d1".to_owned(), "file", refusal).await, Err(why));
+            assert_eq!(noted(), None);
+        }
+        let step = Refusal::Step { step: "world", why: "another".to_owned() };
+        assert_eq!(refused(&deployer, &name, "d1".to_owned(), "file", step).await, Ok(()));
+        assert_eq!(noted(), Some("d1".to_owned()));
+        // As it comes from a load: this deployer has no handler to bring anything to.
+        assert!(changed(&deployer, &name, b"x".to_vec(), "file").await.unwrap_err().contains("p/h"));
+        assert!(!deployer.registry().settled(&name, &digest(b"x")));
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_begins_and_when_it_changes() {
+        let mut trouble = Trouble(None);
+        assert_eq!(
+            [trouble.news(1, "full"), trouble.news(1, "full"), trouble.news(2, "full"), trouble.news(2, "cut")],
+            [true, false, true, true]
+        );
+        trouble.over();
+        assert!(trouble.news(2, "cut"));
+    }
+
+    /// With a registry, and without handlers.
+    fn deployer(folder: &Path) -> (Deployer, Name) {
+        let shelf = Shelf::open(folder.join("plugins"), &[]).unwrap();
+        let engine = Engine::new(&EngineConfig { calls_max: 1, ..EngineConfig::default() }).unwrap();
+        let compiler = Compiler { program: folder.join("nobody"), time_max: Duration::from_secs(1), memory_max: 1 << 20 };
+        let name = Name { pipeline: "p".into(), handler: "h".into() };
+        (Deployer::new(Arc::new(shelf), engine, compiler, Vec::new()), name)
     }
 }
