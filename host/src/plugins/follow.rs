@@ -4,13 +4,16 @@
 use super::deployer::{Deployer, Refusal};
 use super::{Name, digest};
 use crate::nats::connect::Connection;
+use crate::nats::object::About;
 use crate::object::Object;
-use crate::runtime::FILE_BYTES_MAX;
+use crate::runtime::{FILE_BYTES_MAX, LoadError};
+use sha2::{Digest as _, Sha256};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 
 /// How often a file is looked at.
 const FILE_EVERY: Duration = Duration::from_secs(1);
@@ -19,6 +22,9 @@ const OBJECT_EVERY: Duration = Duration::from_secs(2);
 
 /// What could not be looked at or loaded for a reason of its surroundings is tried again after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Bytes of a file that is too large for memory that are read at once.
+const CHUNK: usize = 256 << 10;
 
 /// What a look at a file tells without reading it. Size and time of modification alone may be those of the file before: `cp -p` keeps the time, and so do
 /// builds that give every file the same. Times are seconds and nanoseconds.
@@ -100,8 +106,8 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
         let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
         let look = Look::from(&meta);
         if settling.step(look) {
-            let settled = match read(&path).await {
-                Ok(bytes) => changed(&deployer, &name, bytes, &from).await,
+            let settled = match read(&path, FILE_BYTES_MAX as u64).await {
+                Ok(found) => changed(&deployer, &name, found, &from).await,
                 Err(why) => Err(format!("it cannot be read: {why}")),
             };
             match settled {
@@ -116,13 +122,40 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
     }
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let max = FILE_BYTES_MAX as u64;
-    let meta = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
-    if meta.len() > max {
-        return Err(format!("it has {} bytes; the most is {max}", meta.len()));
+/// What the config names, as far as it was read.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Whole(Vec<u8>),
+    /// More than a component may have: only counted, and known by its digest.
+    TooLarge {
+        bytes: u64,
+        digest: String,
+    },
+}
+
+/// Reads a file into memory if it has at most so many bytes.
+async fn read(path: &Path, max: u64) -> Result<Found, String> {
+    let text = |error: std::io::Error| error.to_string();
+    if !tokio::fs::metadata(path).await.map_err(text)?.is_file() {
+        return Err("it is no file".to_owned());
     }
-    tokio::fs::read(path).await.map_err(|error| error.to_string())
+    let mut file = tokio::fs::File::open(path).await.map_err(text)?;
+    if file.metadata().await.map_err(text)?.len() <= max {
+        let mut whole = Vec::new();
+        file.take(max.saturating_add(1)).read_to_end(&mut whole).await.map_err(text)?;
+        return if whole.len() as u64 <= max { Ok(Found::Whole(whole)) } else { Err("it grows while it is read".to_owned()) };
+    }
+    let (mut hasher, mut bytes, mut chunk) = (Sha256::new(), 0_u64, Vec::with_capacity(CHUNK));
+    while file.read_buf(&mut chunk).await.map_err(text)? > 0 {
+        hasher.update(&chunk);
+        bytes = bytes.saturating_add(chunk.len() as u64);
+        chunk.clear();
+    }
+    if bytes > max {
+        Ok(Found::TooLarge { bytes, digest: hex::encode(hasher.finalize()) })
+    } else {
+        Err("it shrinks while it is read".to_owned())
+    }
 }
 
 /// Follows an object until it is dropped.
@@ -131,13 +164,16 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
     let mut trouble = Trouble(None);
     loop {
         tokio::time::sleep(OBJECT_EVERY).await;
-        let told = object.digest(&connection).await;
+        let told = object.about(&connection).await;
         let look = told.as_ref().ok().cloned();
         let unread = |why| format!("it cannot be read: {why}");
         let settled = match told {
-            Ok(digest) if deployer.registry().settled(&name, &digest) => Ok(()),
+            Ok(About { digest, .. }) if deployer.registry().settled(&name, &digest) => Ok(()),
+            Ok(About { digest, bytes }) if bytes > FILE_BYTES_MAX as u64 => {
+                changed(&deployer, &name, Found::TooLarge { bytes, digest }, &from).await
+            }
             Ok(_) => match object.read(&connection, FILE_BYTES_MAX).await {
-                Ok(bytes) => changed(&deployer, &name, bytes, &from).await,
+                Ok(bytes) => changed(&deployer, &name, Found::Whole(bytes), &from).await,
                 Err(why) => Err(unread(why)),
             },
             Err(why) => Err(unread(why)),
@@ -153,15 +189,26 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
 }
 
 /// Settles it: it runs, or it was refused for what it is. An error is of its surroundings, and another look has to find it.
-async fn changed(deployer: &Deployer, name: &Name, bytes: Vec<u8>, from: &str) -> Result<(), String> {
-    let digest = digest(&bytes);
+async fn changed(deployer: &Deployer, name: &Name, found: Found, from: &str) -> Result<(), String> {
+    let digest = match &found {
+        Found::Whole(bytes) => digest(bytes),
+        Found::TooLarge { digest, .. } => digest.clone(),
+    };
     if deployer.registry().settled(name, &digest) {
         return Ok(());
     }
-    match deployer.load(name, bytes, from.to_owned(), true).await {
-        Ok(_) => Ok(()),
-        Err(refusal) => refused(deployer, name, digest, from, refusal).await,
-    }
+    let refusal = match found {
+        Found::Whole(bytes) => match deployer.load(name, bytes, from.to_owned(), true).await {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        },
+        Found::TooLarge { bytes, .. } => {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let error = LoadError::TooBig { handler: name.handler.clone(), bytes, max: FILE_BYTES_MAX };
+            Refusal::Step { step: error.step(), why: error.to_string() }
+        }
+    };
+    refused(deployer, name, digest, from, refusal).await
 }
 
 /// Notes a refusal by a step, which would refuse it again. Any other is an error: a full disk says nothing about the component.
@@ -236,8 +283,27 @@ mod tests {
         assert_eq!(refused(&deployer, &name, "d1".to_owned(), "file", step).await, Ok(()));
         assert_eq!(noted(), Some("d1".to_owned()));
         // As it comes from a load: this deployer has no handler to bring anything to.
-        assert!(changed(&deployer, &name, b"x".to_vec(), "file").await.unwrap_err().contains("p/h"));
+        assert!(changed(&deployer, &name, Found::Whole(b"x".to_vec()), "file").await.unwrap_err().contains("p/h"));
         assert!(!deployer.registry().settled(&name, &digest(b"x")));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_known_by_its_digest_and_refused_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("handler.wasm");
+        let large = vec![7; 2 * CHUNK + 1];
+        std::fs::write(&path, &large).unwrap();
+        let max = large.len() as u64;
+        assert_eq!(read(&path, max).await, Ok(Found::Whole(large.clone())), "just not too large");
+        let found = read(&path, max - 1).await.unwrap();
+        assert_eq!(found, Found::TooLarge { bytes: max, digest: digest(&large) });
+        assert_eq!(read(folder.path(), max).await, Err("it is no file".to_owned()));
+
+        let (deployer, name) = deployer(folder.path());
+        assert_eq!(changed(&deployer, &name, found, "file").await, Ok(()));
+        assert_eq!(deployer.registry().entry(&name).unwrap().refused, digest(&large));
+        let again = Shelf::open(folder.path().join("plugins"), std::slice::from_ref(&name)).unwrap();
+        assert!(again.registry().settled(&name, &digest(&large)), "also after a restart");
     }
 
     #[test]
