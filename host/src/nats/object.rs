@@ -12,12 +12,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take for a whole object.
 const PATIENCE_WHOLE: Duration = Duration::from_secs(120);
 
+/// What the broker tells of an object without handing it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// SHA-256 of what it holds, in hex.
+    pub digest: String,
+    /// How much that is.
+    pub bytes: u64,
+}
+
 impl Object {
     /// The digest of what the object holds now, as the broker has it.
     ///
     /// # Errors
     /// In words.
     pub async fn digest(&self, connection: &Connection) -> Result<String, String> {
+        Ok(self.about(connection).await?.digest)
+    }
+
+    /// What the broker tells of what the object holds now.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn about(&self, connection: &Connection) -> Result<About, String> {
         let asked = async {
             let store = self.store(connection).await?;
             let info = store.info(&self.name).await.map_err(|error| format!("{self}: {error}"))?;
@@ -26,7 +43,8 @@ impl Object {
             }
             let digest = info.digest.as_deref().and_then(|digest| digest.strip_prefix("SHA-256="));
             let digest = digest.and_then(|digest| URL_SAFE.decode(digest).ok());
-            digest.map(hex::encode).ok_or_else(|| format!("{self}: the broker tells no SHA-256 of it"))
+            let digest = digest.map(hex::encode).ok_or_else(|| format!("{self}: the broker tells no SHA-256 of it"))?;
+            Ok(About { digest, bytes: info.size as u64 })
         };
         tokio::time::timeout(PATIENCE, asked).await.map_err(|_| format!("{self}: the broker did not answer within {PATIENCE:?}"))?
     }
@@ -34,11 +52,14 @@ impl Object {
     /// What it holds: at most `max` bytes.
     ///
     /// # Errors
-    /// In words; also when it is larger.
+    /// In words; also when it is larger, which the broker usually tells before anything is read.
     pub async fn read(&self, connection: &Connection, max: usize) -> Result<Vec<u8>, String> {
         let read = async {
             let store = self.store(connection).await?;
             let object = store.get(&self.name).await.map_err(|error| format!("{self}: {error}"))?;
+            if object.info.size > max {
+                return Err(format!("{self}: has {} bytes; the most is {max}", object.info.size));
+            }
             let mut bytes = Vec::new();
             let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
             object.take(limit).read_to_end(&mut bytes).await.map_err(|error| format!("{self}: {error}"))?;

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 use wasmtime::component::Component;
 
 /// Compiled components kept; the ones not used for longest go first.
@@ -48,7 +49,11 @@ impl Cache {
         let path = self.path(digest);
         match self.read(&path) {
             Ok(bytes) => match deserialize(engine, &bytes) {
-                Ok(component) => Some(component),
+                Ok(component) => {
+                    // Used just now: `prune` goes by this. Where it cannot be set this one goes earlier than it should, nothing else.
+                    fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now())).ok();
+                    Some(component)
+                }
                 Err(error) => self.useless(&path, &format!("{error:#}")),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -94,6 +99,7 @@ impl Cache {
         None
     }
 
+    /// A file was last used when it was last modified: made, or touched by [`Cache::load`].
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -163,4 +169,31 @@ pub(super) fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> wasmtime::
     // them; or they came through a pipe from a process of this same program that compiled them (`apart.rs`). wasmtime itself checks its version and
     // settings. Nothing else ever reaches this function.
     unsafe { Component::deserialize(engine, bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::settings;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_was_used_stays_when_what_was_not_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = wasmtime::Engine::new(&settings(None)).unwrap();
+        let cache = Cache::open(&folder.path().join("compiled"), &engine).unwrap();
+        let empty = Component::from_binary(&engine, b"\0asm\x0d\0\x01\0").unwrap();
+        let names: Vec<String> = (0..FILES_MAX).map(|number| format!("{number:02}")).collect();
+        for (age, name) in (1..).zip(&names) {
+            cache.store(name, &empty);
+            let made = SystemTime::UNIX_EPOCH + Duration::from_secs(age);
+            fs::File::open(cache.path(name)).unwrap().set_modified(made).unwrap();
+        }
+        assert!(cache.load(&engine, &names[0]).is_some());
+        cache.store("new", &empty);
+        let gone: Vec<_> = names.iter().filter(|name| !cache.path(name).exists()).collect();
+        assert_eq!(gone, [&names[1]], "the oldest that nobody used");
+        assert!(!sum_path(&cache.path(&names[1])).exists() && cache.load(&engine, &names[0]).is_some());
+        assert!(cache.load(&engine, "new").is_some());
+    }
 }

@@ -1,12 +1,13 @@
-//! From a file's bytes to a handler: tells modules from components, wraps the former, refuses imports we do not serve by name, compiles (or
-//! takes the compiled form from the cache) and links. Everything that can be wrong with a component is found here, before any event.
+//! From a file's bytes to a handler: bounds size and structure, tells modules from components, refuses imports we do not serve by name and more memory than
+//! there is, wraps modules, compiles (or takes the compiled form from the cache) and links. What costs least comes first: nothing is compiled that can be
+//! refused before. Everything that can be wrong with a component is found here, before any event.
 
 use super::apart::Fault;
 use super::bindings::HandlerIndices;
 use super::engine::Engine;
 use super::imports::Data;
 use super::lifecycle::Lifecycle;
-use super::structure;
+use super::structure::{self, Unfit};
 use super::{Compiler, Failure, HandlerConfig, Instance, Isolation, Limits, cache, preview1, wrap};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,22 +297,29 @@ impl Engine {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(LoadError::TooBig { handler: handler(), bytes: bytes.len(), max: FILE_BYTES_MAX });
         }
-        if limits.memory_max > self.shared.memory_ceiling {
-            return Err(LoadError::MemoryMax { handler: handler(), asked: limits.memory_max, max: self.shared.memory_ceiling });
-        }
         if !bytes.starts_with(b"\0asm") {
             return Err(LoadError::NotWasm { handler: handler(), why: "it does not begin with \\0asm".to_owned() });
         }
-        let found = inspect(bytes).map_err(|error| LoadError::NotWasm { handler: handler(), why: error.to_string() })?;
+        let broken = |error: wasmparser::BinaryReaderError| LoadError::NotWasm { handler: handler(), why: error.to_string() };
+        let memory = structure::check(bytes).map_err(|unfit| match unfit {
+            Unfit::Broken(error) => broken(error),
+            Unfit::TooLarge(why) => LoadError::Structure { handler: handler(), why },
+        })?;
+        let found = inspect(bytes).map_err(broken)?;
         let wasi = found.check(&name)?;
-        structure::check(bytes).map_err(|why| LoadError::Structure { handler: handler(), why })?;
+        if limits.memory_max > self.shared.memory_ceiling {
+            return Err(LoadError::MemoryMax { handler: handler(), asked: limits.memory_max, max: self.shared.memory_ceiling });
+        }
+        let room = |needs: u64| {
+            let fits = usize::try_from(needs).is_ok_and(|needs| needs <= limits.memory_max);
+            if fits { Ok(()) } else { Err(LoadError::NeedsMemory { handler: handler(), needs, max: limits.memory_max }) }
+        };
+        room(memory)?;
         let digest = hex::encode(Sha256::digest(bytes));
         let component = self.compile(bytes, &found, &digest, &name, compiler)?;
+        // Again by what was compiled, which for a module is more than the file.
         if let Some(pages) = component.resources_required().and_then(|needs| needs.max_initial_memory_size) {
-            let needs = pages.saturating_mul(1 << 16);
-            if usize::try_from(needs).map_or(true, |needs| needs > limits.memory_max) {
-                return Err(LoadError::NeedsMemory { handler: handler(), needs, max: limits.memory_max });
-            }
+            room(pages.saturating_mul(1 << 16))?;
         }
         let linker = if wasi { &self.shared.wasi } else { &self.shared.plain };
         let world = |error| LoadError::World { handler: handler(), why: format!("{error:#}") };
@@ -419,7 +427,7 @@ fn inspect(bytes: &[u8]) -> Result<Found, wasmparser::BinaryReaderError> {
 }
 
 impl Found {
-    /// Whether it imports WASI; an error if it imports anything we do not serve, or is not for our world.
+    /// Whether it imports WASI; an error if it is not for our world, or imports anything we do not serve.
     fn check(&self, handler: &Arc<str>) -> Result<bool, LoadError> {
         const NAMES_MAX: usize = 20;
         let names = |names: &[&str]| {
@@ -430,6 +438,9 @@ impl Found {
             }
             seriatim_contract::one_line(&text, 2048)
         };
+        if self.core && !self.typed && !self.handles {
+            return Err(LoadError::NoWorld { handler: handler.clone() });
+        }
         let others: Vec<&str> = self.imports.iter().map(String::as_str).filter(|name| !served(name)).collect();
         if !others.is_empty() {
             return Err(LoadError::Imports { handler: handler.clone(), names: names(&others) });
@@ -437,9 +448,6 @@ impl Found {
         let unknown: Vec<&str> = self.preview1.iter().map(String::as_str).filter(|name| !preview1::serves(name)).collect();
         if !unknown.is_empty() {
             return Err(LoadError::Preview1 { handler: handler.clone(), names: names(&unknown) });
-        }
-        if self.core && !self.typed && !self.handles {
-            return Err(LoadError::NoWorld { handler: handler.clone() });
         }
         Ok(self.imports.iter().any(|name| name.starts_with("wasi:")))
     }

@@ -110,9 +110,43 @@ fn what_cannot_be_run_is_refused_at_load() {
     assert!(engine().load(&guest("echo"), big).unwrap_err().to_string().contains("memory-max is 1099511627776 bytes"));
 }
 
+#[test]
+fn the_steps_come_in_their_order_and_nothing_is_compiled_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = Compiler { program: folder.path().join("nobody"), time_max: Duration::from_secs(1), memory_max: 1 << 20 };
+    let refused = |text: &str| {
+        let mut config = config();
+        config.limits.memory_max = 256 << 16;
+        engine().load_with(&wat::parse_str(text).unwrap(), config, Some(&nobody)).unwrap_err()
+    };
+    let stranger = r#"(import "stranger:network/sockets@0.1.0" (instance))"#;
+    let locals = |count| format!("(core module (func (local {})))", "i32 ".repeat(count));
+    let memories = |first, second| {
+        format!(
+            "(core module $a (memory {first})) (core instance (instantiate $a)) (core module $b (memory {second})) (core instance (instantiate $b))"
+        )
+    };
+    for (parts, step) in [
+        ([stranger, &memories(257, 0), &locals(10_001)], "structure"),
+        ([stranger, &memories(257, 0), &locals(10_000)], "imports"),
+        (["", &memories(257, 0), &locals(10_000)], "resources"),
+        (["", &memories(200, 57), ""], "resources"),
+        // There is nobody who could compile.
+        (["", &memories(200, 56), ""], "compile"),
+    ] {
+        let error = refused(&format!("(component {})", parts.concat()));
+        assert_eq!(error.step(), step, "{error}");
+    }
+    let error = refused(&format!("(component {})", memories(200, 57)));
+    assert!(error.to_string().contains("starts with 16842752 bytes of memory, more than memory-max = 16777216"), "{error}");
+    // Of modules, too: before they are wrapped, which this one would not survive, and before their imports are looked at.
+    assert_eq!(refused(r#"(module (memory 257) (func (export "handle")))"#).step(), "resources");
+    assert!(matches!(refused(r#"(module (import "env" "f" (func)))"#), LoadError::NoWorld { .. }));
+}
+
 #[tokio::test]
 async fn the_cache_is_used_and_never_trusted() {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("compiled");
     let open = || Engine::new(&EngineConfig { cache_dir: Some(dir.clone()), calls_max: 1, ..EngineConfig::default() }).unwrap();
@@ -131,10 +165,12 @@ async fn the_cache_is_used_and_never_trusted() {
     assert_eq!(std::fs::metadata(&code).unwrap().permissions().mode() & 0o777, 0o600);
     let good = std::fs::read(&code).unwrap();
 
-    // A hit leaves the file alone.
-    let made = std::fs::metadata(&code).unwrap().modified().unwrap();
+    // A hit is the same file afterwards, marked as used.
+    let made = std::fs::metadata(&code).unwrap().ino();
+    std::fs::File::open(&code).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     works(&open()).await;
-    assert_eq!(std::fs::metadata(&code).unwrap().modified().unwrap(), made);
+    let used = std::fs::metadata(&code).unwrap();
+    assert!(used.ino() == made && used.modified().unwrap() > std::time::UNIX_EPOCH);
 
     // Changed, cut, with a wrong or no checksum, or not ours at all under a right checksum: compiled again, and put right.
     let mut flipped = good.clone();
