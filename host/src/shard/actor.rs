@@ -11,6 +11,7 @@ use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, Stamp, StateWrite};
+use seriatim_sequencer::rare::{Nothing, Rare};
 use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,31 +43,52 @@ pub(super) struct Actor {
     /// One per handler, in the pipeline's order; empty places while a call has them.
     pub(super) states: Vec<State>,
     pub(super) outbox: Outbox,
-    /// What the handlers did, between their return and the commit.
-    pub(super) scratch: Vec<Effects>,
     /// Which components handled its last event, as it is durable or on its way there; in the pipeline's order.
     pub(super) stamps: Vec<Stamp>,
-    /// The handlers that the event whose change is not made yet ran through, and what they are noted with.
-    pub(super) ran: Arc<[Handler]>,
-    pub(super) ran_stamps: Vec<Stamp>,
     /// The last failure of the event at the head.
     pub(super) failure: Option<Box<(Failed, Arc<[Handler]>)>>,
-    /// For each commit in flight: the outbox number it carries up to.
-    pub(super) commits: VecDeque<u64>,
-    /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
-    pub(super) withheld: u32,
-    /// Changes that remove confirmed outputs, in flight.
-    pub(super) prunes: u32,
     /// `waiting` is set in the last change that was built: what a crash right behind it would find.
     pub(super) waits: bool,
     /// What the owing index says.
     pub(super) owes: bool,
     /// The sequencer was told that outputs are blocked.
     pub(super) blocked: bool,
-    /// Host time at which the outbox wants to be looked at again.
-    pub(super) send_at: Option<u64>,
     /// The call under way is a probe of the circuit breaker.
     pub(super) probe: bool,
+    /// It came into memory only to be asked.
+    pub(super) visits: bool,
+    /// Given-up sequences up to here were named in the log.
+    pub(super) named: Place,
+    /// What the directory says.
+    pub(super) shown: Option<Box<Waiting>>,
+    /// What is told of it.
+    pub(super) news: Rare<News>,
+    /// The last failure since it came into memory.
+    pub(super) last_failure: Option<Box<LastFailure>>,
+    /// The last decisions since it came into memory.
+    pub(super) decisions: Decisions,
+    /// What it was asked and has not answered.
+    pub(super) open: Option<Box<Open>>,
+    /// What is under way.
+    pub(super) busy: Rare<Busy>,
+}
+
+/// What an actor has while something of it is under way.
+#[derive(Debug)]
+pub(super) struct Busy {
+    /// What the handlers did, between their return and the commit.
+    pub(super) scratch: Vec<Effects>,
+    /// The handlers that the event whose change is not made yet ran through, and what they are noted with.
+    pub(super) ran: Option<Arc<[Handler]>>,
+    pub(super) ran_stamps: Vec<Stamp>,
+    /// For each commit in flight: the outbox number it carries up to.
+    pub(super) commits: VecDeque<u64>,
+    /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
+    pub(super) withheld: u32,
+    /// Changes that remove confirmed outputs, in flight.
+    pub(super) prunes: u32,
+    /// Host time at which the outbox wants to be looked at again.
+    pub(super) send_at: Option<u64>,
     /// Registered among those that wait because no handler is called.
     pub(super) barred: Option<u64>,
     /// Registered in the shard's timers.
@@ -83,20 +105,45 @@ pub(super) struct Actor {
     pub(super) enough: u64,
     /// Stream sequences it waited for that are gone with the stream as it was.
     pub(super) gone: Option<(u64, u64)>,
-    /// Given-up sequences up to here were named in the log.
-    pub(super) named: Place,
-    /// What the directory says.
-    pub(super) shown: Option<Box<Waiting>>,
-    /// What is told of it.
-    pub(super) news: News,
-    /// The last failure since it came into memory.
-    pub(super) last_failure: Option<Box<LastFailure>>,
-    /// The last decisions since it came into memory.
-    pub(super) decisions: Decisions,
-    /// What it was asked and has not answered.
-    pub(super) open: Option<Box<Open>>,
-    /// It came into memory only to be asked.
-    pub(super) visits: bool,
+}
+
+impl Busy {
+    const NONE: Self = Self {
+        scratch: Vec::new(),
+        ran: None,
+        ran_stamps: Vec::new(),
+        commits: VecDeque::new(),
+        withheld: 0,
+        prunes: 0,
+        send_at: None,
+        barred: None,
+        timer: None,
+        stream_timer: None,
+        held_bytes: 0,
+        held_events: 0,
+        outbox_entries: 0,
+        passes: 0,
+        enough: 0,
+        gone: None,
+    };
+}
+
+impl Nothing for Busy {
+    const NOTHING: &'static Self = &Self::NONE;
+
+    fn nothing() -> Self {
+        Self::NONE
+    }
+
+    fn is_nothing(&self) -> bool {
+        // Numbers of passes mean nothing once none is under way: no number is used twice.
+        let Self { scratch, ran, ran_stamps, commits, withheld, prunes, passes: _, enough: _, .. } = self;
+        let Self { send_at, barred, timer, stream_timer, held_bytes, held_events, outbox_entries, gone, .. } = self;
+        let handled = scratch.is_empty() && ran.is_none() && ran_stamps.is_empty();
+        let durable = commits.is_empty() && *withheld == 0 && *prunes == 0;
+        let unregistered = send_at.is_none() && barred.is_none() && timer.is_none() && stream_timer.is_none();
+        handled && durable && unregistered && *held_bytes == 0 && *held_events == 0 && *outbox_entries == 0 && gone.is_none()
+    }
 }
 
 impl Actor {
@@ -142,7 +189,8 @@ impl Actor {
         let withheld = if outbox.len() > pipeline.outbox_max { pipeline.policy.commits_max } else { 0 };
         sequencer.withhold(withheld);
         let news = News::before(&sequencer);
-        Self { news, states, stamps, outbox, withheld, waits, owes, gone, named, ..Self::around(key, pipeline, sequencer) }
+        let busy = Rare::from(Busy { withheld, gone, ..Busy::NONE });
+        Self { news, states, stamps, outbox, busy, waits, owes, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -163,35 +211,20 @@ impl Actor {
             sequencer,
             states: Vec::new(),
             stamps: Vec::new(),
-            ran: Arc::default(),
-            ran_stamps: Vec::new(),
             outbox: Outbox::default(),
-            scratch: Vec::new(),
             failure: None,
-            commits: VecDeque::new(),
-            withheld: 0,
-            prunes: 0,
             waits: false,
             owes: false,
             blocked: false,
-            send_at: None,
             probe: false,
-            barred: None,
-            timer: None,
-            stream_timer: None,
-            held_bytes: 0,
-            held_events: 0,
-            outbox_entries: 0,
-            passes: 0,
-            enough: 0,
-            gone: None,
             named: Place::default(),
             shown: None,
-            news: News::default(),
+            news: Rare::none(),
             last_failure: None,
             decisions: Decisions::default(),
             open: None,
             visits: false,
+            busy: Rare::none(),
         }
     }
 
@@ -200,10 +233,20 @@ impl Actor {
         !self.key.entity.is_empty()
             && self.sequencer.can_leave()
             && self.outbox.is_empty()
-            && self.commits.is_empty()
-            && self.prunes == 0
-            && self.withheld == 0
+            && self.busy.commits.is_empty()
+            && self.busy.prunes == 0
+            && self.busy.withheld == 0
             && self.open.as_ref().is_none_or(|open| open.is_empty())
+    }
+
+    /// Nothing of it may be under way for a while: what only that needs gives its memory back.
+    pub(super) fn rest(&mut self) {
+        if self.busy.commits.is_empty() && !self.sequencer.running() {
+            self.sequencer.rest();
+            self.busy.rest();
+            self.outbox.rest();
+            self.news.rest();
+        }
     }
 
     /// The handler of the last failure.
@@ -222,7 +265,7 @@ impl Actor {
             self.stamps.iter_mut().for_each(|stamp| *stamp = Stamp::default());
         }
         if let Some(applied) = change.applied {
-            let (ran, scratch) = (std::mem::take(&mut self.ran), std::mem::take(&mut self.scratch));
+            let (ran, scratch) = (self.busy.ran.take().unwrap_or_default(), std::mem::take(&mut self.busy.scratch));
             self.note(&ran, &mut out);
             for (index, (handler, effects)) in ran.iter().zip(scratch).enumerate() {
                 self.write(index, handler, effects.writes, &mut out);
@@ -270,6 +313,10 @@ impl Actor {
         let name = handler.name().clone();
         let Some(state) = self.states.get_mut(index) else { return };
         for (key, value) in writes {
+            if state.is_empty() && value.is_some() {
+                // Many entities have one entry.
+                *state = State::with_capacity(1);
+            }
             match &value {
                 Some(value) => state.insert(key.clone(), value.clone()),
                 None => state.remove(&key),
@@ -280,7 +327,7 @@ impl Actor {
 
     /// Notes which components handled the event, where they are others than before.
     fn note(&mut self, ran: &[Handler], out: &mut Change) {
-        let stamps = std::mem::take(&mut self.ran_stamps);
+        let stamps = std::mem::take(&mut self.busy.ran_stamps);
         self.stamps.resize_with(ran.len(), Stamp::default);
         for ((handler, old), mut new) in ran.iter().zip(&mut self.stamps).zip(stamps) {
             if mutant!(StampOfTheNext)

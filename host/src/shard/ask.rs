@@ -160,7 +160,7 @@ impl Actor {
 
     /// The core answered the oldest word that is open.
     pub(super) fn answer_word(&mut self, answer: Answer) {
-        let commits = self.commits.len();
+        let commits = self.busy.commits.len();
         if let Some(open) = &mut self.open
             && let Some(to) = open.words.pop_front()
         {
@@ -170,7 +170,7 @@ impl Actor {
 
     /// The core answered a redrive. One that was refused at once, while another is under way, is not the one that is open.
     pub(super) fn answer_redrive(&mut self, answer: Redriven) {
-        let commits = self.commits.len();
+        let commits = self.busy.commits.len();
         let error = match answer {
             Redriven::Failed(_) => self.last_failure.as_ref().map(|failure| failure.message.clone()),
             _ => None,
@@ -187,7 +187,7 @@ impl Actor {
             status: self.sequencer.status(now),
             floor: self.sequencer.floor(),
             given_up: self.sequencer.given_up().to_vec(),
-            bytes: self.held_bytes,
+            bytes: self.busy.held_bytes,
             outbox: self.outbox.len(),
             tries: self.outbox.tries(),
             failure: self.last_failure.as_deref().cloned(),
@@ -204,7 +204,7 @@ impl Shard {
         match what {
             Asked::Show(to) => {
                 let now = self.now(pipeline);
-                let token = self.by_key.get(&key).copied();
+                let token = self.places.find(&key, &self.actors);
                 let shown = token.and_then(|token| self.actors.get(token)).map(|actor| Box::new(actor.shown(now)));
                 drop(to.send(shown));
             }
@@ -309,7 +309,7 @@ impl Shard {
 
     /// Only an entity at rest is asked. One that comes into memory for this leaves it again, so that a sweep drives out nobody who is busy.
     fn retire(&mut self, key: &EntityKey, pipeline: usize, to: WordTo) {
-        let visits = !self.by_key.contains_key(key);
+        let visits = self.places.find(key, &self.actors).is_none();
         let token = match self.may_ask(key, pipeline, true) {
             Ok(token) => token,
             Err(refused) => return drop(to.send(Err(refused))),

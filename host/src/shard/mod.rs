@@ -12,6 +12,7 @@ pub(crate) mod fit;
 mod news;
 mod own;
 mod perform;
+mod places;
 mod release;
 mod run;
 #[cfg(feature = "simulation")]

@@ -5,6 +5,7 @@ use super::run::Shard;
 use crate::event::EntityKey;
 use crate::sink::{dead_letter, lifecycle};
 use crate::telemetry::lifecycle::{self as telemetry, Event, Kind};
+use seriatim_sequencer::rare::{Nothing, Rare};
 use seriatim_sequencer::{Change, DeadReason, Head, Now, Place, Sequencer, WaitReason, Waiting};
 use std::collections::VecDeque;
 
@@ -21,10 +22,10 @@ pub(super) struct News {
 
 impl News {
     /// What had been told before it was loaded.
-    pub(super) fn before(sequencer: &Sequencer<Ticket>) -> Self {
+    pub(super) fn before(sequencer: &Sequencer<Ticket>) -> Rare<Self> {
         let waiting = sequencer.waiting().copied();
         let gap = waiting.filter(|waiting| waiting.reason == WaitReason::Gap).and_then(|_| missing(sequencer));
-        Self { waiting, gap, untold: VecDeque::new() }
+        Rare::from(Self { waiting, gap, untold: VecDeque::new() })
     }
 
     /// To be told when the change that is built now is durable; so many are in flight before it.
@@ -39,6 +40,18 @@ impl News {
     }
 }
 
+impl Nothing for News {
+    const NOTHING: &'static Self = &Self { waiting: None, gap: None, untold: VecDeque::new() };
+
+    fn nothing() -> Self {
+        Self::default()
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.waiting.is_none() && self.gap.is_none() && self.untold.is_empty()
+    }
+}
+
 /// The place that an entity in a gap waits for.
 fn missing(sequencer: &Sequencer<Ticket>) -> Option<Place> {
     match sequencer.status(Now::default()).head {
@@ -50,7 +63,7 @@ fn missing(sequencer: &Sequencer<Ticket>) -> Option<Place> {
 impl Actor {
     /// What a change tells beside what it gives up.
     fn learn(&mut self, change: &Change<Ticket>) {
-        let in_flight = self.commits.len();
+        let in_flight = self.busy.commits.len();
         let Change { patch, dead, .. } = change;
         if let Some(dead) = dead {
             let place = dead.event.as_ref().map(|event| event.place);
@@ -110,6 +123,9 @@ impl Shard {
     /// The oldest commit in flight of an actor is durable: what it makes true is told.
     pub(super) fn tell_news(&mut self, token: usize) {
         let Some(actor) = self.actors.get_mut(token) else { return };
+        if actor.news.untold.is_empty() {
+            return;
+        }
         for (commits, _) in &mut actor.news.untold {
             *commits = commits.saturating_sub(1);
         }

@@ -104,7 +104,7 @@ impl Shard {
             };
             let at_event = EventAt { pipeline: &shared.name, entity: entity.unwrap_or_default(), sequence: 0, stream_sequence: at };
             events::dead_lettered(at_event, reason.name(), &error);
-            actor.news.note_dead(actor.commits.len(), reason, &error, at);
+            actor.news.note_dead(actor.busy.commits.len(), reason, &error, at);
             let letter = DeadLetter {
                 pipeline: &shared.name,
                 generation: shared.generation,
@@ -128,7 +128,7 @@ impl Shard {
             change.outbox_add.push(entry.clone());
             actor.outbox.push(entry);
         }
-        actor.commits.push_back(actor.outbox.last_number());
+        actor.busy.commits.push_back(actor.outbox.last_number());
         let full = actor.outbox.len() >= shared.own_outbox_max;
         self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));
         if full && !shared.control.own_full() {

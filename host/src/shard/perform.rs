@@ -61,7 +61,7 @@ impl Shard {
                 let max_payload = self.parts.max_payload;
                 let actor = self.actors.get_mut(token)?;
                 let change = actor.change(change, &streams, max_payload);
-                actor.commits.push_back(actor.outbox.last_number());
+                actor.busy.commits.push_back(actor.outbox.last_number());
                 self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));
             }
             Effect::Close { stream_sequence, outcome } => {
@@ -73,9 +73,9 @@ impl Shard {
             Effect::CatchUp { from, to } => {
                 self.passes += 1;
                 let actor = self.actors.get_mut(token)?;
-                actor.passes = self.passes;
+                actor.busy.passes = self.passes;
                 let since = actor.sequencer.waiting().map_or(self.host_now, |waiting| waiting.since);
-                let request = Request { key: actor.key.clone(), shard: self.parts.index, number: actor.passes, from, to, since };
+                let request = Request { key: actor.key.clone(), shard: self.parts.index, number: actor.busy.passes, from, to, since };
                 if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
                     service.push(Ask::Start(request));
                 }
@@ -137,7 +137,7 @@ impl Shard {
                 let sequence = range.first.sequence.max(if actor.named.epoch == last.epoch { actor.named.sequence + 1 } else { 0 });
                 let at = EventAt { pipeline: &actor.key.pipeline, entity: &actor.key.entity, sequence, stream_sequence: 0 };
                 events::given_up(at, range.last);
-                actor.news.note(actor.commits.len(), Kind::GapGivenUp { epoch: last.epoch, first: sequence, last: range.last });
+                actor.news.note(actor.busy.commits.len(), Kind::GapGivenUp { epoch: last.epoch, first: sequence, last: range.last });
                 actor.named = last;
             }
         }
@@ -221,9 +221,9 @@ impl Shard {
         actor.pipeline.breaker.ended(self.host_now, &actor.key.entity, probe, good, fault);
         match result {
             Ok(effects) => {
-                actor.scratch = effects;
-                actor.ran = handlers;
-                actor.ran_stamps = stamps;
+                actor.busy.scratch = effects;
+                actor.busy.ran = Some(handlers);
+                actor.busy.ran_stamps = stamps;
                 Some(Input::Applied)
             }
             Err(failed) => {
@@ -269,10 +269,11 @@ impl Shard {
         }
         let Some(actor) = self.actors.get_mut(token) else { return };
         if number == PRUNE {
-            actor.prunes = actor.prunes.saturating_sub(1);
+            actor.busy.prunes = actor.busy.prunes.saturating_sub(1);
+            actor.rest();
             return;
         }
-        if let Some(up_to) = actor.commits.pop_front() {
+        if let Some(up_to) = actor.busy.commits.pop_front() {
             actor.outbox.durable(up_to);
             if let Some(open) = &mut actor.open {
                 open.durable();
@@ -282,7 +283,7 @@ impl Shard {
         self.send(token);
         let Some(actor) = self.actors.get_mut(token) else { return };
         if actor.outbox.len() > actor.pipeline.outbox_max {
-            actor.withheld += 1;
+            actor.busy.withheld += 1;
         } else {
             self.drive(token, Input::Committed);
         }
@@ -299,13 +300,13 @@ impl Shard {
         match actor.outbox.next(self.host_now, broker) {
             Next::Nothing => {}
             Next::At(at) => {
-                actor.send_at = Some(at);
+                actor.busy.send_at = Some(at);
                 self.settle(token);
             }
             Next::Send { entry, blind_until } => {
                 let request = PublishRequest { token: token as u64, shard: self.parts.index, entry, blind_until };
                 if self.parts.publisher.try_publish(request).is_err() {
-                    actor.send_at = Some(actor.outbox.not_sent(self.host_now));
+                    actor.busy.send_at = Some(actor.outbox.not_sent(self.host_now));
                     self.settle(token);
                 }
             }
@@ -345,7 +346,7 @@ impl Shard {
 
     fn unavailable(&mut self, token: usize, reason: &str) {
         let Some(actor) = self.actors.get_mut(token) else { return };
-        actor.send_at = Some(actor.outbox.unavailable(self.host_now));
+        actor.busy.send_at = Some(actor.outbox.unavailable(self.host_now));
         if actor.outbox.tries() >= PATIENCE && !actor.blocked && !actor.key.entity.is_empty() {
             actor.blocked = true;
             let subject = actor.outbox.head().map(|entry| entry.subject.clone()).unwrap_or_default();
@@ -362,10 +363,10 @@ impl Shard {
             events::output_confirmed(&actor.key.pipeline, &entry.cause);
         }
         let change = actor.prune(entry.number);
-        actor.prunes += 1;
+        actor.busy.prunes += 1;
         let freed = std::mem::take(&mut actor.blocked);
         let room = actor.outbox.len() <= actor.pipeline.outbox_max;
-        let told = if room { std::mem::take(&mut actor.withheld) } else { 0 };
+        let told = if room { std::mem::take(&mut actor.busy.withheld) } else { 0 };
         self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: PRUNE }));
         for _ in 0..told {
             self.drive(token, Input::Committed);

@@ -66,7 +66,7 @@ impl Shard {
             }
         };
         if let Some(actor) = self.actors.get_mut(token) {
-            actor.barred = None;
+            actor.busy.barred = None;
         }
         self.drive(token, Input::Released);
         true

@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Ticket, arrival};
 use super::call::{CallFuture, Done};
+use super::places::Places;
 use super::timers::{Sleeping, Timers};
 use super::{Batch, Completion, Mail, Owing, Parts};
 use crate::directory::View;
@@ -13,7 +14,7 @@ use crate::telemetry::events::{self, EventAt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use seriatim_sequencer::{Effect, Input, Now, mutant};
 use slab::Slab;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,7 +31,7 @@ const ROUND_MAX: Duration = Duration::from_millis(1_000);
 pub(super) struct Shard {
     pub(super) parts: Parts,
     pub(super) actors: Slab<Actor>,
-    pub(super) by_key: HashMap<EntityKey, usize>,
+    pub(super) places: Places,
     pub(super) calls: FuturesUnordered<CallFuture>,
     /// Deliveries that wait because as many calls as allowed are set aside.
     pub(super) deferred: VecDeque<super::perform::Delivery>,
@@ -78,7 +79,7 @@ impl Shard {
         stream_timers.resize_with(pipelines, Timers::default);
         Self {
             actors: Slab::new(),
-            by_key: HashMap::new(),
+            places: Places::default(),
             calls: FuturesUnordered::new(),
             deferred: VecDeque::new(),
             timers: Timers::default(),
@@ -225,7 +226,7 @@ impl Shard {
                     if let Some(waiting) = waiting {
                         self.tell_waiting(pipeline, &key, &waiting);
                         // Somebody may have asked for it before: one in memory knows its alarm, and would never take this one off.
-                        if !self.by_key.contains_key(&key) {
+                        if self.places.find(&key, &self.actors).is_none() {
                             let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None };
                             self.parts.directory.show(&key, view);
                             self.sleeping.insert(pipeline, key.clone(), &waiting);
@@ -300,8 +301,8 @@ impl Shard {
     }
 
     fn pass(&mut self, key: &EntityKey, number: u64, step: PassStep) {
-        let Some(token) = self.by_key.get(key).copied() else { return };
-        let current = self.actors.get(token).is_some_and(|actor| actor.passes == number);
+        let Some(token) = self.places.find(key, &self.actors) else { return };
+        let current = self.actors.get(token).is_some_and(|actor| actor.busy.passes == number);
         if self.stopping || !current {
             return;
         }
@@ -326,19 +327,19 @@ impl Shard {
 
     /// Tells the service once that a pass brings more than the entity takes.
     fn enough(&mut self, token: usize, number: u64) {
-        let actor = self.actors.get_mut(token).filter(|actor| actor.enough != number && actor.sequencer.had_enough());
+        let actor = self.actors.get_mut(token).filter(|actor| actor.busy.enough != number && actor.sequencer.had_enough());
         if let Some(actor) = actor
             && let Some(service) = self.parts.catch_ups.get(actor.pipeline.index)
         {
-            actor.enough = number;
+            actor.busy.enough = number;
             service.push(Ask::Enough(actor.key.clone(), number));
         }
     }
 
     /// The entity's actor, loaded if it is not in memory. `None` when the store does not answer: the host is poisoned.
     pub(super) fn actor(&mut self, key: &EntityKey, pipeline: usize) -> Option<usize> {
-        if let Some(token) = self.by_key.get(key) {
-            return Some(*token);
+        if let Some(token) = self.places.find(key, &self.actors) {
+            return Some(token);
         }
         let shared = self.parts.pipelines.get(pipeline)?.clone();
         let taken = self.taken.get(pipeline).copied().unwrap_or_default();
@@ -364,14 +365,14 @@ impl Shard {
         {
             behind.insert((from - 1, token));
         }
-        self.by_key.insert(key, token);
+        self.places.insert(token, &self.actors);
         self.show(token);
         if self.actors.get(token).is_some_and(|actor| actor.sequencer.barred()) {
             // Whatever it was loaded for: it is no longer among those to be woken, so it must be among those to be released.
             self.settle(token);
         }
         self.send(token);
-        let gone = self.actors.get_mut(token).and_then(|actor| actor.gone.take());
+        let gone = self.actors.get_mut(token).and_then(|actor| actor.busy.gone.take());
         if let Some((first, last)) = gone {
             self.drive(token, Input::Gone { first, last });
         }
@@ -402,28 +403,30 @@ impl Shard {
     pub(super) fn settle(&mut self, token: usize) {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let wakeup = actor.sequencer.next_wakeup();
-        let host = wakeup.host.into_iter().chain(actor.send_at).min();
-        self.timers.set(&mut actor.timer, host, token);
+        let host = wakeup.host.into_iter().chain(actor.busy.send_at).min();
+        self.timers.set(&mut actor.busy.timer, host, token);
         if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
-            timers.set(&mut actor.stream_timer, wakeup.stream, token);
+            timers.set(&mut actor.busy.stream_timer, wakeup.stream, token);
         }
         if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
-            let since = actor.barred.unwrap_or(self.host_now);
-            barred.set(&mut actor.barred, actor.sequencer.barred().then_some(since), token);
+            let since = actor.busy.barred.unwrap_or(self.host_now);
+            barred.set(&mut actor.busy.barred, actor.sequencer.barred().then_some(since), token);
         }
         let (held, bytes) = actor.sequencer.held();
-        if held != actor.held_events {
-            events::held_changed(&actor.key.pipeline, difference(held, actor.held_events));
-            actor.held_events = held;
+        if held != actor.busy.held_events {
+            events::held_changed(&actor.key.pipeline, difference(held, actor.busy.held_events));
+            actor.busy.held_events = held;
         }
         let outbox = actor.outbox.len();
-        if outbox != actor.outbox_entries {
-            events::outbox_changed(&actor.key.pipeline, difference(outbox, actor.outbox_entries));
-            actor.outbox_entries = outbox;
+        if outbox != actor.busy.outbox_entries {
+            events::outbox_changed(&actor.key.pipeline, difference(outbox, actor.busy.outbox_entries));
+            actor.busy.outbox_entries = outbox;
         }
-        self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes).saturating_add(bytes);
-        actor.held_bytes = bytes;
-        if actor.sequencer.waiting() != actor.shown.as_deref() {
+        self.held_bytes = self.held_bytes.saturating_sub(actor.busy.held_bytes).saturating_add(bytes);
+        actor.busy.held_bytes = bytes;
+        let unshown = actor.sequencer.waiting() != actor.shown.as_deref();
+        actor.rest();
+        if unshown {
             self.show(token);
         }
     }
@@ -470,7 +473,7 @@ impl Shard {
             }
             for token in due.drain(..) {
                 if let Some(actor) = self.actors.get_mut(token) {
-                    actor.stream_timer = None;
+                    actor.busy.stream_timer = None;
                 }
                 self.drive(token, Input::Tick);
             }
@@ -494,8 +497,8 @@ impl Shard {
 
     fn look_at(&mut self, token: usize) {
         if let Some(actor) = self.actors.get_mut(token) {
-            actor.timer = None;
-            actor.send_at = None;
+            actor.busy.timer = None;
+            actor.busy.send_at = None;
         }
         self.send(token);
         if !self.stopping {
@@ -542,7 +545,8 @@ impl Shard {
     /// Bounds: held bytes (the entity holding most waits), actors in memory (idle ones leave).
     pub(super) fn make_room(&mut self) {
         while self.held_bytes > self.parts.bounds.held_bytes {
-            let Some((token, _)) = self.actors.iter().filter(|(_, actor)| actor.held_bytes > 0).max_by_key(|(_, actor)| actor.held_bytes)
+            let Some((token, _)) =
+                self.actors.iter().filter(|(_, actor)| actor.busy.held_bytes > 0).max_by_key(|(_, actor)| actor.busy.held_bytes)
             else {
                 return;
             };
@@ -563,23 +567,25 @@ impl Shard {
     }
 
     pub(super) fn leave(&mut self, token: usize) {
+        if let Some(actor) = self.actors.get(token) {
+            self.places.remove(&actor.key, &self.actors);
+        }
         let Some(mut actor) = self.actors.try_remove(token) else { return };
-        self.timers.set(&mut actor.timer, None, token);
+        self.timers.set(&mut actor.busy.timer, None, token);
         if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
-            timers.set(&mut actor.stream_timer, None, token);
+            timers.set(&mut actor.busy.stream_timer, None, token);
         }
-        self.held_bytes = self.held_bytes.saturating_sub(actor.held_bytes);
+        self.held_bytes = self.held_bytes.saturating_sub(actor.busy.held_bytes);
         if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
-            barred.set(&mut actor.barred, None, token);
+            barred.set(&mut actor.busy.barred, None, token);
         }
-        if actor.held_events > 0 {
+        if actor.busy.held_events > 0 {
             // What it held is read again later.
-            events::held_changed(&actor.key.pipeline, difference(0, actor.held_events));
+            events::held_changed(&actor.key.pipeline, difference(0, actor.busy.held_events));
         }
         if let Some(waiting) = actor.sequencer.waiting() {
             self.sleeping.insert(actor.pipeline.index, actor.key.clone(), waiting);
         }
-        self.by_key.remove(&actor.key);
         match actor.sequencer.waiting().copied() {
             Some(waiting) => {
                 let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: actor.failed() };

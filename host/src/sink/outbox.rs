@@ -5,6 +5,7 @@
 
 use crate::store::{Mark, OutboxEntry};
 use seriatim_sequencer::mutant;
+use seriatim_sequencer::rare::{Nothing, Rare};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,10 +18,16 @@ const QUEUE_FULL_DELAY: u64 = 20;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    entries: VecDeque<Entry>,
     next_number: u64,
     /// Entries up to this number are durable.
     durable: u64,
+    owed: Rare<Owed>,
+}
+
+/// What there is while something is owed.
+#[derive(Debug, Default)]
+struct Owed {
+    entries: VecDeque<Entry>,
     /// The head is with the publisher or the scanner.
     in_air: bool,
     /// Tries of the head that the stream could not take.
@@ -29,6 +36,19 @@ pub struct Outbox {
     not_before: u64,
     /// The head was refused for good: nothing leaves until an operator says so.
     refused: bool,
+}
+
+impl Nothing for Owed {
+    const NOTHING: &'static Self = &Self { entries: VecDeque::new(), in_air: false, tries: 0, not_before: 0, refused: false };
+
+    fn nothing() -> Self {
+        Self::default()
+    }
+
+    fn is_nothing(&self) -> bool {
+        // The rest tells of the head.
+        self.entries.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -90,7 +110,12 @@ impl Outbox {
             .filter(|_| !mutant!(OutboxNotResent))
             .map(|stored| Entry { sent_since: Some(stored.mark.sent_after), stored: Arc::new(stored), mark: None })
             .collect();
-        Self { entries, next_number: last + 1, durable: last, ..Self::default() }
+        Self { next_number: last + 1, durable: last, owed: Rare::from(Owed { entries, ..Owed::default() }) }
+    }
+
+    /// Gives back the memory of what is no longer owed.
+    pub fn rest(&mut self) {
+        self.owed.rest();
     }
 
     /// The number for the next entry.
@@ -103,9 +128,9 @@ impl Outbox {
 
     /// An entry goes into a commit. It may leave after [`durable`](Self::durable).
     pub fn push(&mut self, stored: Arc<OutboxEntry>) {
-        self.entries.push_back(Entry { stored, sent_since: None, mark: None });
-        if mutant!(OutputOrderSwapped) && !self.in_air {
-            self.entries.rotate_right(1);
+        self.owed.entries.push_back(Entry { stored, sent_since: None, mark: None });
+        if mutant!(OutputOrderSwapped) && !self.owed.in_air {
+            self.owed.entries.rotate_right(1);
         }
     }
 
@@ -123,38 +148,39 @@ impl Outbox {
     /// Entries not confirmed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.owed.entries.len()
     }
 
     /// Nothing is owed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.owed.entries.is_empty()
     }
 
     /// The subject of the head, if it could leave now: the shell looks up its stream's window with it.
     #[must_use]
     pub fn head(&self) -> Option<&Arc<OutboxEntry>> {
-        self.entries.front().map(|entry| &entry.stored)
+        self.owed.entries.front().map(|entry| &entry.stored)
     }
 
     /// What to do with the head now. `Send` and `Search` put it in the air: answer with `confirmed`, `unavailable`, `refused` or `searched`.
     pub fn next(&mut self, now: u64, broker: Broker) -> Next {
-        if self.in_air || self.refused {
+        if self.owed.in_air || self.owed.refused || self.owed.entries.is_empty() {
             return Next::Nothing;
         }
-        let Some(head) = self.entries.front_mut().filter(|head| head.stored.number <= self.durable || mutant!(PublishBeforeCommit)) else {
+        let owed = &mut *self.owed;
+        let Some(head) = owed.entries.front_mut().filter(|head| head.stored.number <= self.durable || mutant!(PublishBeforeCommit)) else {
             return Next::Nothing;
         };
-        if now < self.not_before {
-            return Next::At(self.not_before);
+        if now < owed.not_before {
+            return Next::At(owed.not_before);
         }
         let blind = match (head.sent_since, broker.now) {
             (None, _) => true,
             (Some(since), Some(at)) => since > 0 && at.checked_sub(since).is_some_and(|age| age <= broker.window / 2),
             (Some(_), None) => false,
         } || mutant!(ResentBlindPastWindow);
-        self.in_air = true;
+        owed.in_air = true;
         if !blind {
             return Next::Search { entry: head.stored.clone(), mark: head.mark().clone() };
         }
@@ -167,54 +193,54 @@ impl Outbox {
 
     /// The stream has it. Returns its number: a change that removes it rides with the next commit.
     pub fn confirmed(&mut self) -> Option<Arc<OutboxEntry>> {
-        self.in_air = false;
-        self.tries = 0;
-        self.not_before = 0;
-        self.entries.pop_front().map(|entry| entry.stored)
+        self.owed.in_air = false;
+        self.owed.tries = 0;
+        self.owed.not_before = 0;
+        self.owed.entries.pop_front().map(|entry| entry.stored)
     }
 
     /// The stream cannot take it now. Returns the host time of the next try.
     pub fn unavailable(&mut self, now: u64) -> u64 {
-        self.in_air = false;
-        let delay = BACK_OFF.get(self.tries).or(BACK_OFF.last()).copied().unwrap_or(5_000);
-        self.tries += 1;
-        self.not_before = now.saturating_add(delay);
-        self.not_before
+        self.owed.in_air = false;
+        let delay = BACK_OFF.get(self.owed.tries).or(BACK_OFF.last()).copied().unwrap_or(5_000);
+        self.owed.tries += 1;
+        self.owed.not_before = now.saturating_add(delay);
+        self.owed.not_before
     }
 
     /// The publisher's queue was full: it did not leave. Returns the host time of the next try.
     pub fn not_sent(&mut self, now: u64) -> u64 {
-        self.in_air = false;
-        self.not_before = now.saturating_add(QUEUE_FULL_DELAY);
-        self.not_before
+        self.owed.in_air = false;
+        self.owed.not_before = now.saturating_add(QUEUE_FULL_DELAY);
+        self.owed.not_before
     }
 
     /// The stream will never take it.
     pub fn refused(&mut self) {
-        self.in_air = false;
-        self.refused = true;
+        self.owed.in_air = false;
+        self.owed.refused = true;
     }
 
     /// The head was refused for good.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.refused
+        self.owed.refused
     }
 
     /// An operator wants it tried again.
     pub fn retry(&mut self) {
-        self.refused = false;
-        self.not_before = 0;
+        self.owed.refused = false;
+        self.owed.not_before = 0;
     }
 
     /// The stream was searched from the head's mark to `end` and does not hold it: it can be sent as if for the first time. If it was `never` stored,
     /// nothing behind it was ever sent either: an entry leaves when the one before is confirmed.
     pub fn absent(&mut self, end: Mark, never: bool) {
-        self.in_air = false;
+        self.owed.in_air = false;
         if never {
-            self.entries.iter_mut().for_each(|entry| entry.sent_since = None);
+            self.owed.entries.iter_mut().for_each(|entry| entry.sent_since = None);
         }
-        if let Some(head) = self.entries.front_mut() {
+        if let Some(head) = self.owed.entries.front_mut() {
             head.mark = Some(Box::new(end));
             head.sent_since = None;
         }
@@ -223,13 +249,13 @@ impl Outbox {
     /// Tries of the head that the stream could not take.
     #[must_use]
     pub fn tries(&self) -> usize {
-        self.tries
+        self.owed.tries
     }
 
     /// The head is with the publisher or the scanner.
     #[must_use]
     pub fn in_air(&self) -> bool {
-        self.in_air
+        self.owed.in_air
     }
 }
 
