@@ -169,9 +169,9 @@ async fn rotation_refuses_the_same_in_every_language() {
 }
 
 #[tokio::test]
-async fn limits_hold_in_every_language() {
+async fn limits_of_what_an_event_makes_hold_in_every_language() {
     let engine = fresh_engine();
-    for component in components("echo", &languages("limits_hold_in_every_language")) {
+    for component in components("echo", &languages("limits_of_what_an_event_makes_hold_in_every_language")) {
         let failure = async |change: &dyn Fn(&mut HandlerConfig)| {
             let mut config = handler_config(&[("to", "out")], "out.*", Isolation::Run);
             change(&mut config);
@@ -196,6 +196,36 @@ async fn limits_hold_in_every_language() {
         assert_eq!(kind, "too-large", "{component}");
         let (kind, _) = failure(&|config| config.outputs.clear()).await;
         assert_eq!(kind, "output-refused", "{component}");
+    }
+}
+
+/// Time, memory, state and log: what no handler that means well reaches, and the canary does when its event says so. The limit ends that call, by its name,
+/// and nothing else.
+#[tokio::test]
+async fn limits_of_what_a_call_takes_hold_in_every_language() {
+    let engine = fresh_engine();
+    for component in components("canary", &languages("limits_of_what_a_call_takes_hold_in_every_language")) {
+        // For a loop far more than a call takes; what ends for another reason may take its time.
+        for (told, kind, words, time_max) in [
+            ("spin", "timeout", "time-max = 2s", 2),
+            ("grow", "memory", "memory-max = 67108864", 60),
+            ("fill", "too-large", "state-max = 5000", 60),
+            ("chatter", "too-large", "more than 5 log lines", 60),
+        ] {
+            let mut config = handler_config(&[], "out.*", Isolation::Run);
+            (config.limits.time_max, config.limits.state_max, config.limits.log_lines_max) = (Duration::from_secs(time_max), 5_000, 5);
+            let mut runner = Runner::new(load_once(&engine, &component, config));
+            let came = runner.handle(&given("greedy", 1, told, "payload")).await;
+            let Came::Failure { kind: found, message } = &came else { panic!("{component}: {told}: it did not fail: {came:?}") };
+            assert!(*found == kind && message.contains(words), "{component}: {told}: {found}: {message}");
+            for (entity, sequence) in [("other", 1), ("other", 2), ("greedy", 1)] {
+                let came = runner.handle(&given(entity, sequence, "", "payload")).await;
+                let Came::Out { outputs, state } = &came else { panic!("{component}: {entity} {sequence} after {told}: {came:?}") };
+                let globals = &outputs[0].2;
+                assert_eq!(globals.is_empty(), sequence == 1, "{component}: {entity} {sequence} after {told} was told {globals:?}");
+                assert!(state.is_empty(), "{component}: {entity} {sequence} after {told}: {state:?}");
+            }
+        }
     }
 }
 
