@@ -1,9 +1,9 @@
 //! Promise: a handler's component is replaced while events flow, between two events of each entity: no event is lost, doubled, or handled by another
 //! component than its output and its record name; what is refused changes nothing.
 
-use crate::harness::components::{bomb, digest, padded, versions};
+use crate::harness::components::{bomb, digest, hungry, padded, versions};
 use crate::harness::config::Handler;
-use crate::harness::{Host, Input, OUTPUTS, Operator, World, command, misbehave, tools, until};
+use crate::harness::{Host, Input, OUTPUTS, Operator, World, check, command, misbehave, tools, until};
 use serde_json::{Value, json};
 use seriatim_tests::checker::store::StoreView;
 use std::collections::BTreeMap;
@@ -161,6 +161,44 @@ async fn what_fails_a_step_is_refused_by_name_and_the_flow_goes_on() {
     let host = world.host().await;
     world.publish_one(Input::event("a", 9)).await;
     assert_eq!(made_by(&world, "a", 9).await, "one");
+    world.settle(host).await;
+    world.judge(&world.everything()).await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_by_name_and_the_flow_goes_on() {
+    let mut world = World::new().await;
+    let one = versions("one", 1);
+    world.config.flights().handlers = vec![own(&world, &one)];
+    // What the host has room for is more than this handler may have.
+    world.add_trains().await;
+    world.config.pipelines[1].handlers[0].limits.push(("memory-max", "64MiB"));
+    let (host, operator) = Operator::with_host(&mut world).await;
+
+    let path = file(&world, "hungry.wasm", &hungry(300)).display().to_string();
+    operator.refused(&["plugin", "load", &path, "--pipeline", "flights"], &["resources", "19660800", "memory-max"]);
+    world.publish_one(Input::event("a", 1)).await;
+    assert_eq!(made_by(&world, "a", 1).await, "one");
+
+    // Too large a file is not even sent.
+    let large = padded(one.clone(), 128 << 20);
+    let path = file(&world, "large.wasm", &large).display().to_string();
+    operator.refused(&["plugin", "load", &path, "--pipeline", "flights"], &[&large.len().to_string(), "the most is 134217728"]);
+    world.publish_one(Input::event("a", 2)).await;
+    assert_eq!(made_by(&world, "a", 2).await, "one");
+
+    // In the configured place it is not taken either, and whoever asks beforehand is told the step.
+    fs::write(world.path("handler.wasm"), &large).expect("the configured file");
+    until("the large file to be refused", async || {
+        let log = host.log();
+        if log.contains("what runs goes on") && log.contains("the most is 134217728") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    let (code, out) = check(&world.write_config("large.toml", 0));
+    assert!(code == Some(78) && out.contains("at the step `size`"), "{code:?}: {out}");
+    world.publish_one(Input::event("a", 3)).await;
+    assert_eq!(made_by(&world, "a", 3).await, "one");
+    assert_eq!(component(&runs(&operator)).0, digest(&one));
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
