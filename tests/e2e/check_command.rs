@@ -1,6 +1,8 @@
 //! Promise (design §5.4): `seriatim check` names every fault of a config in one run, with its line, and starts nothing; exit code 78.
 
+use crate::harness::config::Handler;
 use crate::harness::{World, check};
+use serde_json::Value;
 
 #[tokio::test]
 async fn ten_faults_are_ten_lines() {
@@ -53,11 +55,29 @@ time-max = "0s"
 #[tokio::test]
 async fn handlers_that_run_shared_are_named_by_check_and_at_the_start() {
     let mut world = World::new().await;
-    world.config.flights().handlers[0].limits = vec![("isolation", "shared")];
+    world.add_trains().await;
+    let shared = |name| Handler { name, limits: vec![("isolation", "shared")], ..Handler::echo() };
+    // In each pipeline one that does and one that does not, by names that say where.
+    world.config.flights().handlers = vec![shared("loud"), Handler { name: "quiet", ..Handler::echo() }];
+    let trains = world.config.pipelines[1].handlers.remove(0);
+    let alone = Handler { name: "alone", limits: vec![("isolation", "event")], ..trains.clone() };
+    world.config.pipelines[1].handlers = vec![alone, Handler { to: trains.to, outputs: trains.outputs, ..shared("open") }];
+    let expected = [("flights", "loud"), ("trains", "open")];
+
     let (code, out) = check(&world.write_config("shared.toml", 9));
-    assert!(code == Some(0) && out.contains("pipeline flights: the handler echo runs `isolation = \"shared\"`"), "{out}");
+    assert_eq!(code, Some(0), "{out}");
+    let told: Vec<_> = out.lines().filter(|line| line.contains("isolation = \"shared\"")).collect();
+    assert_eq!(told.len(), expected.len(), "{out}");
+    for (told, (pipeline, handler)) in told.iter().zip(expected) {
+        assert!(told.contains(&format!("pipeline {pipeline}: the handler {handler} runs `isolation = \"shared\"`")), "{out}");
+    }
+
     let host = world.host().await;
-    assert!(host.log().contains("the handler runs shared"), "{}", host.log());
+    let log = host.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told = lines.iter().filter(|line| line["message"].as_str().is_some_and(|message| message.starts_with("the handler runs shared")));
+    let told: Vec<_> = told.map(|line| (line["pipeline"].as_str().unwrap_or(""), line["handler"].as_str().unwrap_or(""))).collect();
+    assert_eq!(told, expected, "{log}");
 }
 
 #[tokio::test]

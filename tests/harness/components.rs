@@ -53,6 +53,17 @@ pub fn bomb(functions: u32, instructions: usize) -> Vec<u8> {
     component
 }
 
+/// A component of one module that begins with so many pages (64 KiB each) of memory and does nothing: for no world.
+pub fn hungry(pages: u32) -> Vec<u8> {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(&mut module, 5, &[vec![1, 0], leb(pages)].concat());
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    section(&mut component, 1, &module);
+    // One instance of it, which is given nothing.
+    section(&mut component, 2, &[1, 0, 0, 0]);
+    component
+}
+
 fn section(into: &mut Vec<u8>, id: u8, content: &[u8]) {
     into.push(id);
     into.extend(leb(u32::try_from(content.len()).expect("a small section")));

@@ -1,14 +1,16 @@
 //! One suite for handlers in every language. `echo` and `rotation` exist in each, by one contract: on the same events every component must give the
-//! bytes of the one in Rust, from the same state, with the same failures. `canary-<language>` remembers what it must not, and nobody else may hear
-//! of it.
+//! bytes of the one in Rust, from the same state, with the same failures. `canary-<language>` (`canary` in Rust) remembers what it must not, and nobody
+//! else may hear of it; told to, it reaches the limits of a call.
 //!
 //! `cargo xtask plugins --languages all` builds the components; `SERIATIM_LANGUAGES` names those that must be there, else those that are there
-//! are taken.
+//! are taken; without any, only Rust is tested, which is said.
 
 mod contract;
 mod leaks;
 
 use super::*;
+use std::io::Write as _;
+use std::sync::PoisonError;
 
 /// The suite's own engine: its instances are large, and what it compiles is kept for the next run.
 fn fresh_engine() -> Engine {
@@ -21,14 +23,36 @@ fn folder() -> PathBuf {
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/plugins")), PathBuf::from)
 }
 
-/// The languages to test beside Rust.
-fn languages() -> Vec<String> {
-    if let Some(names) = std::env::var_os("SERIATIM_LANGUAGES") {
-        let names = names.into_string().unwrap();
-        return names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+/// The languages to test beside Rust; without any, says that this test does not run for them.
+fn languages(test: &str) -> Vec<String> {
+    let names = match std::env::var_os("SERIATIM_LANGUAGES") {
+        Some(names) => names.into_string().unwrap().split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        None => built(),
+    };
+    if names.is_empty() {
+        let text = format!("runtime::tests::languages::{test}: NOT RUN: handlers in other languages are not built (cargo xtask ci does)\n");
+        // Past the test's own capture, which hides what tests that pass have printed.
+        std::io::stderr().write_all(text.as_bytes()).unwrap();
     }
+    names
+}
+
+fn built() -> Vec<String> {
     let all = ["c", "zig", "go", "python", "javascript"];
     all.into_iter().filter(|name| folder().join(format!("echo-{name}.wasm")).is_file()).map(str::to_owned).collect()
+}
+
+/// A component in each of these languages, and in Rust, whose has no ending.
+fn components(name: &str, languages: &[String]) -> Vec<String> {
+    languages.iter().map(|language| format!("{name}-{language}")).chain([name.to_owned()]).collect()
+}
+
+/// Tests of one process that want the same component at the same time compile it once, which takes a minute for some: the others find it in the cache.
+fn load_once(engine: &Engine, component: &str, config: HandlerConfig) -> Handler {
+    static UNDER_WAY: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let turn = UNDER_WAY.lock().unwrap().entry(component.to_owned()).or_default().clone();
+    let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+    engine.load(&guest(component), config).unwrap()
 }
 
 /// As a config that names the component would have it: Python and JavaScript need more memory than the default.

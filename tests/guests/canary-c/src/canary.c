@@ -16,7 +16,20 @@ static seriatim_bytes found(seriatim_bytes own) {
   return SERIATIM_TEXT("");
 }
 
+static bool is(seriatim_bytes text, const char *word) { return text.length == strlen(word) && memcmp(text.at, word, text.length) == 0; }
+
+/* Reaches the limit that the event's type names. */
+static void overdo(seriatim_bytes kind) {
+  /* A variable that the compiler keeps: a loop without an effect may be left out. */
+  volatile unsigned round = 0;
+  while (is(kind, "spin")) round++;
+  while (is(kind, "grow")) memset(seriatim_alloc(1 << 20), 1, 1 << 20);
+  while (is(kind, "fill")) seriatim_state_set(seriatim_format("k%u", round++), (seriatim_bytes){remembered, 1000});
+  while (is(kind, "chatter")) seriatim_log(SERIATIM_INFO, SERIATIM_TEXT("and on"));
+}
+
 seriatim_outcome handle(const seriatim_event *event) {
+  overdo(event->kind);
   seriatim_bytes own = event->payload;
   seriatim_emit(SERIATIM_TEXT("out.globals"), NULL, 0, (seriatim_bytes){remembered, length});
   seriatim_emit(SERIATIM_TEXT("out.memory"), NULL, 0, found(own));

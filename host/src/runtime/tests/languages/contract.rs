@@ -13,13 +13,19 @@ fn given(entity: &str, sequence: u64, kind: &str, payload: impl AsRef<[u8]>) -> 
 const ALONE: usize = 150;
 
 /// Runs the events through the component in Rust and through that of each language, and compares them one by one.
-async fn compare(name: &str, settings: &[(&str, &str)], outputs: &str, states: &[(&str, &str, &str)], events: &[Given]) {
+async fn compare(
+    languages: &[String],
+    name: &str,
+    settings: &[(&str, &str)],
+    outputs: &str,
+    states: &[(&str, &str, &str)],
+    events: &[Given],
+) {
     let engine = fresh_engine();
     for isolation in [Isolation::Run, Isolation::Event] {
         let events = if isolation == Isolation::Event { events.get(..ALONE).unwrap_or(events) } else { events };
         let runner = |component: &str| {
-            let handler = engine.load(&guest(component), handler_config(settings, outputs, isolation)).unwrap();
-            let mut runner = Runner::new(handler);
+            let mut runner = Runner::new(load_once(&engine, component, handler_config(settings, outputs, isolation)));
             for (entity, key, value) in states {
                 runner.states.entry((*entity).to_owned()).or_default().insert((*key).to_owned(), bytes(value));
             }
@@ -30,7 +36,7 @@ async fn compare(name: &str, settings: &[(&str, &str)], outputs: &str, states: &
         for event in events {
             expected.push(rust.handle(event).await);
         }
-        for language in languages() {
+        for language in languages {
             let mut runner = runner(&format!("{name}-{language}"));
             for (event, expected) in events.iter().zip(&expected) {
                 let came = runner.handle(event).await;
@@ -58,22 +64,29 @@ async fn echo_is_the_same_in_every_language() {
         events.push(given("N2", sequence, "", sequence.to_string()));
     }
     let states = [("counted", "count", "41"), ("counted", "other", "stays"), ("broken", "count", "\"seven\"")];
-    compare("echo", &[("to", "out")], "out.*", &states, &events).await;
+    let languages = languages("echo_is_the_same_in_every_language");
+    compare(&languages, "echo", &[("to", "out")], "out.*", &states, &events).await;
     // No destination: a retry; one it may not send to, and limits: named failures.
-    compare("echo", &[], "out.*", &[], &events[..2]).await;
-    compare("echo", &[("to", "elsewhere")], "out.*", &[], &events[..2]).await;
+    compare(&languages, "echo", &[], "out.*", &[], &events[..2]).await;
+    compare(&languages, "echo", &[("to", "elsewhere")], "out.*", &[], &events[..2]).await;
 }
 
-#[tokio::test]
-async fn rotation_is_the_same_in_every_language() {
+/// A month's first flights, aircraft by aircraft.
+fn flights(count: usize) -> Vec<Given> {
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/rotation/data/flights-2013-01.csv.gz");
     let month = read(Path::new(FILE)).unwrap();
     let mut events: Vec<_> =
         month.iter().map(|event| given(&event.tailnum, event.sequence, event.kind.name(), event.payload().unwrap())).collect();
     // Run by run: interleaved, every event would need an instance of its own, which is what `Isolation::Event` shows.
     events.sort_by(|a, b| (&a.entity, a.sequence).cmp(&(&b.entity, b.sequence)));
-    events.truncate(1_500);
-    compare("rotation", &[("threshold-minutes", "15")], "rotation.>", &[], &events).await;
+    events.truncate(count);
+    events
+}
+
+#[tokio::test]
+async fn rotation_is_the_same_in_every_language() {
+    let (languages, events) = (languages("rotation_is_the_same_in_every_language"), flights(1_500));
+    compare(&languages, "rotation", &[("threshold-minutes", "15")], "rotation.>", &[], &events).await;
 }
 
 /// One departure and what may be wrong with it.
@@ -147,22 +160,22 @@ async fn rotation_refuses_the_same_in_every_language() {
         ("short", "aircraft", r#"{"airborne":null,"previous":null}"#),
         ("negative", "aircraft", &negative),
     ];
-    compare("rotation", &[("threshold-minutes", "15")], "rotation.>", &states, &events).await;
+    let languages = languages("rotation_refuses_the_same_in_every_language");
+    compare(&languages, "rotation", &[("threshold-minutes", "15")], "rotation.>", &states, &events).await;
     for threshold in ["", "+5", " 5", "1441", "99999999999999999999", "٣", "015"] {
-        compare("rotation", &[("threshold-minutes", threshold)], "rotation.>", &[], &[departure(r#","dep_delay":16"#)]).await;
+        compare(&languages, "rotation", &[("threshold-minutes", threshold)], "rotation.>", &[], &[departure(r#","dep_delay":16"#)]).await;
     }
-    compare("rotation", &[], "rotation.>", &[], &events[..2]).await;
+    compare(&languages, "rotation", &[], "rotation.>", &[], &events[..2]).await;
 }
 
 #[tokio::test]
-async fn limits_hold_in_every_language() {
+async fn limits_of_what_an_event_makes_hold_in_every_language() {
     let engine = fresh_engine();
-    for component in languages().iter().map(|language| format!("echo-{language}")).chain(["echo".to_owned()]) {
+    for component in components("echo", &languages("limits_of_what_an_event_makes_hold_in_every_language")) {
         let failure = async |change: &dyn Fn(&mut HandlerConfig)| {
             let mut config = handler_config(&[("to", "out")], "out.*", Isolation::Run);
             change(&mut config);
-            let handler = engine.load(&guest(&component), config).unwrap();
-            let mut runner = Runner::new(handler);
+            let mut runner = Runner::new(load_once(&engine, &component, config));
             match runner.handle(&given("N1", 1, "", "payload")).await {
                 Came::Failure { kind, message } => (kind, message),
                 Came::Out { .. } => panic!("{component}: it did not fail"),
@@ -171,7 +184,7 @@ async fn limits_hold_in_every_language() {
         if !component.ends_with("python") && !component.ends_with("javascript") {
             let mut config = handler_config(&[("to", "out")], "out.*", Isolation::Run);
             config.limits = Limits::default();
-            let mut runner = Runner::new(engine.load(&guest(&component), config).unwrap());
+            let mut runner = Runner::new(load_once(&engine, &component, config));
             let came = runner.handle(&given("N1", 1, "", "payload")).await;
             assert!(matches!(came, Came::Out { .. }), "{component} needs more than the default limits: {came:?}");
         }
@@ -186,22 +199,59 @@ async fn limits_hold_in_every_language() {
     }
 }
 
+/// Time, memory, state and log: what no handler that means well reaches, and the canary does when its event says so. The limit ends that call, by its name,
+/// and nothing else.
+#[tokio::test]
+async fn limits_of_what_a_call_takes_hold_in_every_language() {
+    let engine = fresh_engine();
+    for component in components("canary", &languages("limits_of_what_a_call_takes_hold_in_every_language")) {
+        // For a loop far more than a call takes; what ends for another reason may take its time.
+        for (told, kind, words, time_max) in [
+            ("spin", "timeout", "time-max = 2s", 2),
+            ("grow", "memory", "memory-max = 67108864", 60),
+            ("fill", "too-large", "state-max = 5000", 60),
+            ("chatter", "too-large", "more than 5 log lines", 60),
+        ] {
+            let mut config = handler_config(&[], "out.*", Isolation::Run);
+            (config.limits.time_max, config.limits.state_max, config.limits.log_lines_max) = (Duration::from_secs(time_max), 5_000, 5);
+            let mut runner = Runner::new(load_once(&engine, &component, config));
+            let came = runner.handle(&given("greedy", 1, told, "payload")).await;
+            let Came::Failure { kind: found, message } = &came else { panic!("{component}: {told}: it did not fail: {came:?}") };
+            assert!(*found == kind && message.contains(words), "{component}: {told}: {found}: {message}");
+            for (entity, sequence) in [("other", 1), ("other", 2), ("greedy", 1)] {
+                let came = runner.handle(&given(entity, sequence, "", "payload")).await;
+                let Came::Out { outputs, state } = &came else { panic!("{component}: {entity} {sequence} after {told}: {came:?}") };
+                let globals = &outputs[0].2;
+                assert_eq!(globals.is_empty(), sequence == 1, "{component}: {entity} {sequence} after {told} was told {globals:?}");
+                assert!(state.is_empty(), "{component}: {entity} {sequence} after {told}: {state:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_same_events_give_the_same_bytes_after_a_restart() {
-    for language in languages() {
-        let component = format!("echo-{language}");
-        let mut before = None;
-        // The second engine takes the compiled form that the first has left.
-        for _ in 0..2 {
-            let engine = fresh_engine();
-            let handler = engine.load(&guest(&component), handler_config(&[("to", "out")], "out.*", Isolation::Run)).unwrap();
-            let mut runner = Runner::new(handler);
-            let mut came = Vec::new();
-            for sequence in 1..20 {
-                came.push(runner.handle(&given(["a", "b"][sequence as usize % 2], sequence, "", "x")).await);
+    let echo: Vec<_> = (1..20_u64).map(|sequence| given(if sequence % 2 == 0 { "a" } else { "b" }, sequence, "", "x")).collect();
+    let flights = flights(60);
+    let languages = languages("the_same_events_give_the_same_bytes_after_a_restart");
+    for (name, settings, outputs, events) in
+        [("echo", ("to", "out"), "out.*", &echo), ("rotation", ("threshold-minutes", "15"), "rotation.>", &flights)]
+    {
+        for component in components(name, &languages) {
+            for isolation in [Isolation::Run, Isolation::Event] {
+                let mut before = None;
+                // The second engine takes the compiled form that the first has left.
+                for _ in 0..2 {
+                    let engine = fresh_engine();
+                    let mut runner = Runner::new(load_once(&engine, &component, handler_config(&[settings], outputs, isolation)));
+                    let mut came = Vec::new();
+                    for event in events {
+                        came.push(runner.handle(event).await);
+                    }
+                    assert!(came.iter().all(|came| matches!(came, Came::Out { .. })), "{component}, {isolation:?}");
+                    assert_eq!(before.get_or_insert_with(|| came.clone()), &came, "{component}, {isolation:?}");
+                }
             }
-            assert!(came.iter().all(|came| matches!(came, Came::Out { .. })), "{component}");
-            assert_eq!(before.get_or_insert_with(|| came.clone()), &came, "{component}");
         }
     }
 }

@@ -20,9 +20,8 @@ async fn told(runner: &mut Runner, entity: &str, sequence: u64) -> Vec<String> {
 async fn what_one_entity_leaves_is_never_seen_by_another() {
     // Room for few instances: each gets the memory of the one before.
     let engine = fresh_engine();
-    for language in languages() {
-        let component = format!("canary-{language}");
-        let runner = |isolation| Runner::new(engine.load(&guest(&component), handler_config(&[], "out.*", isolation)).unwrap());
+    for component in components("canary", &languages("what_one_entity_leaves_is_never_seen_by_another")) {
+        let runner = |isolation| Runner::new(load_once(&engine, &component, handler_config(&[], "out.*", isolation)));
 
         // The canary sings: without isolation another entity is told.
         let mut shared = runner(Isolation::Shared);
