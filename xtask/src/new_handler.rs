@@ -1,11 +1,13 @@
 //! What `seriatim plugin new` writes is built and tested as its README says, without a network, with the toolchains that build all other handlers.
 
+use std::env;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::build::Programs;
 use crate::languages::{self, Language, Toolchain};
@@ -33,23 +35,27 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     check_others(repo, &programs, &languages::toolchains(repo, &args.languages, args.strict || process::is_ci())?)
 }
 
-/// Makes a handler in Rust, runs its test, builds it, and runs the file on its own events.
+/// Makes a handler in Rust, runs its test, builds it, and runs the file on its own events: with nothing but what is in its folder and cargo's crates. Its test is
+/// run with the SDK of the checkout, too.
 pub(crate) fn check(repo: &Repo, tools: &Tools, programs: &Programs) -> Result<()> {
     let _lock = repo.lock("new-handler")?;
     let seriatim = programs.path("seriatim")?;
-    let folder = make(repo, &seriatim, "rust", |new| new.arg("--sdk").arg(repo.root()))?;
-    // The versions that everything else here is built with: there is no network to ask for others.
-    fs::copy(repo.path("guest-sdk/Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy the SDK's Cargo.lock")?;
-
-    let mut test = process::cargo();
-    test.args(["test", "--quiet", "--offline"]).env("CARGO_TARGET_DIR", repo.target().join("guest-sdk"));
-    process::step(test.current_dir(&folder))?;
+    let folder = outside(repo)?;
+    make(&seriatim, "rust", &folder, |new| new)?;
+    test(repo, &folder)?;
     let mut build = tools.wasm.cargo();
     build.args(["build", "--quiet", "--offline", "--release", "--target", CORE_TARGET]);
     build.env("CARGO_TARGET_DIR", repo.target().join("guests")).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     process::step(build.current_dir(&folder))?;
     let built = repo.target().join("guests").join(CORE_TARGET).join("release").join(format!("{}.wasm", NAME.replace('-', "_")));
     try_out(repo, &seriatim, &folder, &built)?;
+    remove(&folder)?;
+
+    let folder = inside(repo, "rust");
+    make(&seriatim, "rust", &folder, |new| new.arg("--sdk").arg(repo.root()))?;
+    // The versions that everything else here is built with: there is no network to ask for others.
+    fs::copy(repo.path("guest-sdk/Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy the SDK's Cargo.lock")?;
+    test(repo, &folder)?;
     remove(&folder)
 }
 
@@ -59,7 +65,8 @@ pub(crate) fn check_others(repo: &Repo, programs: &Programs, toolchains: &[Toolc
     let seriatim = programs.path("seriatim")?;
     for toolchain in toolchains {
         let language = toolchain.language();
-        let folder = make(repo, &seriatim, language.name(), |new| new)?;
+        let folder = inside(repo, language.name());
+        make(&seriatim, language.name(), &folder, |new| new)?;
         if language == Language::Javascript {
             // Where the network is, `npm install` makes it.
             symlink(repo.path("plugins/node_modules"), folder.join("node_modules")).context("cannot link node_modules")?;
@@ -72,14 +79,33 @@ pub(crate) fn check_others(repo: &Repo, programs: &Programs, toolchains: &[Toolc
     Ok(())
 }
 
-/// A new handler's folder. What a run before left there, so that one could look at it, is gone.
-fn make(repo: &Repo, seriatim: &Path, language: &str, more: impl FnOnce(&mut Command) -> &mut Command) -> Result<PathBuf> {
-    let folder = repo.target().join("new-handler").join(language);
-    remove(&folder)?;
-    let mut new = Command::new(seriatim);
-    new.args(["plugin", "new", NAME, "--language", language]).arg("--path").arg(&folder);
-    process::step(more(&mut new))?;
+/// A new handler's folder in the checkout.
+fn inside(repo: &Repo, language: &str) -> PathBuf {
+    repo.target().join("new-handler").join(language)
+}
+
+/// One outside it, where neither cargo nor a path leads back. It is the same each time: what a failed run leaves is found there, and goes with the next.
+fn outside(repo: &Repo) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    repo.root().hash(&mut hasher);
+    let folder = env::temp_dir().join(format!("seriatim-new-handler-{:016x}", hasher.finish()));
+    ensure!(!folder.starts_with(repo.root()), "the temporary folder {} is inside the checkout: set TMPDIR to another", folder.display());
     Ok(folder)
+}
+
+/// Makes a new handler there. What a run before left, so that one could look at it, is gone.
+fn make(seriatim: &Path, language: &str, folder: &Path, more: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
+    remove(folder)?;
+    let mut new = Command::new(seriatim);
+    new.args(["plugin", "new", NAME, "--language", language]).arg("--path").arg(folder);
+    process::step(more(&mut new))
+}
+
+/// Runs a Rust handler's own test.
+fn test(repo: &Repo, folder: &Path) -> Result<()> {
+    let mut test = process::cargo();
+    test.args(["test", "--quiet", "--offline"]).env("CARGO_TARGET_DIR", repo.target().join("guest-sdk"));
+    process::step(test.current_dir(folder))
 }
 
 /// Runs the file on the events that were made with it, in every way that must make no difference.

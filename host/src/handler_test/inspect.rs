@@ -1,6 +1,6 @@
 //! What a handler is and what it costs: a file's facts, and times measured here and now. Medians, because a machine that does other things too has outliers.
 
-use super::{Error, engine};
+use super::{Error, engine, tried};
 use crate::event::Event;
 use crate::runtime::{Call, Failure, Form, Handler, HandlerConfig, Isolation, Limits, State};
 use serde::Serialize;
@@ -19,8 +19,9 @@ const TIME_MAX: Duration = Duration::from_millis(800);
 /// A fresh instance and a call that take at most so long are affordable for each event.
 const FRESH_MAX: Duration = Duration::from_micros(100);
 
-/// The world that a file fits if it can be loaded.
+/// The worlds that a file may fit if it can be loaded: without and with the interface `lifecycle`.
 const WORLD: &str = "seriatim:handler/handler@0.1.0";
+const VERSIONED: &str = "seriatim:handler/versioned-handler@0.1.0";
 
 /// What there is to say about a file. Times are microseconds but for `compile_ms`.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +30,8 @@ pub struct Inspection {
     pub form: &'static str,
     /// The world it fits.
     pub world: &'static str,
+    /// The version of the state that it reads and writes; 0 without the interface `lifecycle`.
+    pub state_version: u32,
     /// Its size.
     pub bytes: usize,
     /// SHA-256 of the file, in hex: what the host names it by.
@@ -68,15 +71,16 @@ pub struct Measured {
     pub runs: usize,
 }
 
-/// Looks at a file, loads it, and measures it on `event`. What it needs is found out under `config`, whose isolation does not matter.
+/// Looks at a file, loads it and tries it out as a host does, and measures it on `event`. What it needs is found out under `config`, whose isolation does not matter.
 ///
 /// # Errors
-/// The file is refused, its start code fails, or the machine cannot run it.
+/// The file is refused, its start code or its interface `lifecycle` fails, or the machine cannot run it.
 pub async fn inspect(bytes: &[u8], config: HandlerConfig, event: Arc<Event>) -> Result<Inspection, Error> {
     let engine = engine(&config, None)?;
     let began = Instant::now();
     let handler = tokio::task::block_in_place(|| engine.load(bytes, HandlerConfig { isolation: Isolation::Shared, ..config }))?;
     let compile = began.elapsed();
+    tried(&handler).await?;
     let facts = handler.facts();
 
     let mut instance = handler.instantiate().await.map_err(Error::Start)?;
@@ -100,7 +104,8 @@ pub async fn inspect(bytes: &[u8], config: HandlerConfig, event: Arc<Event>) -> 
     let (isolation, why) = suggestion(fresh_call, warm_call);
     Ok(Inspection {
         form: Form::of(bytes).map_or("unknown", Form::name),
-        world: WORLD,
+        world: if handler.state_version() == 0 { WORLD } else { VERSIONED },
+        state_version: handler.state_version(),
         bytes: bytes.len(),
         sha256: handler.digest().to_string(),
         imports: facts.imports,

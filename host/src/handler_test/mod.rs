@@ -116,12 +116,14 @@ impl Loader {
     pub async fn load(&self, isolation: Isolation) -> Result<Handler, Error> {
         let engine = engine(&self.config, Some(self.compiled.clone()))?;
         let handler = engine.load(&self.bytes, HandlerConfig { isolation, ..self.config.clone() })?;
-        match handler.try_out().await {
-            Ok(()) => Ok(handler),
-            Err(failure) if failure.kind == FailureKind::Host => Err(Error::Host(failure)),
-            Err(failure) => Err(Error::Start(failure)),
-        }
+        tried(&handler).await?;
+        Ok(handler)
     }
+}
+
+/// The step `smoke` of a host, before a component handles anything.
+async fn tried(handler: &Handler) -> Result<(), Error> {
+    handler.try_out().await.map_err(|failure| if failure.kind == FailureKind::Host { Error::Host(failure) } else { Error::Start(failure) })
 }
 
 /// An engine for one handler.

@@ -12,6 +12,7 @@ use seriatim_sequencer::GapThen;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("SERIATIM_PLUGINS")
@@ -222,13 +223,19 @@ async fn dependence_on_the_delivery_is_caught() {
     assert_eq!(differ(&place), [Variation::Renumbered], "stream sequence");
 }
 
+/// The guest `versions` under another name (at most 11 characters), with state of this version.
+fn named(name: &str, version: u32) -> Vec<u8> {
+    let mut bytes = guest("versions");
+    for (from, to) in [("NAME=one........", format!("NAME={name:.<11}")), ("STATE-VERSION=01", format!("STATE-VERSION={version:02}"))] {
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
 /// The guest `versions` with state of this version.
 fn versions(version: u32) -> Loader {
-    let mut bytes = guest("versions");
-    let from = b"STATE-VERSION=01";
-    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
-    bytes[at..at + from.len()].copy_from_slice(format!("STATE-VERSION={version:02}").as_bytes());
-    Loader::new(bytes, config(Isolation::Run), None).unwrap()
+    Loader::new(named("one", version), config(Isolation::Run), None).unwrap()
 }
 
 /// In which version each event was handled.
@@ -307,6 +314,7 @@ async fn a_file_is_described_and_measured() {
     };
     let echo = look("echo", &|_| {}).await.unwrap();
     assert_eq!((echo.form, echo.world, echo.bytes), ("core module", "seriatim:handler/handler@0.1.0", guest("echo").len()));
+    assert_eq!(echo.state_version, 0);
     assert!(echo.imports.contains(&"seriatim:handler/state@0.1.0".to_owned()), "{:?}", echo.imports);
     assert_eq!(echo.exports, ["handle"]);
     assert!(echo.sha256.len() == 64 && echo.compiled_bytes.is_some_and(|bytes| bytes > 1_000) && echo.compile_ms > 0.0);
@@ -328,5 +336,24 @@ async fn a_file_is_described_and_measured() {
     for bytes in [&b"hello"[..], b"", &guest("echo")[..500]] {
         let error: Error = inspect(bytes, config(Isolation::Run), one_event()).await.unwrap_err();
         assert_eq!(error.step(), Some("structure"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_tried_out_as_by_a_host_before_it_is_measured() {
+    let look = async |bytes: &[u8]| {
+        let mut config = config(Isolation::Run);
+        config.limits.time_max = Duration::from_millis(200);
+        inspect(bytes, config, one_event()).await
+    };
+    let good = look(&named("one", 3)).await.unwrap();
+    assert_eq!((good.world, good.state_version), ("seriatim:handler/versioned-handler@0.1.0", 3));
+    assert!(good.exports.iter().any(|name| name.starts_with("seriatim:handler/lifecycle@")), "{:?}", good.exports);
+
+    for (bytes, why) in [(named("loops", 1), "time-max"), (named("traps", 1), "trap"), (named("one", 0), "told 0")] {
+        let refused = look(&bytes).await.unwrap_err();
+        assert_eq!(refused.step(), Some("smoke"), "{refused}");
+        let told = refused.to_string();
+        assert!(told.contains("lifecycle.state-version") && told.contains(why), "{told}");
     }
 }

@@ -1,20 +1,32 @@
 //! The optional interface `lifecycle`: in which version a component keeps its state, and how it takes over what an older version left.
 
+use super::imports::Data;
 use super::instance::{classify, panicked};
 use super::{Failure, FailureKind, Instance, State};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use seriatim_contract::{STATE_KEY_BYTES_MAX, one_line};
 use std::panic::AssertUnwindSafe;
-use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, InstancePre, Lift, Lower};
+use wasmtime::error::Context as _;
 
 /// The interface's name, up to its patch version.
 const NAME: &str = "seriatim:handler/lifecycle@0.1.";
 
-/// Where a component has the functions.
+/// The functions as `wit/` has them, for whoever is told that a component has others.
+const STATE_VERSION: &str = "func() -> u32";
+const MIGRATE: &str = "func(from: u32, state: list<entry>) -> result<list<entry>, string>";
+
+/// The same as types of ours: those that are checked at load are those that are called with.
+type StateVersion = (u32,);
+type MigrateFrom = (u32, Vec<Entry>);
+type Migrated = (Result<Vec<Entry>, String>,);
+
+/// Where a component has the functions. Their types are right.
 pub(super) struct Lifecycle {
-    state_version: Option<ComponentExportIndex>,
-    migrate: Option<ComponentExportIndex>,
+    state_version: ComponentExportIndex,
+    migrate: ComponentExportIndex,
 }
 
 #[derive(ComponentType, Lift, Lower)]
@@ -26,12 +38,43 @@ struct Entry {
 
 impl Lifecycle {
     /// The interface, if the component exports it.
-    pub(super) fn of(component: &Component) -> Option<Self> {
+    ///
+    /// # Errors
+    /// A function is missing or has other types: found now, and not by the first entity that has to be migrated.
+    pub(super) fn of(pre: &InstancePre<Data>) -> wasmtime::Result<Option<Self>> {
+        let component = pre.component();
         let exports = component.component_type();
-        let name = exports.exports(component.engine()).map(|(name, _)| name.to_owned()).find(|name| name.starts_with(NAME))?;
-        let interface = component.get_export_index(None, &name)?;
-        let function = |name| component.get_export_index(Some(&interface), name);
-        Some(Self { state_version: function("state-version"), migrate: function("migrate") })
+        let Some(name) = exports.exports(component.engine()).map(|(name, _)| name.to_owned()).find(|name| name.starts_with(NAME)) else {
+            return Ok(None);
+        };
+        let interface = component.get_export_index(None, &name);
+        let interface = interface.ok_or_else(|| wasmtime::format_err!("its export `{name}` cannot be found"))?;
+        Ok(Some(Self {
+            state_version: function::<(), StateVersion>(pre, &interface, "state-version", STATE_VERSION)?,
+            migrate: function::<MigrateFrom, Migrated>(pre, &interface, "migrate", MIGRATE)?,
+        }))
+    }
+}
+
+/// Where the interface has this function, which takes and answers what it should.
+fn function<P, R>(
+    pre: &InstancePre<Data>,
+    interface: &ComponentExportIndex,
+    name: &str,
+    signature: &str,
+) -> wasmtime::Result<ComponentExportIndex>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    match pre.component().get_export(Some(interface), name) {
+        Some((ComponentItem::ComponentFunc(found), index)) => {
+            // As the generated bindings check `handle`.
+            let right = found.typecheck::<P, R>(&pre.instance_type());
+            right.with_context(|| format!("`lifecycle.{name}` is not `{signature}`"))?;
+            Ok(index)
+        }
+        _ => Err(wasmtime::format_err!("its interface `lifecycle` has no function `{name}: {signature}`")),
     }
 }
 
@@ -42,8 +85,8 @@ impl Instance {
     /// It is 0, or the call failed.
     pub(super) async fn state_version(&mut self) -> Result<u32, Failure> {
         let handler = self.store.data().handler.clone();
-        let function = handler.lifecycle.as_ref().and_then(|lifecycle| lifecycle.state_version);
-        let (version,): (u32,) = self.ask("state-version", function, ()).await?;
+        let function = handler.lifecycle.as_ref().map(|lifecycle| lifecycle.state_version);
+        let (version,): StateVersion = self.ask("state-version", function, ()).await?;
         if version == 0 {
             return Err(Failure::new(FailureKind::Migration, "lifecycle.state-version told 0; versions begin with 1"));
         }
@@ -58,8 +101,9 @@ impl Instance {
         let refused = |text: String| Failure::new(FailureKind::Migration, text);
         let entries: Vec<_> = state.iter().map(|(key, value)| Entry { key: key.clone(), value: value.to_vec() }).collect();
         let handler = self.store.data().handler.clone();
-        let function = handler.lifecycle.as_ref().and_then(|lifecycle| lifecycle.migrate);
-        let (answer,): (Result<Vec<Entry>, String>,) = self.ask("migrate", function, (from, entries)).await?;
+        let function = handler.lifecycle.as_ref().map(|lifecycle| lifecycle.migrate);
+        let parameters: MigrateFrom = (from, entries);
+        let (answer,): Migrated = self.ask("migrate", function, parameters).await?;
         let entries = answer.map_err(|why| refused(format!("the component could not migrate the state from version {from}: {why}")))?;
         let limits = &handler.limits;
         let mut migrated = State::new();
@@ -88,8 +132,8 @@ impl Instance {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let wrong = |error: &wasmtime::Error| Failure::new(FailureKind::Migration, format!("lifecycle.{name}: {error:#}"));
-        let index =
-            function.ok_or_else(|| Failure::new(FailureKind::Migration, format!("the component has no function lifecycle.{name}")))?;
+        let index = function
+            .ok_or_else(|| Failure::new(FailureKind::Migration, format!("the component has no interface lifecycle, and so no {name}")))?;
         self.usable = false;
         self.store.data_mut().begin_alone();
         self.store.set_epoch_deadline(1);

@@ -325,7 +325,7 @@ impl Engine {
         let world = |error| LoadError::World { handler: handler(), why: format!("{error:#}") };
         let pre = linker.instantiate_pre(&component).map_err(world)?;
         let indices = HandlerIndices::new(&pre).map_err(world)?;
-        let lifecycle = Lifecycle::of(&component);
+        let lifecycle = Lifecycle::of(&pre).map_err(world)?;
         let (digest, state_version) = (digest.into(), OnceLock::new());
         Ok(Handler {
             inner: Arc::new(Inner { name, config, outputs, isolation, limits, digest, load, pre, indices, lifecycle, state_version }),

@@ -7,6 +7,7 @@ mod conformance;
 mod languages;
 mod loading;
 mod system;
+mod versioned;
 
 use super::*;
 use crate::event::{EntityKey, Header, Message};

@@ -72,9 +72,14 @@ fn described(found: &Inspection, given: bool) -> String {
     let default = Limits::default().memory_max;
     let memory = found.memory_bytes.max(found.memory_after_call_bytes);
     let enough = if memory > default { "more than the default of memory-max, so set it" } else { "within the default of memory-max" };
+    let version = match found.state_version {
+        0 => "0: it exports no `lifecycle`".to_owned(),
+        version => version.to_string(),
+    };
     let facts = [
         ("form", found.form.to_owned()),
         ("world", found.world.to_owned()),
+        ("state version", version),
         ("size", size(found.bytes)),
         ("sha256", found.sha256.clone()),
         ("compiles in", format!("{:.1} ms", found.compile_ms)),

@@ -1,6 +1,6 @@
 //! `seriatim plugin new`.
 
-use super::templates::{self, Sdk, Template};
+use super::templates::{self, Sdk};
 use crate::cli::door::{Failure, Said};
 use clap::builder::PossibleValuesParser;
 use std::fs::{self, OpenOptions};
@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// Longest name of a handler, characters; the config's rule.
 const NAME_MAX: usize = 32;
-
-/// Said where the SDK is taken from nowhere yet.
-const UNPUBLISHED: &str = "the SDK is not published yet, so this will not build as it stands: name a checkout of the project with --sdk";
 
 /// Arguments of `plugin new`.
 #[derive(Debug, clap::Args)]
@@ -25,8 +22,8 @@ pub(in crate::cli) struct Args {
     /// The folder to make, which may be there if it is empty; without it one of the handler's name.
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
-    /// Rust: take the SDK from this checkout of the project, instead of the published one. (In this release it is not published yet.) Handlers in other
-    /// languages need none: what they share with others is written into the folder.
+    /// Rust: take the SDK from this checkout of the project, instead of the copy of it that is otherwise written into the folder. Handlers in other languages
+    /// always have a copy of what they share.
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
@@ -49,20 +46,25 @@ pub(super) fn run(args: &Args) -> Result<Said, Failure> {
     if template.refused.contains(&args.name.as_str()) {
         return Err(Failure::Usage(format!("`{}` cannot be the name of a {} library; choose another", args.name, template.language)));
     }
-    let (sdk, note) = match (&template.sdk, &args.sdk) {
-        (None, None) => (String::new(), String::new()),
+    let (sdk, copied) = match (&template.sdk, &args.sdk) {
+        (None, None) => (String::new(), true),
         (None, Some(_)) => {
             let text = format!("--sdk: a handler in {} depends on no package; what it needs is written into its folder", template.language);
             return Err(Failure::Usage(text));
         }
-        (Some(sdk), None) => (sdk.published.to_owned(), UNPUBLISHED.to_owned()),
-        (Some(sdk), Some(folder)) => (local(sdk, folder)?, String::new()),
+        (Some(sdk), None) => (sdk.copied.to_owned(), true),
+        (Some(sdk), Some(folder)) => (local(sdk, folder)?, false),
     };
     let folder = args.path.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let filled = |text: &str| fill(text, &args.name, &sdk);
-    write(&folder, template, &filled).map_err(|(path, error)| Failure::Failed(format!("{}: {error}", path.display())))?;
+    let mut files: Vec<_> = template.files.iter().map(|(name, text)| (filled(name), filled(text))).collect();
+    if copied {
+        let manifests = template.sdk.iter().flat_map(|sdk| sdk.manifests).map(|&(name, text)| (name.to_owned(), text.to_owned()));
+        files.extend(manifests.chain(template.copies.iter().map(|copied| (copied.path.to_owned(), copied.text()))));
+    }
+    write(&folder, &files).map_err(|(path, error)| Failure::Failed(format!("{}: {error}", path.display())))?;
     let steps: String = filled(template.next).lines().map(|step| format!("  {step}\n")).collect();
-    Ok(Said { text: format!("{} is there. In it:\n{steps}", folder.display()), note, failed: false })
+    Ok(Said::of(format!("{} is there. In it:\n{steps}{}", folder.display(), template.network)))
 }
 
 /// The SDK of a checkout.
@@ -91,7 +93,7 @@ fn fill(text: &str, name: &str, sdk: &str) -> String {
 }
 
 /// Writes all files into a folder that is new or empty.
-fn write(folder: &Path, template: &Template, filled: &dyn Fn(&str) -> String) -> Result<(), (PathBuf, io::Error)> {
+fn write(folder: &Path, files: &[(String, String)]) -> Result<(), (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |error| (path, error)
@@ -100,9 +102,7 @@ fn write(folder: &Path, template: &Template, filled: &dyn Fn(&str) -> String) ->
     if fs::read_dir(folder).map_err(at(folder))?.next().is_some() {
         return Err(at(folder)(io::Error::other("is there and not empty; name another with --path")));
     }
-    let files = template.files.iter().map(|(name, text)| (filled(name), filled(text)));
-    let copies = template.copies.iter().map(|copied| (copied.path.to_owned(), copied.text()));
-    for (name, text) in files.chain(copies) {
+    for (name, text) in files {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at(parent))?;
@@ -116,6 +116,10 @@ fn write(folder: &Path, template: &Template, filled: &dyn Fn(&str) -> String) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn checkout(path: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    }
 
     fn args(name: &str, path: PathBuf) -> Args {
         Args { name: name.to_owned(), language: "rust".to_owned(), path: Some(path), sdk: None }
@@ -144,7 +148,7 @@ mod tests {
             }
             for copied in template.copies {
                 let text = fs::read_to_string(made.join(copied.path)).unwrap();
-                let whole = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(copied.from)).unwrap();
+                let whole = fs::read_to_string(checkout(copied.from)).unwrap();
                 let (first, rest) = text.split_once("\n\n").unwrap();
                 assert!(first.contains(&format!("Copied from {} of Seriatim", copied.from)) && rest == whole, "{}", copied.path);
             }
@@ -156,6 +160,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let said = run(&args("totals", folder.path().join("new"))).unwrap();
         assert!(said.text.contains("cargo build") && said.text.contains("release/totals.wasm"), "{}", said.text);
+        assert!(said.text.contains("network") && said.note.is_empty(), "{}", said.text);
         let Err(Failure::Failed(text)) = run(&args("totals", folder.path().join("new"))) else { panic!("written over") };
         assert!(text.contains("not empty"), "{text}");
         assert!(matches!(run(&args("loop", folder.path().join("other"))), Err(Failure::Usage(_))));
@@ -176,5 +181,61 @@ mod tests {
         let named = local(sdk, folder.path()).unwrap();
         assert_eq!(named, local(sdk, &inside).unwrap());
         assert_eq!(named, format!("seriatim-guest = {{ path = {:?} }}", fs::canonicalize(&inside).unwrap()));
+    }
+
+    /// The Rust files below a folder of the checkout.
+    fn sources(folder: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(checkout(folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() { found.extend(sources(&path)) } else { found.push(path) }
+        }
+        found
+    }
+
+    #[test]
+    fn the_copied_sdk_is_whole_and_a_checkouts_takes_its_place() {
+        let rust = &templates::ALL[0];
+        let copied = |from: &str| rust.copies.iter().any(|copied| copied.from == from);
+        for source in ["guest-sdk/src", "host/contract/src"].iter().flat_map(|folder| sources(folder)) {
+            assert!(copied(&source), "{source} is not in templates/rust.rs, so the SDK of a new handler would be without it");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [own, local] = ["own", "local"].map(|name| folder.path().join(name));
+        run(&args("totals", own.clone())).unwrap();
+        run(&Args { sdk: Some(checkout("")), ..args("totals", local.clone()) }).unwrap();
+        let manifest = |folder: &Path| fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert!(manifest(&own).contains("seriatim-guest = { path = \"seriatim\" }"));
+        assert!(manifest(&local).contains("guest-sdk\" }") && !local.join("seriatim").exists());
+    }
+
+    /// What a manifest takes over from the workspace, taken over.
+    fn inherited(mut table: toml::Table, workspace: &toml::Table) -> toml::Table {
+        for (key, value) in &mut table {
+            if value.get("workspace").is_some() {
+                *value = workspace[key].clone();
+            }
+        }
+        table
+    }
+
+    #[test]
+    fn the_copied_sdks_manifests_ask_for_what_the_checkouts_do() {
+        let table = |text: &str| text.parse::<toml::Table>().unwrap();
+        let read = |path: &str| table(&fs::read_to_string(checkout(path)).unwrap());
+        let part = |table: &toml::Table, name: &str| table[name].as_table().unwrap().clone();
+        let [(_, sdk), (_, contract)] = templates::ALL[0].sdk.as_ref().unwrap().manifests else { panic!("two manifests") };
+
+        let mut theirs = read("guest-sdk/Cargo.toml");
+        theirs.retain(|name, _| !["lints", "workspace"].contains(&name));
+        theirs["target"]["cfg(not(target_arch = \"wasm32\"))"]["dependencies"]["seriatim-contract"]["path"] = "contract".into();
+        assert_eq!(table(sdk), theirs);
+
+        let (ours, theirs, workspace) = (table(contract), read("host/contract/Cargo.toml"), part(&read("Cargo.toml"), "workspace"));
+        for name in ["package", "dependencies"] {
+            assert_eq!(part(&ours, name), inherited(part(&theirs, name), &part(&workspace, name)), "{name}");
+        }
+        assert_eq!(ours.len(), 2);
     }
 }

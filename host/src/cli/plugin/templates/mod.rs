@@ -14,13 +14,15 @@ pub(super) struct Template {
     /// Path in the new folder, and text. In both `{{name}}` is the handler's name, in the text also `{{snake}}` (with `_` for `-`), `{{type}}` (as a
     /// type's name) and `{{sdk}}` (where the SDK comes from).
     pub(super) files: &'static [(&'static str, &'static str)],
-    /// Files that are written as they are, with a line that says where they come from.
+    /// Files that are written as they are, with a line that says where they come from: the SDK, or what takes its place.
     pub(super) copies: &'static [Copied],
     /// What to do next, one command a line.
     pub(super) next: &'static str,
+    /// What of it needs a network.
+    pub(super) network: &'static str,
     /// Names that the language's tools refuse.
     pub(super) refused: &'static [&'static str],
-    /// How the SDK is named, published and in a folder `{{path}}`; none where the language has no SDK.
+    /// The SDK as a package; none where `copies` are a few files of the handler's own.
     pub(super) sdk: Option<Sdk>,
 }
 
@@ -40,7 +42,7 @@ impl Copied {
         let ending = Path::new(self.path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let (open, close) = match ending {
             "c" | "h" => ("/* ", " */"),
-            "mk" | "py" => ("# ", ""),
+            "lock" | "mk" | "py" => ("# ", ""),
             _ => ("// ", ""),
         };
         let (from, version, place) = (self.from, env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY"));
@@ -60,17 +62,19 @@ macro_rules! copied {
 }
 use copied;
 
-/// Where a language's SDK comes from.
+/// Where a language's SDK comes from: it is copied into the new folder, or in a checkout.
 #[derive(Debug)]
 pub(super) struct Sdk {
     /// Its folder in a checkout of the project.
     pub(super) folder: &'static str,
     /// A file that it has.
     pub(super) has: &'static str,
-    /// Text for `{{sdk}}`: the published one.
-    pub(super) published: &'static str,
+    /// Text for `{{sdk}}`: the copy.
+    pub(super) copied: &'static str,
     /// The same: one in the folder `{{path}}`, a quoted text.
     pub(super) local: &'static str,
+    /// Path in the new folder, and text: manifests of the copy, which cannot be those of the checkout, as it is no part of this workspace.
+    pub(super) manifests: &'static [(&'static str, &'static str)],
 }
 
 /// All of them.

@@ -22,6 +22,7 @@ pub(super) const C: Template = Template {
     next: "make test\n\
            make\n\
            seriatim plugin test build/{{name}}.wasm events.ndjson --expect expected.ndjson --attack",
+    network: "None of this needs a network.",
     refused: &[],
     sdk: None,
 };
@@ -41,6 +42,7 @@ pub(super) const ZIG: Template = Template {
     next: "zig build test\n\
            zig build\n\
            seriatim plugin test zig-out/bin/{{name}}.wasm events.ndjson --expect expected.ndjson --attack",
+    network: "None of this needs a network.",
     refused: &[],
     sdk: None,
 };
@@ -64,6 +66,7 @@ pub(super) const GO: Template = Template {
     next: "go test ./...\n\
            GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -ldflags='-s -w' -o build/{{name}}.wasm .\n\
            seriatim plugin test build/{{name}}.wasm events.ndjson --expect expected.ndjson --attack",
+    network: "None of this needs a network.",
     // Go gives this word in an import path a meaning of its own.
     refused: &["vendor"],
     sdk: None,
@@ -91,6 +94,7 @@ pub(super) const PYTHON: Template = Template {
            mkdir -p build\n\
            componentize-py -d wit -w handler componentize -s app -o build/{{name}}.wasm\n\
            seriatim plugin test build/{{name}}.wasm events.ndjson --expect expected.ndjson --attack --memory-max 64MiB",
+    network: "`pip install` needs a network, once; the rest does not.",
     refused: &[],
     sdk: None,
 };
@@ -117,6 +121,7 @@ pub(super) const JAVASCRIPT: Template = Template {
            npm install\n\
            npm run build\n\
            seriatim plugin test build/{{name}}.wasm events.ndjson --expect expected.ndjson --attack --memory-max 64MiB",
+    network: "`npm install` needs a network, once; the rest does not.",
     refused: &[],
     sdk: None,
 };

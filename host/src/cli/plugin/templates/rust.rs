@@ -1,6 +1,6 @@
 //! A new handler in Rust.
 
-use super::{Sdk, Template};
+use super::{Sdk, Template, copied};
 
 pub(super) const RUST: Template = Template {
     language: "rust",
@@ -13,11 +13,41 @@ pub(super) const RUST: Template = Template {
         ("events.ndjson", include_str!("events.ndjson.in")),
         ("expected.ndjson", include_str!("expected.ndjson.in")),
     ],
-    copies: &[],
+    copies: &[
+        // The versions that the SDK is tested with; and with it cargo asks no registry which ones there are.
+        copied!("guest-sdk/Cargo.lock" => "Cargo.lock"),
+        copied!("guest-sdk/src/aggregate.rs" => "seriatim/src/aggregate.rs"),
+        copied!("guest-sdk/src/bindings.rs" => "seriatim/src/bindings.rs"),
+        copied!("guest-sdk/src/codec.rs" => "seriatim/src/codec.rs"),
+        copied!("guest-sdk/src/delivery.rs" => "seriatim/src/delivery.rs"),
+        copied!("guest-sdk/src/event.rs" => "seriatim/src/event.rs"),
+        copied!("guest-sdk/src/host.rs" => "seriatim/src/host.rs"),
+        copied!("guest-sdk/src/lib.rs" => "seriatim/src/lib.rs"),
+        copied!("guest-sdk/src/log.rs" => "seriatim/src/log.rs"),
+        copied!("guest-sdk/src/memory.rs" => "seriatim/src/memory.rs"),
+        copied!("guest-sdk/src/output.rs" => "seriatim/src/output.rs"),
+        copied!("guest-sdk/src/state.rs" => "seriatim/src/state.rs"),
+        copied!("guest-sdk/src/subject.rs" => "seriatim/src/subject.rs"),
+        copied!("guest-sdk/src/testing.rs" => "seriatim/src/testing.rs"),
+        copied!("guest-sdk/src/testing/call.rs" => "seriatim/src/testing/call.rs"),
+        copied!("guest-sdk/src/testing/event.rs" => "seriatim/src/testing/event.rs"),
+        copied!("guest-sdk/src/testing/sent.rs" => "seriatim/src/testing/sent.rs"),
+        copied!("guest-sdk/src/testing/tests.rs" => "seriatim/src/testing/tests.rs"),
+        copied!("guest-sdk/src/versioned.rs" => "seriatim/src/versioned.rs"),
+        copied!("host/contract/src/failure.rs" => "seriatim/contract/src/failure.rs"),
+        copied!("host/contract/src/lib.rs" => "seriatim/contract/src/lib.rs"),
+        copied!("host/contract/src/limits.rs" => "seriatim/contract/src/limits.rs"),
+        copied!("host/contract/src/log.rs" => "seriatim/contract/src/log.rs"),
+        copied!("host/contract/src/scratch.rs" => "seriatim/contract/src/scratch.rs"),
+        copied!("host/contract/src/subject.rs" => "seriatim/contract/src/subject.rs"),
+        copied!("host/contract/src/text.rs" => "seriatim/contract/src/text.rs"),
+    ],
     next: "cargo test\n\
            cargo build --release --target wasm32-unknown-unknown\n\
            seriatim plugin test target/wasm32-unknown-unknown/release/{{snake}}.wasm events.ndjson --expect expected.ndjson --attack",
-    // Keywords, and crates that Rust has already.
+    network: "cargo needs a network the first time, for the crates that the SDK stands on (Cargo.lock names them), as does `rustup target add \
+              wasm32-unknown-unknown`.",
+    // Keywords, and crates that are there already.
     refused: &[
         "abstract",
         "alloc",
@@ -58,6 +88,7 @@ pub(super) const RUST: Template = Template {
         "ref",
         "return",
         "self",
+        "seriatim-contract",
         "seriatim-guest",
         "static",
         "std",
@@ -80,7 +111,11 @@ pub(super) const RUST: Template = Template {
     sdk: Some(Sdk {
         folder: "guest-sdk",
         has: "Cargo.toml",
-        published: concat!("seriatim-guest = \"", env!("CARGO_PKG_VERSION"), "\""),
+        copied: "seriatim-guest = { path = \"seriatim\" }",
         local: "seriatim-guest = { path = {{path}} }",
+        manifests: &[
+            ("seriatim/Cargo.toml", include_str!("rust/sdk/Cargo.toml.in")),
+            ("seriatim/contract/Cargo.toml", include_str!("rust/sdk/contract/Cargo.toml.in")),
+        ],
     }),
 };
