@@ -11,6 +11,7 @@ mod versioned;
 
 use super::*;
 use crate::event::{EntityKey, Header, Message};
+use crate::telemetry::captured;
 use bytes::Bytes;
 use std::future::Future;
 use std::io;
@@ -115,7 +116,7 @@ fn bytes(text: &str) -> Bytes {
 /// What handlers logged on this thread while it lives.
 struct Logged {
     lines: Arc<Mutex<Vec<u8>>>,
-    _guard: tracing::subscriber::DefaultGuard,
+    _captured: captured::Captured,
 }
 
 impl Logged {
@@ -124,7 +125,7 @@ impl Logged {
         let writer = lines.clone();
         let subscriber =
             tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(move || Shared(writer.clone())).finish();
-        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
+        Self { lines, _captured: captured::capture(subscriber) }
     }
 
     fn lines(&self) -> Vec<serde_json::Value> {

@@ -136,7 +136,7 @@ impl Nothing for Busy {
     }
 
     fn is_nothing(&self) -> bool {
-        // Numbers of passes mean nothing once none is under way: no number is used twice.
+        // Numbers of passes mean nothing while none is under way: no number is used twice.
         let Self { scratch, ran, ran_stamps, commits, withheld, prunes, passes: _, enough: _, .. } = self;
         let Self { send_at, barred, timer, stream_timer, held_bytes, held_events, outbox_entries, gone, .. } = self;
         let handled = scratch.is_empty() && ran.is_none() && ran_stamps.is_empty();
@@ -241,7 +241,7 @@ impl Actor {
 
     /// Nothing of it may be under way for a while: what only that needs gives its memory back.
     pub(super) fn rest(&mut self) {
-        if self.busy.commits.is_empty() && !self.sequencer.running() {
+        if self.busy.commits.is_empty() && !self.sequencer.running() && !self.sequencer.catching_up() {
             self.sequencer.rest();
             self.busy.rest();
             self.outbox.rest();
