@@ -28,7 +28,11 @@ pub(super) async fn check(config: &Config, engine: &Engine, payload_max: usize, 
     let compiler = compiler(config);
     for handler in config.pipelines.iter().flat_map(|pipeline| &pipeline.handlers) {
         let bytes = match (&handler.component.value, connection) {
-            (Component::File(path), _) => read(path, &handler.component),
+            (Component::File(path), _) => match too_large(&handler.component) {
+                Ok(None) => read(path, &handler.component),
+                Ok(Some(refused)) => Err(unloadable(&handler.component, &refused)),
+                Err(problem) => Err(problem),
+            },
             (Component::Object(object), Some(connection)) => {
                 object.read(connection, FILE_BYTES_MAX).await.map_err(|why| unreadable(&handler.component, &why))
             }
@@ -109,7 +113,15 @@ impl Starting<'_> {
     /// What the config names, if it is new and can run. What cannot is refused as in a running host: the version that ran last goes on, if there is one.
     async fn handler(&self, name: &Name, handler: &HandlerConfig) -> Result<Begun, Problem> {
         let component = &handler.component;
-        let (begin, bytes) = self.begin(name, component).await?;
+        let (begin, bytes) = match (too_large(component)?, self.registry.entry(name).and_then(Entry::running)) {
+            (Some(refused), Some(running)) => {
+                // Not noted: that takes its digest, and whoever follows the file finds it too large as well.
+                tracing::error!(pipeline = %name.pipeline, handler = %name.handler, from = %component.value, "what the config names does not run, the component before goes on: {refused}");
+                (Begin::Known(running.clone()), self.kept(running, component)?)
+            }
+            (Some(refused), None) => return Err(unloadable(component, &refused)),
+            (None, _) => self.begin(name, component).await?,
+        };
         let refused = match begin {
             Begin::Known(version) => return self.known(name, handler, version, bytes),
             Begin::Config => match self.load(&bytes, handler, self.shelf.next_load()) {
@@ -189,14 +201,17 @@ fn unloadable(component: &At<Component>, refused: &Refusal) -> Problem {
     component.problem(format!("cannot be loaded: {refused}"))
 }
 
+/// The refusal of a file that is not read because of its size.
+fn too_large(component: &At<Component>) -> Result<Option<Refusal>, Problem> {
+    let Component::File(path) = &component.value else { return Ok(None) };
+    let bytes = std::fs::metadata(path).map_err(|error| unreadable(component, &error.to_string()))?.len();
+    let max = FILE_BYTES_MAX;
+    let why = || format!("the file has {bytes} bytes; the most is {max}");
+    Ok((bytes > max as u64).then(|| Refusal::Step { step: "size", why: why() }))
+}
+
 fn read(path: &std::path::Path, component: &At<Component>) -> Result<Vec<u8>, Problem> {
-    let problem = |error: std::io::Error| unreadable(component, &error.to_string());
-    let max = FILE_BYTES_MAX as u64;
-    let bytes = std::fs::metadata(path).map_err(problem)?.len();
-    if bytes > max {
-        return Err(unreadable(component, &format!("it has {bytes} bytes; the most is {max}")));
-    }
-    std::fs::read(path).map_err(problem)
+    std::fs::read(path).map_err(|error| unreadable(component, &error.to_string()))
 }
 
 /// Who compiles, within the limits of the config.

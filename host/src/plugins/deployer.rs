@@ -213,11 +213,12 @@ impl Deployer {
     }
 
     /// What the config names was refused: it is not tried again, also not after a restart, until it changes.
-    pub async fn refused(&self, name: &Name, digest: String) {
+    ///
+    /// # Errors
+    /// The disk.
+    pub async fn refused(&self, name: &Name, digest: String) -> Result<(), Refusal> {
         let (shelf, owner) = (self.shelf.clone(), name.clone());
-        if let Err(error) = self.blocking(move || shelf.change(|registry| registry.refused(&owner, &digest))).await {
-            tracing::warn!("{error}");
-        }
+        self.blocking(move || shelf.change(|registry| registry.refused(&owner, &digest))).await
     }
 
     async fn settling(&self) -> Result<SemaphorePermit<'_>, Refusal> {

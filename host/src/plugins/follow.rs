@@ -217,8 +217,7 @@ async fn refused(deployer: &Deployer, name: &Name, digest: String, from: &str, r
         return Err(refusal.to_string());
     }
     tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
-    deployer.refused(name, digest).await;
-    Ok(())
+    deployer.refused(name, digest).await.map_err(|error| format!("that it was refused cannot be noted: {error}"))
 }
 
 #[cfg(test)]
