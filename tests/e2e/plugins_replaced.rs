@@ -161,6 +161,21 @@ async fn what_fails_a_step_is_refused_by_name_and_the_flow_goes_on() {
     let host = world.host().await;
     world.publish_one(Input::event("a", 9)).await;
     assert_eq!(made_by(&world, "a", 9).await, "one");
+    let mut host = host;
+    host.kill();
+    // So is one that was put there while no host ran, at the start and within the same bounds, and a good one is not.
+    let sorry = bomb(1, 1 << 18);
+    fs::write(world.path("handler.wasm"), &sorry).expect("the configured file");
+    let mut host = world.host().await;
+    assert!(host.log().contains("what the config names does not run, the component before goes on"));
+    assert_eq!(runs(&operator)["refused"], digest(&sorry));
+    world.publish_one(Input::event("a", 10)).await;
+    assert_eq!(made_by(&world, "a", 10).await, "one");
+    host.kill();
+    fs::write(world.path("handler.wasm"), versions("two", 1)).expect("the configured file");
+    let host = world.host().await;
+    world.publish_one(Input::event("a", 11)).await;
+    assert_eq!(made_by(&world, "a", 11).await, "two");
     world.settle(host).await;
     world.judge(&world.everything()).await;
 }
