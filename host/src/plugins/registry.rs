@@ -40,7 +40,8 @@ pub struct Entry {
     pub refused: String,
     /// The load that runs.
     pub current: u64,
-    /// The number of the load or rollback with which it began to run: its migrations are known by it. Never less than before.
+    /// The number of the load or rollback with which it began to run: its migrations are known by it. Never less than before. 0 = that of its load.
+    #[serde(default)]
     pub began: u64,
     /// Migrations of loads up to this number are confirmed.
     pub confirmed: u64,
@@ -185,7 +186,7 @@ impl Registry {
     /// Migrations so far stay: those of what runs, and of what ran before it. Gives the number up to which; `None` where nothing is known of the handler.
     pub fn confirm(&mut self, name: &Name) -> Option<u64> {
         let entry = self.handlers.get_mut(&name.to_string())?;
-        entry.confirmed = entry.began;
+        entry.confirmed = entry.began.max(entry.current);
         Some(entry.confirmed)
     }
 
