@@ -1,16 +1,14 @@
-//! What admin and metrics see of the entities: who is in memory, where, and what they wait for. Shards show, nobody decides by it (design §3.9).
+//! What admin and metrics see of the entities: who is in memory, and what they wait for. Shards show, nobody decides by it (design §3.9).
 
 use crate::event::EntityKey;
 use dashmap::DashMap;
 use seriatim_sequencer::Waiting;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is shown of one entity.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// Its shard.
-    pub shard: usize,
     /// It is in memory.
     pub live: bool,
     /// What it waits for.
@@ -22,7 +20,6 @@ pub struct View {
 /// The same, small: there are as many as entities in memory, and few of those wait.
 #[derive(Debug)]
 struct Kept {
-    shard: u32,
     live: bool,
     failed: Option<u16>,
     waiting: Option<Box<Waiting>>,
@@ -30,63 +27,83 @@ struct Kept {
 
 impl Kept {
     fn new(view: View) -> Self {
-        let View { shard, live, waiting, failed } = view;
-        // There are not as many handlers or shards as these numbers hold.
+        let View { live, waiting, failed } = view;
+        // There are not as many handlers as this number holds.
         let failed = failed.map(|failed| u16::try_from(failed).unwrap_or(u16::MAX));
-        Self { shard: u32::try_from(shard).unwrap_or(u32::MAX), live, failed, waiting: waiting.map(Box::new) }
+        Self { live, failed, waiting: waiting.map(Box::new) }
     }
 
     fn view(&self) -> View {
-        let Self { shard, live, failed, ref waiting } = *self;
-        View { shard: shard as usize, live, failed: failed.map(usize::from), waiting: waiting.as_deref().copied() }
+        let Self { live, failed, ref waiting } = *self;
+        View { live, failed: failed.map(usize::from), waiting: waiting.as_deref().copied() }
     }
 }
+
+/// Entities of a pipeline, by name.
+type Entities = DashMap<Arc<str>, Kept>;
 
 /// See the module. As large as the set of entities that are in memory (`run.entities-max`) or wait.
 #[derive(Debug, Default)]
 pub struct Directory {
-    entities: DashMap<EntityKey, Kept>,
+    pipelines: RwLock<BTreeMap<Arc<str>, Arc<Entities>>>,
 }
 
 impl Directory {
+    fn of(&self, pipeline: &str) -> Option<Arc<Entities>> {
+        self.pipelines.read().unwrap_or_else(PoisonError::into_inner).get(pipeline).cloned()
+    }
+
+    fn all(&self) -> BTreeMap<Arc<str>, Arc<Entities>> {
+        self.pipelines.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The entity is in memory, or what it waits for changed.
     pub fn show(&self, key: &EntityKey, view: View) {
-        self.entities.insert(key.clone(), Kept::new(view));
+        let entities = self.of(&key.pipeline).unwrap_or_else(|| {
+            let mut pipelines = self.pipelines.write().unwrap_or_else(PoisonError::into_inner);
+            pipelines.entry(key.pipeline.clone()).or_default().clone()
+        });
+        entities.insert(key.entity.clone(), Kept::new(view));
     }
 
     /// The entity left memory and waits for nothing.
     pub fn forget(&self, key: &EntityKey) {
-        self.entities.remove(key);
+        if let Some(entities) = self.of(&key.pipeline) {
+            entities.remove(&key.entity);
+        }
     }
 
     /// What is known of an entity.
     #[must_use]
     pub fn get(&self, key: &EntityKey) -> Option<View> {
-        self.entities.get(key).map(|kept| kept.view())
+        self.of(&key.pipeline)?.get(&key.entity).map(|kept| kept.view())
     }
 
     /// Shows every entity of a pipeline that is in memory or waits, in no order.
     pub fn each(&self, pipeline: &str, mut see: impl FnMut(&Arc<str>, &View)) {
-        for entry in self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline && !entry.key().entity.is_empty()) {
-            see(&entry.key().entity, &entry.view());
+        let Some(entities) = self.of(pipeline) else { return };
+        for entry in entities.iter().filter(|entry| !entry.key().is_empty()) {
+            see(entry.key(), &entry.view());
         }
     }
 
     /// Entities of a pipeline in memory.
     #[must_use]
     pub fn live_of(&self, pipeline: &str) -> u64 {
-        self.entities.iter().filter(|entry| entry.live && &*entry.key().pipeline == pipeline).count() as u64
+        self.of(pipeline).map_or(0, |entities| entities.iter().filter(|entry| entry.live).count() as u64)
     }
 
     /// Waiting entities by pipeline and reason, and for each pipeline since when the oldest waits (host milliseconds).
     #[must_use]
     pub fn waiting(&self) -> BTreeMap<(Arc<str>, &'static str), (usize, u64)> {
         let mut counts = BTreeMap::new();
-        for entry in &self.entities {
-            if let Some(waiting) = &entry.waiting {
-                let (count, since) = counts.entry((entry.key().pipeline.clone(), waiting.reason.name())).or_insert((0, u64::MAX));
-                *count += 1;
-                *since = waiting.since.min(*since);
+        for (pipeline, entities) in self.all() {
+            for entry in entities.iter() {
+                if let Some(waiting) = &entry.waiting {
+                    let (count, since) = counts.entry((pipeline.clone(), waiting.reason.name())).or_insert((0, u64::MAX));
+                    *count += 1;
+                    *since = waiting.since.min(*since);
+                }
             }
         }
         counts
@@ -96,9 +113,11 @@ impl Directory {
     #[must_use]
     pub fn parked(&self) -> BTreeMap<(Arc<str>, &'static str), u64> {
         let mut counts = BTreeMap::new();
-        for entry in &self.entities {
-            if let Some(waiting) = entry.waiting.as_ref().filter(|waiting| waiting.parked()) {
-                *counts.entry((entry.key().pipeline.clone(), waiting.reason.name())).or_insert(0) += 1;
+        for (pipeline, entities) in self.all() {
+            for entry in entities.iter() {
+                if let Some(waiting) = entry.waiting.as_ref().filter(|waiting| waiting.parked()) {
+                    *counts.entry((pipeline.clone(), waiting.reason.name())).or_insert(0) += 1;
+                }
             }
         }
         counts
@@ -107,30 +126,33 @@ impl Directory {
     /// The entity of a pipeline that waits for the lowest stream sequence, and that sequence.
     #[must_use]
     pub fn lowest_waiting(&self, pipeline: &str) -> Option<(Arc<str>, u64)> {
-        let waiting = self.entities.iter().filter(|entry| &*entry.key().pipeline == pipeline);
-        let waiting = waiting.filter_map(|entry| Some((entry.key().entity.clone(), entry.waiting.as_ref()?.from)));
+        let entities = self.of(pipeline)?;
+        let waiting = entities.iter().filter_map(|entry| Some((entry.key().clone(), entry.waiting.as_ref()?.from)));
         waiting.min_by(|(one, first), (other, second)| (first, one).cmp(&(second, other)))
     }
 
     /// Entities of a pipeline that wait for something below this stream sequence.
     #[must_use]
     pub fn waiting_below(&self, pipeline: &str, below: u64) -> u64 {
-        let waiting = self.entities.iter().filter(|entry| entry.waiting.as_ref().is_some_and(|waiting| waiting.from < below));
-        waiting.filter(|entry| &*entry.key().pipeline == pipeline).count() as u64
+        let waits = |kept: &Kept| kept.waiting.as_ref().is_some_and(|waiting| waiting.from < below);
+        self.of(pipeline).map_or(0, |entities| entities.iter().filter(|entry| waits(entry.value())).count() as u64)
     }
 
     /// At most `max` entities that wait, those that follow `after`, in the order of their names. Each page looks at all entities once.
     #[must_use]
     pub fn waiting_after(&self, after: Option<&EntityKey>, max: usize) -> BTreeMap<EntityKey, Waiting> {
         let mut page = BTreeMap::new();
-        for entry in &self.entities {
-            let Some(waiting) = entry.waiting.as_deref().copied() else { continue };
-            if after.is_some_and(|after| entry.key() <= after) {
-                continue;
-            }
-            page.insert(entry.key().clone(), waiting);
-            if page.len() > max {
-                page.pop_last();
+        for (pipeline, entities) in self.all() {
+            for entry in entities.iter() {
+                let Some(waiting) = entry.waiting.as_deref().copied() else { continue };
+                let key = EntityKey { pipeline: pipeline.clone(), entity: entry.key().clone() };
+                if after.is_some_and(|after| key <= *after) {
+                    continue;
+                }
+                page.insert(key, waiting);
+                if page.len() > max {
+                    page.pop_last();
+                }
             }
         }
         page
@@ -148,7 +170,7 @@ mod tests {
 
     fn view(from: u64, alarm: Option<Alarm>) -> View {
         let waiting = Waiting { from, reason: WaitReason::Gap, attempts: Attempts::default(), alarm, since: 1 };
-        View { shard: 0, live: true, waiting: Some(waiting), failed: None }
+        View { live: true, waiting: Some(waiting), failed: None }
     }
 
     #[test]
@@ -158,7 +180,7 @@ mod tests {
             let alarm = (number % 2 == 0).then_some(Alarm::Host(5));
             directory.show(&key("p", &format!("e{number:02}")), view(100 - number, alarm));
         }
-        directory.show(&key("p", "live"), View { shard: 0, live: true, waiting: None, failed: None });
+        directory.show(&key("p", "live"), View { live: true, waiting: None, failed: None });
         directory.show(&key("q", "other"), view(1, None));
         assert_eq!(directory.parked().into_values().collect::<Vec<_>>(), [12, 1]);
         assert_eq!(directory.lowest_waiting("p"), Some(("e24".into(), 76)));

@@ -141,7 +141,7 @@ fn show(store: &Embedded, directory: &Directory, pipeline: &str) -> Result<(), E
         for owed in page {
             let key = EntityKey { pipeline: pipeline.into(), entity: owed.entity.into() };
             if let Some(waiting) = store.load_waiting(&key)? {
-                directory.show(&key, View { shard: 0, live: false, waiting: Some(waiting), failed: None });
+                directory.show(&key, View { live: false, waiting: Some(waiting), failed: None });
             }
         }
     }

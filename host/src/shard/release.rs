@@ -3,6 +3,7 @@
 
 use super::run::{ALARMS_AT_ONCE, Shard};
 use crate::breaker::decide::Standing;
+use crate::event::EntityKey;
 use seriatim_sequencer::Input;
 
 /// Milliseconds after which another entity is let go on as a probe: the one before may have nothing to deliver, or must be read again first.
@@ -43,7 +44,7 @@ impl Shard {
 
     /// How the breaker stands; `None` when nobody here waits for it, or the pipeline has stopped.
     fn standing(&self, pipeline: usize) -> Option<Standing> {
-        let waits = self.barred.get(pipeline).is_some_and(|barred| barred.next().is_some()) || self.sleeping.barred(pipeline).is_some();
+        let waits = self.barred.get(pipeline).is_some_and(|barred| barred.next().is_some()) || self.sleeping.has_barred(pipeline);
         let shared = self.parts.pipelines.get(pipeline).filter(|shared| waits && shared.control.stopped().is_none())?;
         Some(shared.breaker.standing(self.host_now))
     }
@@ -60,7 +61,9 @@ impl Shard {
         let token = match in_memory {
             Some(token) => token,
             None => {
-                let Some(key) = self.sleeping.barred(pipeline).cloned() else { return false };
+                let Some(entity) = self.sleeping.take_barred(pipeline) else { return false };
+                let Some(name) = self.parts.pipelines.get(pipeline).map(|pipeline| pipeline.name.clone()) else { return false };
+                let key = EntityKey { pipeline: name, entity };
                 let Some(token) = self.actor(&key, pipeline) else { return false };
                 token
             }

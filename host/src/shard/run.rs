@@ -227,9 +227,9 @@ impl Shard {
                         self.tell_waiting(pipeline, &key, &waiting);
                         // Somebody may have asked for it before: one in memory knows its alarm, and would never take this one off.
                         if self.places.find(&key, &self.actors).is_none() {
-                            let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: None };
+                            let view = View { live: false, waiting: Some(waiting), failed: None };
                             self.parts.directory.show(&key, view);
-                            self.sleeping.insert(pipeline, key.clone(), &waiting);
+                            self.sleeping.insert(pipeline, &key.entity, &waiting);
                         }
                     }
                     if outbox {
@@ -357,7 +357,9 @@ impl Shard {
                 return None;
             }
         };
-        self.sleeping.remove(pipeline, &key);
+        if let Some(waiting) = self.parts.directory.get(&key).and_then(|view| view.waiting) {
+            self.sleeping.remove(pipeline, &key.entity, &waiting);
+        }
         let from = actor.sequencer.waiting().map_or(0, |waiting| waiting.from);
         let token = self.actors.insert(actor);
         if from > taken.saturating_add(1)
@@ -442,7 +444,7 @@ impl Shard {
             events::parked(at, waiting.reason.name(), error);
         }
         actor.shown = waiting.map(Box::new);
-        self.parts.directory.show(&actor.key, View { shard: self.parts.index, live: true, waiting, failed: actor.failed() });
+        self.parts.directory.show(&actor.key, View { live: true, waiting, failed: actor.failed() });
     }
 
     fn completed(&mut self, completion: Completion) {
@@ -480,19 +482,17 @@ impl Shard {
         }
         self.release();
         for _ in 0..ALARMS_AT_ONCE {
-            let due = self.sleeping.due_host(self.host_now).map(|key| (key, None));
-            let due = due.or_else(|| {
-                (0..self.stream_now.len())
-                    .find_map(|pipeline| self.sleeping.due_stream(pipeline, self.now(pipeline).stream).map(|key| (key, Some(pipeline))))
+            let due = self.sleeping.due_host(self.host_now).or_else(|| {
+                (0..self.stream_now.len()).find_map(|pipeline| {
+                    let now = self.now(pipeline).stream;
+                    Some((pipeline, self.sleeping.due_stream(pipeline, now)?))
+                })
             });
-            let Some((key, pipeline)) = due else { return };
-            let Some(pipeline) = pipeline.or_else(|| self.pipeline_of(&key)) else { return };
+            let Some((pipeline, entity)) = due else { return };
+            let Some(name) = self.parts.pipelines.get(pipeline).map(|pipeline| pipeline.name.clone()) else { return };
+            let key = EntityKey { pipeline: name, entity };
             self.wake(&key, pipeline);
         }
-    }
-
-    fn pipeline_of(&self, key: &EntityKey) -> Option<usize> {
-        self.parts.pipelines.iter().position(|pipeline| pipeline.name == key.pipeline)
     }
 
     fn look_at(&mut self, token: usize) {
@@ -584,11 +584,11 @@ impl Shard {
             events::held_changed(&actor.key.pipeline, difference(0, actor.busy.held_events));
         }
         if let Some(waiting) = actor.sequencer.waiting() {
-            self.sleeping.insert(actor.pipeline.index, actor.key.clone(), waiting);
+            self.sleeping.insert(actor.pipeline.index, &actor.key.entity, waiting);
         }
         match actor.sequencer.waiting().copied() {
             Some(waiting) => {
-                let view = View { shard: self.parts.index, live: false, waiting: Some(waiting), failed: actor.failed() };
+                let view = View { live: false, waiting: Some(waiting), failed: actor.failed() };
                 self.parts.directory.show(&actor.key, view);
             }
             None => self.parts.directory.forget(&actor.key),

@@ -145,11 +145,10 @@ mod tests {
             let alarm = (at % 3 == 1).then_some(Alarm::Host(at));
             let reason = if at % 2 == 0 { WaitReason::Operator } else { WaitReason::Retry };
             let waiting = Waiting { from: 100 - at, reason, attempts: Attempts::default(), alarm, since: 1_000 + (at * 7) % 30 };
-            let view = View { shard: 0, live: at % 2 == 0, waiting: (at % 3 != 0).then_some(waiting), failed: Some((at % 2) as usize) };
+            let view = View { live: at % 2 == 0, waiting: (at % 3 != 0).then_some(waiting), failed: Some((at % 2) as usize) };
             directory.show(&EntityKey { pipeline: "p".into(), entity: format!("e{at:02}").into() }, view);
         }
-        directory
-            .show(&EntityKey { pipeline: "q".into(), entity: "other".into() }, View { shard: 0, live: true, waiting: None, failed: None });
+        directory.show(&EntityKey { pipeline: "q".into(), entity: "other".into() }, View { live: true, waiting: None, failed: None });
         directory
     }
 
