@@ -266,6 +266,8 @@ async fn a_rollback_takes_effect_while_another_handlers_component_compiles() {
     let (one, two) = (versions("one", 1), versions("two", 1));
     world.config.flights().handlers = vec![own(&world, &one)];
     world.add_trains().await;
+    // However long that takes beside other tests.
+    world.config.run.push(("compile-time-max", "\"1h\"".to_owned()));
     let (host, operator) = Operator::with_host(&mut world).await;
     let path = file(&world, "two.wasm", &two).display().to_string();
     assert_eq!(changed(&operator.ask(&["plugin", "load", &path, "--pipeline", "flights"])).0, digest(&two));

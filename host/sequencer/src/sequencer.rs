@@ -231,7 +231,9 @@ impl<T: Clone + 'static> Sequencer<T> {
             if parked || self.barred {
                 return;
             }
-            if let Some(current) = self.work.current.take() {
+            if self.work.current.is_some()
+                && let Some(current) = self.work.current.take()
+            {
                 if self.work.skip == Some(current.arrival.place) {
                     self.skip_head(now, current, out);
                     continue;
@@ -271,10 +273,14 @@ impl<T: Clone + 'static> Sequencer<T> {
 
     /// The next event whose turn it is: late ones first, then the queue, then what was held for exactly this place.
     fn next_ready(&mut self) -> Option<(Arrival<T>, bool)> {
-        if let Some(late) = self.work.lates.pop_front() {
+        if !self.work.lates.is_empty()
+            && let Some(late) = self.work.lates.pop_front()
+        {
             return Some((late, true));
         }
-        if let Some(arrival) = self.work.queue.pop() {
+        if !self.work.queue.is_empty()
+            && let Some(arrival) = self.work.queue.pop()
+        {
             return Some((arrival, false));
         }
         let lowest = self.work.held.lowest()?;

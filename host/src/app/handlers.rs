@@ -66,8 +66,6 @@ pub(super) async fn start(config: &Config, engine: &Engine, payload_max: usize, 
                 Ok(begun) => {
                     if let Some(version) = begun.new {
                         news.push((name, version, begun.bytes));
-                    } else if registry.entry(&name).is_some_and(Entry::overridden) {
-                        tracing::info!(pipeline = pipeline.name.value, handler = %begun.handler.name(), component = %begun.handler.digest(), "another component than the config names runs: it was loaded by an operator, or the config's was refused; the config's has not changed since");
                     }
                     handlers.push((begun.handler, confirmed));
                 }
@@ -135,12 +133,23 @@ impl Starting<'_> {
         let Some(running) = self.registry.entry(name).and_then(Entry::running) else { return Err(unloadable(component, &refused)) };
         let digest = digest(&bytes);
         tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from = %component.value, "what the config names does not run, the component before goes on: {refused}");
+        let kept = self.kept(running, component)?;
         if let Refusal::Step { .. } = refused {
             let noted = self.shelf.change(|registry| registry.refused(name, &digest));
             noted.map_err(|error| component.problem(format!("cannot be noted as refused: {error}")))?;
         }
-        let kept = self.kept(running, component)?;
         self.known(name, handler, running.clone(), kept)
+    }
+
+    /// Tells that another component runs than the config names, and why.
+    fn tell(&self, name: &Name, runs: &Version, named: &str) {
+        let refused = self.registry.entry(name).is_some_and(|entry| entry.refused == named);
+        let Name { pipeline, handler } = name;
+        if refused {
+            tracing::warn!(%pipeline, %handler, component = runs.digest, config = named, "what the config names was refused before and is not tried again until it changes, the component before goes on: bring it with `seriatim plugin load`");
+        } else {
+            tracing::info!(%pipeline, %handler, component = runs.digest, config = named, "another component than the config names runs: it was loaded by an operator, and the config's has not changed since");
+        }
     }
 
     /// A version that ran before, with a number that is not lower than that of any that ran.
@@ -155,7 +164,8 @@ impl Starting<'_> {
     }
 
     fn kept(&self, version: &Version, component: &At<Component>) -> Result<Vec<u8>, Problem> {
-        self.shelf.get(&version.digest).map_err(|error| unreadable(component, &error.to_string()))
+        let lost = |error| format!("{error}, or put component {} in the place that the config names", version.digest);
+        self.shelf.get(&version.digest).map_err(|error| unreadable(component, &lost(error)))
     }
 
     /// Which component, and its bytes.
@@ -173,6 +183,7 @@ impl Starting<'_> {
         match (self.registry.begin(name, &digest), bytes, &component.value) {
             (Begin::Known(version), Some(bytes), _) if version.digest == digest => Ok((Begin::Known(version), bytes)),
             (Begin::Known(version), ..) => {
+                self.tell(name, &version, &digest);
                 let bytes = self.kept(&version, component)?;
                 Ok((Begin::Known(version), bytes))
             }

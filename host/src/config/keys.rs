@@ -141,7 +141,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("run.lifecycle-queue", Kind::Integer(0, 1_000_000), "10000", "Lifecycle events (`seriatim.events.…`) that wait to be sent. Full: further ones are counted and not sent; as soon as there is room, the state of all entities that wait is sent again. `0`: none are sent."),
     key("run.retention-near-percent", Kind::Integer(0, 100), "10", "Share of the source stream's limits (`max_age`, `max_msgs`, `max_bytes`) below which what is left of them, until they remove something that is still to be done, is warned of. `0`: never."),
     key("run.compile-time-max", Kind::Duration(SECOND, HOUR), r#""2m""#, "Processor time that compiling a component may take, at a start and in a running host; by the clock four times as long. Past it the process that compiles is ended, and the component refused (`compile`)."),
-    key("run.compile-memory-max", Kind::Size(256 * MIB, TIB), r#""4GiB""#, "Address space of the process that compiles a component; less than what the machine or the container has beside the host. Past it the component is refused (`compile`)."),
+    key("run.compile-memory-max", Kind::Size(256 * MIB, TIB), r#""4GiB""#, "Address space of the process that compiles a component; less than half of what the machine or the container has beside the host: a rollback may compile beside a load. Past it the component is refused (`compile`)."),
 
     key("dead-letters.max-bytes", Kind::Size(MIB, 1_024 * TIB), r#""10GiB""#, "Size of the stream `SERIATIM_DEAD_LETTERS`. Full: new dead letters are refused, and entities that owe one wait."),
     key("dead-letters.max-age", Kind::DurationOr("none", HOUR, 36_500 * DAY), r#""none""#, "Age at which dead letters are deleted; `\"none\"`: never."),

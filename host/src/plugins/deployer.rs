@@ -1,5 +1,5 @@
-//! Brings components into running pipelines, one at a time: compiles in a process of its own, tries, keeps, swaps; rolls back, confirms, and tells what there
-//! is. A rollback has a line of its own: whoever wants the version before back does not wait until another has compiled.
+//! Brings components into running pipelines: compiles in a process of its own, tries, keeps, swaps; rolls back, confirms, and tells what there is. Loads come
+//! one at a time, and rollbacks in a line of their own: whoever wants the version before back does not wait until another has compiled.
 
 use super::registry::{Entry, Registry, Version};
 use super::shelf::{Shelf, ShelfError};
@@ -158,6 +158,11 @@ impl Deployer {
         let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, Haste::Background, turn).await?;
         let version = version(&handler, &bytes, from);
         let _settling = self.settling().await?;
+        if self.began(name) > load {
+            return Err(Refusal::Busy(
+                "the handler was rolled back while this component compiled; load it again if it is still wanted".to_owned(),
+            ));
+        }
         let (shelf, kept, owner) = (self.shelf.clone(), version.clone(), name.clone());
         self.blocking(move || {
             shelf.put(&kept.digest, &bytes)?;
@@ -189,9 +194,12 @@ impl Deployer {
         let (_, handler, _turn) = self.made(target, Arc::new(bytes), began, Haste::Now, turn).await?;
         let (shelf, owner, load) = (self.shelf.clone(), name.clone(), version.load);
         let _settling = self.settling().await?;
-        let noted = self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load, began))).await?;
-        if !noted {
-            return Err(Refusal::Rollback(format!("component {} is no longer kept: loads have come between", version.digest)));
+        // A load that came between has made another version the one before.
+        let current = self.began(name) < began;
+        if !current || !self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load, began))).await? {
+            return Err(Refusal::Rollback(format!(
+                "another component was loaded for {name} meanwhile; see `seriatim plugin list --versions`, and roll back again"
+            )));
         }
         target.pipeline.handlers.replace(target.place, handler);
         tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = version.digest, load, "handler rolled back: this component handles the next event of each entity");
@@ -218,7 +226,13 @@ impl Deployer {
     /// The disk.
     pub async fn refused(&self, name: &Name, digest: String) -> Result<(), Refusal> {
         let (shelf, owner) = (self.shelf.clone(), name.clone());
+        let _settling = self.settling().await?;
         self.blocking(move || shelf.change(|registry| registry.refused(&owner, &digest))).await
+    }
+
+    /// The number with which what the handler runs began.
+    fn began(&self, name: &Name) -> u64 {
+        self.shelf.registry().entry(name).map_or(0, |entry| entry.began)
     }
 
     async fn settling(&self) -> Result<SemaphorePermit<'_>, Refusal> {

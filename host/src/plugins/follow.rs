@@ -91,7 +91,7 @@ impl<T: PartialEq> Trouble<T> {
 /// Tells why what the config names does not run yet.
 fn waits(name: &Name, from: &str, why: &str, news: bool) {
     if news {
-        tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, from, "the component that the config names is tried again every {AGAIN_AFTER:?}, what runs goes on: {why}");
+        tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, from, "the component that the config names is tried again, what runs goes on: {why}");
     } else {
         tracing::debug!(pipeline = %name.pipeline, handler = %name.handler, from, "still: {why}");
     }
@@ -103,8 +103,14 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
     let (mut settling, mut trouble) = (Settling::default(), Trouble(None));
     loop {
         tokio::time::sleep(FILE_EVERY).await;
-        let Ok(meta) = tokio::fs::metadata(&path).await else { continue };
-        let look = Look::from(&meta);
+        let look = match tokio::fs::metadata(&path).await {
+            Ok(meta) => Look::from(&meta),
+            Err(error) => {
+                let why = format!("it cannot be looked at: {error}");
+                waits(&name, &from, &why, trouble.news(None, &why));
+                continue;
+            }
+        };
         if settling.step(look) {
             let settled = match read(&path, FILE_BYTES_MAX as u64).await {
                 Ok(found) => changed(&deployer, &name, found, &from).await,
@@ -113,7 +119,7 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
             match settled {
                 Ok(()) => trouble.over(),
                 Err(why) => {
-                    waits(&name, &from, &why, trouble.news(look, &why));
+                    waits(&name, &from, &why, trouble.news(Some(look), &why));
                     settling.again();
                     tokio::time::sleep(AGAIN_AFTER).await;
                 }
@@ -194,8 +200,11 @@ async fn changed(deployer: &Deployer, name: &Name, found: Found, from: &str) -> 
         Found::Whole(bytes) => digest(bytes),
         Found::TooLarge { digest, .. } => digest.clone(),
     };
-    if deployer.registry().settled(name, &digest) {
-        return Ok(());
+    let registry = deployer.registry();
+    if registry.settled(name, &digest) {
+        let back = registry.entry(name).is_some_and(|entry| entry.config == digest && !entry.refused.is_empty());
+        // What was refused is not there any more.
+        return if back { noted(deployer, name, String::new()).await } else { Ok(()) };
     }
     let refusal = match found {
         Found::Whole(bytes) => match deployer.load(name, bytes, from.to_owned(), true).await {
@@ -217,7 +226,11 @@ async fn refused(deployer: &Deployer, name: &Name, digest: String, from: &str, r
         return Err(refusal.to_string());
     }
     tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from, "the changed component does not run, the one before goes on: {refusal}");
-    deployer.refused(name, digest).await.map_err(|error| format!("that it was refused cannot be noted: {error}"))
+    noted(deployer, name, digest).await
+}
+
+async fn noted(deployer: &Deployer, name: &Name, refused: String) -> Result<(), String> {
+    deployer.refused(name, refused).await.map_err(|error| format!("what was refused cannot be noted: {error}"))
 }
 
 #[cfg(test)]

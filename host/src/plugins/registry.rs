@@ -91,15 +91,20 @@ impl Entry {
 }
 
 impl Registry {
-    /// Whether this seriatim can read it; if not, why.
+    /// As it was written.
     ///
     /// # Errors
-    /// In words.
-    pub fn known_format(&self) -> Result<(), String> {
-        if self.format == FORMAT {
-            return Ok(());
+    /// In words: it is none, or one that this seriatim does not know, which is told first, whatever else a newer one may have in it.
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Begins {
+            format: String,
         }
-        Err(format!("it has the format {:?}, this seriatim reads {FORMAT:?}: run the version that wrote it", self.format))
+        let begins: Begins = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if begins.format != FORMAT {
+            return Err(format!("it has the format {:?}, this seriatim reads {FORMAT:?}: run the version that wrote it", begins.format));
+        }
+        serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
     /// What is known of a handler.
@@ -124,7 +129,8 @@ impl Registry {
     /// A version runs from now on. `config`: it is what the config names.
     pub fn loaded(&mut self, name: &Name, version: Version, config: bool) {
         let entry = self.handlers.entry(name.to_string()).or_default();
-        if config {
+        // What the config names and was refused before, and is now brought by an operator, is what the config names.
+        if config || entry.refused == version.digest {
             entry.config.clone_from(&version.digest);
             entry.refused.clear();
         }
@@ -137,7 +143,7 @@ impl Registry {
         entry.versions.drain(..surplus);
     }
 
-    /// What the config names now was refused.
+    /// What the config names now was refused; with an empty digest, what it names now was not.
     pub fn refused(&mut self, name: &Name, digest: &str) {
         let entry = self.handlers.entry(name.to_string()).or_default();
         digest.clone_into(&mut entry.refused);
@@ -186,7 +192,7 @@ impl Registry {
     /// Migrations so far stay: those of what runs, and of what ran before it. Gives the number up to which; `None` where nothing is known of the handler.
     pub fn confirm(&mut self, name: &Name) -> Option<u64> {
         let entry = self.handlers.get_mut(&name.to_string())?;
-        entry.confirmed = entry.began.max(entry.current);
+        entry.confirmed = entry.confirmed.max(entry.began).max(entry.current);
         Some(entry.confirmed)
     }
 
@@ -303,7 +309,27 @@ mod tests {
         registry.confirm(&name());
         let text = serde_json::to_string(&registry).unwrap();
         assert_eq!(serde_json::from_str::<Registry>(&text).unwrap(), registry);
-        let newer: Registry = serde_json::from_str(&text.replace("plugins/1", "plugins/2")).unwrap();
-        assert!(newer.known_format().unwrap_err().contains("seriatim-plugins/2"));
+        let newer = text.replace("plugins/1", "plugins/2").replacen('{', r#"{"new": 1, "#, 1);
+        assert!(Registry::read(newer.as_bytes()).unwrap_err().contains("seriatim-plugins/2"));
+        assert_eq!(Registry::read(text.as_bytes()).unwrap(), registry);
+    }
+
+    #[test]
+    fn an_older_one_is_read_and_what_was_confirmed_stays_so() {
+        let text = r#"{"format": "seriatim-plugins/1", "loads": 9, "handlers": {"p/h": {"config": "a1", "refused": "", "current": 1, "confirmed": 9,
+            "versions": [{"load": 1, "digest": "a1", "bytes": 7, "state_version": 0, "at": 5, "from": "f"}]}}}"#;
+        let mut registry = Registry::read(text.as_bytes()).unwrap();
+        assert_eq!(runs(&registry), "a1");
+        assert_eq!(registry.confirm(&name()), Some(9));
+    }
+
+    #[test]
+    fn a_refused_file_that_an_operator_brings_is_what_the_config_names() {
+        let mut registry = Registry::default();
+        load(&mut registry, "a1", true);
+        registry.refused(&name(), "b2");
+        load(&mut registry, "b2", false);
+        assert_eq!(registry.entry(&name()).map(|entry| (entry.refused.as_str(), entry.overridden())), Some(("", false)));
+        assert!(!registry.settled(&name(), "a1"), "back to the file before is a change");
     }
 }

@@ -60,13 +60,7 @@ impl Shelf {
         fs::create_dir_all(&folder).map_err(|source| fault(&folder, "make the folder", source))?;
         let path = folder.join(REGISTRY);
         let mut registry = match read(&path, REGISTRY_BYTES_MAX) {
-            Ok(bytes) => {
-                let read: Result<Registry, _> = serde_json::from_slice(&bytes);
-                let why = |why: String| ShelfError::Registry { path: path.clone(), why };
-                let registry = read.map_err(|error| why(error.to_string()))?;
-                registry.known_format().map_err(why)?;
-                registry
-            }
+            Ok(bytes) => Registry::read(&bytes).map_err(|why| ShelfError::Registry { path: path.clone(), why })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Registry::default(),
             Err(source) => return Err(fault(&path, "read", source)),
         };

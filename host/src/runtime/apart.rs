@@ -115,7 +115,10 @@ impl Compiler {
         let (time, memory) = (self.time_max, self.memory_max);
         let said = seriatim_contract::one_line(said.trim(), 2048);
         let Some(status) = ended else {
-            return Fault::Component(format!("it takes longer than {BY_THE_CLOCK} times run.compile-time-max = {time:?}"));
+            // Or the system would have ended it for its processor time.
+            return Fault::Machine(format!(
+                "it took longer than {BY_THE_CLOCK} times run.compile-time-max = {time:?}, and not even once that of processor time: the machine is busy"
+            ));
         };
         let by = |signal: Signal| status.signal() == Some(signal.as_raw());
         if said.starts_with(UNBOUND) {
@@ -238,7 +241,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let slow = Compiler { time_max: Duration::from_millis(300), ..script(&folder, "echo $$ > \"$0.pid\"; exec sleep 1000") };
         let error = slow.compile(b"x").unwrap_err();
-        assert_eq!(error, Fault::Component("it takes longer than 4 times run.compile-time-max = 300ms".to_owned()));
+        assert!(matches!(&error, Fault::Machine(why) if why.contains("longer than 4 times run.compile-time-max = 300ms")), "{error:?}");
         let id = std::fs::read_to_string(slow.program.with_extension("pid")).unwrap();
         assert!(!std::path::Path::new("/proc").join(id.trim()).exists(), "it is gone");
     }

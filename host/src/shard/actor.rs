@@ -246,6 +246,7 @@ impl Actor {
             self.busy.rest();
             self.outbox.rest();
             self.news.rest();
+            self.open.take_if(|open| open.is_empty());
         }
     }
 

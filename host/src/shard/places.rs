@@ -2,16 +2,16 @@
 
 use super::actor::Actor;
 use crate::event::EntityKey;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use slab::Slab;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
 
 /// Tokens of actors by their keys.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     tokens: HashTable<u32>,
-    /// With a seed of its own: names come from outside.
-    hasher: DefaultHashBuilder,
+    /// Keyed by chance: names come from outside.
+    hasher: RandomState,
 }
 
 /// Whether this is the token of that entity's actor.

@@ -374,7 +374,7 @@ impl Shard {
             self.settle(token);
         }
         self.send(token);
-        let gone = self.actors.get_mut(token).and_then(|actor| actor.busy.gone.take());
+        let gone = self.actors.get_mut(token).filter(|actor| actor.busy.gone.is_some()).and_then(|actor| actor.busy.gone.take());
         if let Some((first, last)) = gone {
             self.drive(token, Input::Gone { first, last });
         }
@@ -406,13 +406,20 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         let wakeup = actor.sequencer.next_wakeup();
         let host = wakeup.host.into_iter().chain(actor.busy.send_at).min();
-        self.timers.set(&mut actor.busy.timer, host, token);
-        if let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index) {
+        // What has not changed is not touched: it may have no memory.
+        if host != actor.busy.timer {
+            self.timers.set(&mut actor.busy.timer, host, token);
+        }
+        if wakeup.stream != actor.busy.stream_timer
+            && let Some(timers) = self.stream_timers.get_mut(actor.pipeline.index)
+        {
             timers.set(&mut actor.busy.stream_timer, wakeup.stream, token);
         }
-        if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
-            let since = actor.busy.barred.unwrap_or(self.host_now);
-            barred.set(&mut actor.busy.barred, actor.sequencer.barred().then_some(since), token);
+        let since = actor.sequencer.barred().then_some(actor.busy.barred.unwrap_or(self.host_now));
+        if since != actor.busy.barred
+            && let Some(barred) = self.barred.get_mut(actor.pipeline.index)
+        {
+            barred.set(&mut actor.busy.barred, since, token);
         }
         let (held, bytes) = actor.sequencer.held();
         if held != actor.busy.held_events {
@@ -424,8 +431,10 @@ impl Shard {
             events::outbox_changed(&actor.key.pipeline, difference(outbox, actor.busy.outbox_entries));
             actor.busy.outbox_entries = outbox;
         }
-        self.held_bytes = self.held_bytes.saturating_sub(actor.busy.held_bytes).saturating_add(bytes);
-        actor.busy.held_bytes = bytes;
+        if bytes != actor.busy.held_bytes {
+            self.held_bytes = self.held_bytes.saturating_sub(actor.busy.held_bytes).saturating_add(bytes);
+            actor.busy.held_bytes = bytes;
+        }
         let unshown = actor.sequencer.waiting() != actor.shown.as_deref();
         actor.rest();
         if unshown {
