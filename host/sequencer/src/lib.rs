@@ -1,7 +1,7 @@
 //! The ordering core of Seriatim: one [`Sequencer`] per entity decides deliver / duplicate / hold / late / wait for every arrival.
 //!
-//! It is pure: no clock, no I/O, no threads, no store; `no_std` + `alloc`, and in-order steps do not allocate. Time and facts go in, effects
-//! come out as values.
+//! It is pure: no clock, no I/O, no threads, no store; `no_std` + `alloc`, and in-order steps do not allocate (but for the first after a
+//! [`Sequencer::rest`]). Time and facts go in, effects come out as values.
 //!
 //! # Driving contract
 //!
@@ -16,6 +16,7 @@
 //!    `PassStarted`, any number of `PassArrived`, then `PassEnded` or `PassFailed`. A pass may end early once `had_enough` says so.
 //! 5. After each step ask [`Sequencer::next_wakeup`]; step with `Tick` when one of its times has come.
 //! 6. While [`Sequencer::barred`] it asks for no time: step with `Released` when the handlers may be called.
+//! 7. Where there are very many, call [`Sequencer::rest`] when nothing of one is under way.
 //!
 //! Nothing that was not committed survives a crash; [`Sequencer::restore`] from what was, plus reading the stream again from the watermark,
 //! always leads to the same results. The property tests cut at every effect boundary to prove it.

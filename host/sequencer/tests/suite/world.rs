@@ -155,6 +155,11 @@ impl World {
         sequencer.step(now, input, &mut effects);
         self.steps += 1;
         let status = sequencer.status(now);
+        // Some rest and some do not: it makes no difference to anything that follows.
+        if self.steps.is_multiple_of(2) {
+            sequencer.rest();
+            assert_eq!(sequencer.status(now), status, "rested");
+        }
         assert!(!status.sentence().is_empty());
         assert!(sequencer.held().0 <= self.policy.held_max, "held {}", sequencer.held().0);
         assert!(status.queued <= self.policy.queue_max, "queued {}", status.queued);
