@@ -9,8 +9,10 @@ use async_nats::{Client, ConnectOptions, HeaderMap, Message, StatusCode, Subject
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-/// Messages of one pull request: two are open at any time.
-const BATCH: u32 = PREFETCH_MESSAGES / 2;
+/// Messages of one pull request at most: two are open at any time.
+const BATCH_MAX: u32 = PREFETCH_MESSAGES / 2;
+/// Bytes of one pull request, about. A broker ends a connection for which more than 64 MiB pile up (`max_pending`).
+const BATCH_BYTES: u64 = 16 << 20;
 /// Messages taken and not yet acknowledged: more than are on their way and in the window.
 const ACK_PENDING: i64 = 2 * (PREFETCH_MESSAGES as i64 + PUBLISH_WINDOW as i64);
 /// A pull request that brings nothing ends after so many nanoseconds.
@@ -38,6 +40,8 @@ pub(crate) struct Pull {
     inbox: Subject,
     request: Subject,
     body: Bytes,
+    /// Messages of one pull request.
+    batch: u32,
     /// Asked for and not yet taken.
     outstanding: u32,
 }
@@ -50,21 +54,24 @@ impl Pull {
         let consumer = stream.create_consumer(config).await.context("cannot make a consumer")?;
         let info = consumer.cached_info();
         let request = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", info.stream_name, info.name).into();
-        let body = Bytes::from(serde_json::json!({ "batch": BATCH, "expires": EXPIRES }).to_string());
+        let state = stream.get_info().await.context("cannot look at the stream")?.state;
+        let message_bytes = (state.bytes / state.messages.max(1)).max(1);
+        let batch = u32::try_from(BATCH_BYTES / message_bytes).unwrap_or(u32::MAX).clamp(1, BATCH_MAX);
+        let body = Bytes::from(serde_json::json!({ "batch": batch, "expires": EXPIRES }).to_string());
         let inbox = Subject::from(client.new_inbox());
         let messages = client.subscribe(inbox.clone()).await.context("cannot listen for messages")?;
-        Ok(Self { consumer, client: client.clone(), messages, inbox, request, body, outstanding: 0 })
+        Ok(Self { consumer, client: client.clone(), messages, inbox, request, body, batch, outstanding: 0 })
     }
 
     /// The next message, whenever it comes. May be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Result<Message> {
         loop {
-            while self.outstanding <= PREFETCH_MESSAGES - BATCH {
+            while self.outstanding <= self.batch {
                 self.client
                     .publish_with_reply(self.request.clone(), self.inbox.clone(), self.body.clone())
                     .await
                     .context("cannot ask for messages")?;
-                self.outstanding += BATCH;
+                self.outstanding += self.batch;
             }
             let message = self.messages.next().await.context("the connection ended")?;
             match message.status {
@@ -75,7 +82,7 @@ impl Pull {
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
                     let pending = message.headers.as_ref().and_then(|headers| headers.get(PENDING)?.as_str().parse().ok());
-                    self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(BATCH));
+                    self.outstanding = self.outstanding.saturating_sub(pending.unwrap_or(self.batch));
                 }
                 Some(other) => bail!("the broker says {other} {}", message.description.unwrap_or_default()),
             }
