@@ -26,6 +26,11 @@ impl<T: Nothing> Rare<T> {
         Self(None)
     }
 
+    /// To take something out of it: `None` where it has no memory, so there is nothing to take, and none is allocated.
+    pub fn taken_from(&mut self) -> Option<&mut T> {
+        self.0.as_deref_mut()
+    }
+
     /// Gives its memory back if there is nothing in it.
     pub fn rest(&mut self) {
         self.0.take_if(|it| it.is_nothing());
@@ -82,14 +87,17 @@ mod tests {
         let mut rare = Rare::<Count>::none();
         assert_eq!(*rare, Count(0));
         rare.rest();
-        assert!(rare.0.is_none(), "reading and resting allocate nothing");
+        assert!(rare.taken_from().is_none());
+        assert!(rare.0.is_none(), "reading, taking and resting allocate nothing");
         rare.0 = Rare::from(Count(0)).0;
         assert!(rare.0.is_none());
         rare.0 = None;
         (*rare).0 += 2;
         rare.rest();
         assert_eq!(*rare, Count(2), "what is there stays");
-        (*rare).0 = 0;
+        if let Some(count) = rare.taken_from() {
+            count.0 = 0;
+        }
         assert!(rare.0.is_some(), "until it rests");
         rare.rest();
         assert!(rare.0.is_none());

@@ -76,10 +76,7 @@ impl<T: Clone + 'static> Sequencer<T> {
 
     /// Nothing runs: a redrive that waits is judged again, since something may have been applied meanwhile, and delivered. True when it was.
     pub(crate) fn redrive_turn(&mut self, out: &mut Vec<Effect<T>>) -> bool {
-        if self.work.redriving.is_none() {
-            return false;
-        }
-        let Some(mut redriving) = self.work.redriving.take() else { return false };
+        let Some(mut redriving) = self.work.taken_from().and_then(|work| work.redriving.take()) else { return false };
         match self.judge(redriving.dead, &redriving.arrival, redriving.out_of_order) {
             Ok(late) => {
                 (redriving.late, redriving.running) = (late, true);

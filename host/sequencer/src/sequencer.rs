@@ -231,9 +231,7 @@ impl<T: Clone + 'static> Sequencer<T> {
             if parked || self.barred {
                 return;
             }
-            if self.work.current.is_some()
-                && let Some(current) = self.work.current.take()
-            {
+            if let Some(current) = self.work.taken_from().and_then(|work| work.current.take()) {
                 if self.work.skip == Some(current.arrival.place) {
                     self.skip_head(now, current, out);
                     continue;
@@ -273,14 +271,11 @@ impl<T: Clone + 'static> Sequencer<T> {
 
     /// The next event whose turn it is: late ones first, then the queue, then what was held for exactly this place.
     fn next_ready(&mut self) -> Option<(Arrival<T>, bool)> {
-        if !self.work.lates.is_empty()
-            && let Some(late) = self.work.lates.pop_front()
-        {
+        let work = self.work.taken_from()?;
+        if let Some(late) = work.lates.pop_front() {
             return Some((late, true));
         }
-        if !self.work.queue.is_empty()
-            && let Some(arrival) = self.work.queue.pop()
-        {
+        if let Some(arrival) = work.queue.pop() {
             return Some((arrival, false));
         }
         let lowest = self.work.held.lowest()?;

@@ -173,9 +173,7 @@ impl<T: Clone + 'static> Sequencer<T> {
         if !self.work.held.is_empty() {
             return self.gap(now, out);
         }
-        if self.work.gap_since.is_some() {
-            self.work.gap_since = None;
-        }
+        self.work.taken_from().and_then(|work| work.gap_since.take());
         if self.work.skip.is_some() && self.work.dropped.is_none() {
             // Nothing is missing, nothing is held, and everything was read: there is nothing to give up.
             self.work.skip = None;

@@ -374,7 +374,7 @@ impl Shard {
             self.settle(token);
         }
         self.send(token);
-        let gone = self.actors.get_mut(token).filter(|actor| actor.busy.gone.is_some()).and_then(|actor| actor.busy.gone.take());
+        let gone = self.actors.get_mut(token).and_then(|actor| actor.busy.taken_from()?.gone.take());
         if let Some((first, last)) = gone {
             self.drive(token, Input::Gone { first, last });
         }
