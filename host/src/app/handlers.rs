@@ -3,10 +3,11 @@
 use super::Error;
 use crate::config::{At, Component, Config, HandlerConfig, Isolation, Problem, Problems};
 use crate::nats::connect::Connection;
+use crate::plugins::Name;
 use crate::plugins::deployer::{Refusal, made, version};
+use crate::plugins::found::Found;
 use crate::plugins::registry::{Begin, Entry, Registry, Version};
 use crate::plugins::shelf::Shelf;
-use crate::plugins::{Name, digest};
 use crate::runtime::{self, Compiler, Engine, FILE_BYTES_MAX, Handler, Limits};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -27,19 +28,16 @@ pub(super) async fn check(config: &Config, engine: &Engine, payload_max: usize, 
     let mut problems = Problems::new(config.file.clone());
     let compiler = compiler(config);
     for handler in config.pipelines.iter().flat_map(|pipeline| &pipeline.handlers) {
-        let bytes = match (&handler.component.value, connection) {
-            (Component::File(path), _) => match too_large(&handler.component) {
-                Ok(None) => read(path, &handler.component),
-                Ok(Some(refused)) => Err(unloadable(&handler.component, &refused)),
-                Err(problem) => Err(problem),
-            },
-            (Component::Object(object), Some(connection)) => {
-                object.read(connection, FILE_BYTES_MAX).await.map_err(|why| unreadable(&handler.component, &why))
-            }
+        let component = &handler.component;
+        let found = match (&component.value, connection) {
+            (Component::File(path), _) => Found::in_file(path).await,
+            (Component::Object(object), Some(connection)) => object.read(connection, FILE_BYTES_MAX).await.map(Found::Whole),
             (Component::Object(_), None) => continue,
         };
-        let tried = bytes.and_then(|bytes| {
-            load(engine, &compiler, &bytes, handler, payload_max, 0).map_err(|refused| unloadable(&handler.component, &refused))
+        let name = handler.name.value.as_str().into();
+        let tried = found.map_err(|why| unreadable(component, &why)).and_then(|found| {
+            let loaded = found.whole(&name).and_then(|bytes| load(engine, &compiler, &bytes, handler, payload_max, 0));
+            loaded.map_err(|refused| unloadable(component, &refused))
         });
         problems.extend(tried.err());
     }
@@ -64,8 +62,8 @@ pub(super) async fn start(config: &Config, engine: &Engine, payload_max: usize, 
             let confirmed = registry.entry(&name).map_or(0, |entry| entry.confirmed);
             match starting.handler(&name, handler).await {
                 Ok(begun) => {
-                    if let Some(version) = begun.new {
-                        news.push((name, version, begun.bytes));
+                    if let Some((version, bytes)) = begun.new {
+                        news.push((name, version, bytes));
                     }
                     handlers.push((begun.handler, confirmed));
                 }
@@ -102,43 +100,42 @@ struct Starting<'a> {
 /// What a handler begins with.
 struct Begun {
     handler: Handler,
-    bytes: Vec<u8>,
-    /// What is noted of it, if it is what the config names and new.
-    new: Option<Version>,
+    /// What is noted and kept of it, if it is what the config names and new.
+    new: Option<(Version, Vec<u8>)>,
+}
+
+/// Which component a handler begins with.
+enum Which {
+    /// The one that ran before.
+    Known(Version, Vec<u8>),
+    /// What the config names: it is new, and has this digest.
+    New(Found, String),
 }
 
 impl Starting<'_> {
     /// What the config names, if it is new and can run. What cannot is refused as in a running host: the version that ran last goes on, if there is one.
     async fn handler(&self, name: &Name, handler: &HandlerConfig) -> Result<Begun, Problem> {
         let component = &handler.component;
-        let (begin, bytes) = match (too_large(component)?, self.registry.entry(name).and_then(Entry::running)) {
-            (Some(refused), Some(running)) => {
-                // Not noted: that takes its digest, and whoever follows the file finds it too large as well.
-                tracing::error!(pipeline = %name.pipeline, handler = %name.handler, from = %component.value, "what the config names does not run, the component before goes on: {refused}");
-                (Begin::Known(running.clone()), self.kept(running, component)?)
+        let (found, digest) = match self.which(name, component).await? {
+            Which::Known(version, bytes) => return self.known(name, handler, &version, &bytes),
+            Which::New(found, digest) => (found, digest),
+        };
+        let loaded = found.whole(&name.handler).and_then(|bytes| Ok((self.load(&bytes, handler, self.shelf.next_load())?, bytes)));
+        let refused = match loaded {
+            Ok((loaded, bytes)) => {
+                let new = Some((version(&loaded, &bytes, component.value.to_string()), bytes));
+                return Ok(Begun { handler: loaded, new });
             }
-            (Some(refused), None) => return Err(unloadable(component, &refused)),
-            (None, _) => self.begin(name, component).await?,
+            Err(refused) => refused,
         };
-        let refused = match begin {
-            Begin::Known(version) => return self.known(name, handler, version, bytes),
-            Begin::Config => match self.load(&bytes, handler, self.shelf.next_load()) {
-                Ok(loaded) => {
-                    let new = Some(version(&loaded, &bytes, component.value.to_string()));
-                    return Ok(Begun { handler: loaded, bytes, new });
-                }
-                Err(refused) => refused,
-            },
-        };
-        let Some(running) = self.registry.entry(name).and_then(Entry::running) else { return Err(unloadable(component, &refused)) };
-        let digest = digest(&bytes);
+        let Some(running) = self.registry.running(name) else { return Err(unloadable(component, &refused)) };
         tracing::error!(pipeline = %name.pipeline, handler = %name.handler, component = digest, from = %component.value, "what the config names does not run, the component before goes on: {refused}");
         let kept = self.kept(running, component)?;
         if let Refusal::Step { .. } = refused {
             let noted = self.shelf.change(|registry| registry.refused(name, &digest));
             noted.map_err(|error| component.problem(format!("cannot be noted as refused: {error}")))?;
         }
-        self.known(name, handler, running.clone(), kept)
+        self.known(name, handler, running, &kept)
     }
 
     /// Tells that another component runs than the config names, and why.
@@ -153,10 +150,10 @@ impl Starting<'_> {
     }
 
     /// A version that ran before, with a number that is not lower than that of any that ran.
-    fn known(&self, name: &Name, handler: &HandlerConfig, version: Version, bytes: Vec<u8>) -> Result<Begun, Problem> {
-        let number = self.registry.entry(name).map_or(version.load, |entry| entry.began.max(version.load));
-        let loaded = self.load(&bytes, handler, number).map_err(|refused| unloadable(&handler.component, &refused))?;
-        Ok(Begun { handler: loaded, bytes, new: None })
+    fn known(&self, name: &Name, handler: &HandlerConfig, version: &Version, bytes: &[u8]) -> Result<Begun, Problem> {
+        let number = self.registry.entry(name).map_or(version.load, Entry::number);
+        let loaded = self.load(bytes, handler, number).map_err(|refused| unloadable(&handler.component, &refused))?;
+        Ok(Begun { handler: loaded, new: None })
     }
 
     fn load(&self, bytes: &[u8], handler: &HandlerConfig, number: u64) -> Result<Handler, Refusal> {
@@ -168,39 +165,47 @@ impl Starting<'_> {
         self.shelf.get(&version.digest).map_err(|error| unreadable(component, &lost(error)))
     }
 
-    /// Which component, and its bytes.
-    async fn begin(&self, name: &Name, component: &At<Component>) -> Result<(Begin, Vec<u8>), Problem> {
-        let (digest, bytes) = match &component.value {
+    async fn which(&self, name: &Name, component: &At<Component>) -> Result<Which, Problem> {
+        match &component.value {
             Component::File(path) => {
-                let bytes = read(path, component)?;
-                (digest(&bytes), Some(bytes))
+                let found = Found::in_file(path).await.map_err(|why| unreadable(component, &why))?;
+                let digest = found.digest();
+                match (self.registry.begin(name, &digest), found) {
+                    (Begin::Known(version), Found::Whole(bytes)) if version.digest == digest => Ok(Which::Known(version, bytes)),
+                    (Begin::Known(version), _) => self.before(name, component, version, &digest),
+                    (Begin::Config, found) => Ok(Which::New(found, digest)),
+                }
             }
-            Component::Object(object) => match object.digest(self.connection).await {
-                Ok(digest) => (digest, None),
-                Err(why) => return self.pinned(name, component, &why),
-            },
-        };
-        match (self.registry.begin(name, &digest), bytes, &component.value) {
-            (Begin::Known(version), Some(bytes), _) if version.digest == digest => Ok((Begin::Known(version), bytes)),
-            (Begin::Known(version), ..) => {
-                self.tell(name, &version, &digest);
-                let bytes = self.kept(&version, component)?;
-                Ok((Begin::Known(version), bytes))
+            Component::Object(object) => {
+                let digest = match object.digest(self.connection).await {
+                    Ok(digest) => digest,
+                    Err(why) => return self.pinned(name, component, &why),
+                };
+                match self.registry.begin(name, &digest) {
+                    Begin::Known(version) => self.before(name, component, version, &digest),
+                    Begin::Config => match object.read(self.connection, FILE_BYTES_MAX).await {
+                        Ok(bytes) => Ok(Which::New(Found::Whole(bytes), digest)),
+                        Err(why) => self.pinned(name, component, &why),
+                    },
+                }
             }
-            (Begin::Config, Some(bytes), _) => Ok((Begin::Config, bytes)),
-            (Begin::Config, None, Component::Object(object)) => match object.read(self.connection, FILE_BYTES_MAX).await {
-                Ok(bytes) => Ok((Begin::Config, bytes)),
-                Err(why) => self.pinned(name, component, &why),
-            },
-            (Begin::Config, None, Component::File(path)) => Ok((Begin::Config, read(path, component)?)),
         }
     }
 
+    /// The version that ran before the restart, as it was kept. It need not be what the config names.
+    fn before(&self, name: &Name, component: &At<Component>, version: Version, named: &str) -> Result<Which, Problem> {
+        if version.digest != named {
+            self.tell(name, &version, named);
+        }
+        let bytes = self.kept(&version, component)?;
+        Ok(Which::Known(version, bytes))
+    }
+
     /// What ran last runs on without the object.
-    fn pinned(&self, name: &Name, component: &At<Component>, why: &str) -> Result<(Begin, Vec<u8>), Problem> {
-        let running = self.registry.entry(name).and_then(Entry::running).ok_or_else(|| unreadable(component, why))?;
+    fn pinned(&self, name: &Name, component: &At<Component>, why: &str) -> Result<Which, Problem> {
+        let running = self.registry.running(name).ok_or_else(|| unreadable(component, why))?;
         tracing::warn!(pipeline = %name.pipeline, handler = %name.handler, component = running.digest, "the component's object cannot be had, what ran last runs on: {why}");
-        Ok((Begin::Known(running.clone()), self.kept(running, component)?))
+        Ok(Which::Known(running.clone(), self.kept(running, component)?))
     }
 }
 
@@ -210,19 +215,6 @@ fn unreadable(component: &At<Component>, why: &str) -> Problem {
 
 fn unloadable(component: &At<Component>, refused: &Refusal) -> Problem {
     component.problem(format!("cannot be loaded: {refused}"))
-}
-
-/// The refusal of a file that is not read because of its size.
-fn too_large(component: &At<Component>) -> Result<Option<Refusal>, Problem> {
-    let Component::File(path) = &component.value else { return Ok(None) };
-    let bytes = std::fs::metadata(path).map_err(|error| unreadable(component, &error.to_string()))?.len();
-    let max = FILE_BYTES_MAX;
-    let why = || format!("the file has {bytes} bytes; the most is {max}");
-    Ok((bytes > max as u64).then(|| Refusal::Step { step: "size", why: why() }))
-}
-
-fn read(path: &std::path::Path, component: &At<Component>) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| unreadable(component, &error.to_string()))
 }
 
 /// Who compiles, within the limits of the config.

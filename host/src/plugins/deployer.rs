@@ -55,6 +55,15 @@ pub enum Refusal {
     Keep(#[from] ShelfError),
 }
 
+impl From<LoadError> for Refusal {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::NotCompiled { .. } => Self::Busy(error.to_string()),
+            error => Self::Step { step: error.step(), why: error.to_string() },
+        }
+    }
+}
+
 /// What a load or rollback did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployed {
@@ -150,7 +159,7 @@ impl Deployer {
         let target = self.target(name)?;
         let turn = self.loads.turn().await?;
         let digest = digest(&bytes);
-        let running = self.shelf.registry().entry(name).and_then(Entry::running).cloned();
+        let running = self.shelf.registry().running(name).cloned();
         if let Some(version) = running.filter(|version| version.digest == digest && !config) {
             return Ok(Deployed { changed: false, version });
         }
@@ -158,7 +167,7 @@ impl Deployer {
         let (bytes, handler, _turn) = self.made(target, Arc::new(bytes), load, Haste::Background, turn).await?;
         let version = version(&handler, &bytes, from);
         let _settling = self.settling().await?;
-        if self.began(name) > load {
+        if self.number(name) > load {
             return Err(Refusal::Busy(
                 "the handler was rolled back while this component compiled; load it again if it is still wanted".to_owned(),
             ));
@@ -195,7 +204,7 @@ impl Deployer {
         let (shelf, owner, load) = (self.shelf.clone(), name.clone(), version.load);
         let _settling = self.settling().await?;
         // A load that came between has made another version the one before.
-        let current = self.began(name) < began;
+        let current = self.number(name) < began;
         if !current || !self.blocking(move || shelf.change(|registry| registry.rolled_back(&owner, load, began))).await? {
             return Err(Refusal::Rollback(format!(
                 "another component was loaded for {name} meanwhile; see `seriatim plugin list --versions`, and roll back again"
@@ -231,8 +240,8 @@ impl Deployer {
     }
 
     /// The number with which what the handler runs began.
-    fn began(&self, name: &Name) -> u64 {
-        self.shelf.registry().entry(name).map_or(0, |entry| entry.began)
+    fn number(&self, name: &Name) -> u64 {
+        self.shelf.registry().entry(name).map_or(0, Entry::number)
     }
 
     async fn settling(&self) -> Result<SemaphorePermit<'_>, Refusal> {
@@ -286,10 +295,7 @@ pub fn made(
     compiler: Option<&Compiler>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Handler, Refusal> {
-    let handler = engine.load_with(bytes, config, compiler).map_err(|error: LoadError| match error {
-        LoadError::NotCompiled { .. } => Refusal::Busy(error.to_string()),
-        error => Refusal::Step { step: error.step(), why: error.to_string() },
-    })?;
+    let handler = engine.load_with(bytes, config, compiler)?;
     runtime.block_on(handler.try_out()).map_err(|failure| match failure.kind {
         // No room for an instance at the moment, say: the component is not to blame.
         FailureKind::Host => Refusal::Busy(format!("the component could not be tried: {failure}")),

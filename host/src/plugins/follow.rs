@@ -1,19 +1,18 @@
 //! Looks at what the config names, a file or an object, and has it loaded when it has changed. A refused one is told once, and tried again when it changes;
 //! what fails for a reason of its surroundings is tried again as it is.
 
+use super::Name;
 use super::deployer::{Deployer, Refusal};
-use super::{Name, digest};
+use super::found::Found;
 use crate::nats::connect::Connection;
 use crate::nats::object::About;
 use crate::object::Object;
-use crate::runtime::{FILE_BYTES_MAX, LoadError};
-use sha2::{Digest as _, Sha256};
+use crate::runtime::FILE_BYTES_MAX;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
 
 /// How often a file is looked at.
 const FILE_EVERY: Duration = Duration::from_secs(1);
@@ -22,9 +21,6 @@ const OBJECT_EVERY: Duration = Duration::from_secs(2);
 
 /// What could not be looked at or loaded for a reason of its surroundings is tried again after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-
-/// Bytes of a file that is too large for memory that are read at once.
-const CHUNK: usize = 256 << 10;
 
 /// What a look at a file tells without reading it. Size and time of modification alone may be those of the file before: `cp -p` keeps the time, and so do
 /// builds that give every file the same. Times are seconds and nanoseconds.
@@ -112,7 +108,7 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
             }
         };
         if settling.step(look) {
-            let settled = match read(&path, FILE_BYTES_MAX as u64).await {
+            let settled = match Found::in_file(&path).await {
                 Ok(found) => changed(&deployer, &name, found, &from).await,
                 Err(why) => Err(format!("it cannot be read: {why}")),
             };
@@ -125,42 +121,6 @@ pub async fn file(deployer: Arc<Deployer>, name: Name, path: PathBuf) {
                 }
             }
         }
-    }
-}
-
-/// What the config names, as far as it was read.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Whole(Vec<u8>),
-    /// More than a component may have: only counted, and known by its digest.
-    TooLarge {
-        bytes: u64,
-        digest: String,
-    },
-}
-
-/// Reads a file into memory if it has at most so many bytes.
-async fn read(path: &Path, max: u64) -> Result<Found, String> {
-    let text = |error: std::io::Error| error.to_string();
-    if !tokio::fs::metadata(path).await.map_err(text)?.is_file() {
-        return Err("it is no file".to_owned());
-    }
-    let mut file = tokio::fs::File::open(path).await.map_err(text)?;
-    if file.metadata().await.map_err(text)?.len() <= max {
-        let mut whole = Vec::new();
-        file.take(max.saturating_add(1)).read_to_end(&mut whole).await.map_err(text)?;
-        return if whole.len() as u64 <= max { Ok(Found::Whole(whole)) } else { Err("it grows while it is read".to_owned()) };
-    }
-    let (mut hasher, mut bytes, mut chunk) = (Sha256::new(), 0_u64, Vec::with_capacity(CHUNK));
-    while file.read_buf(&mut chunk).await.map_err(text)? > 0 {
-        hasher.update(&chunk);
-        bytes = bytes.saturating_add(chunk.len() as u64);
-        chunk.clear();
-    }
-    if bytes > max {
-        Ok(Found::TooLarge { bytes, digest: hex::encode(hasher.finalize()) })
-    } else {
-        Err("it shrinks while it is read".to_owned())
     }
 }
 
@@ -196,28 +156,21 @@ pub async fn object(deployer: Arc<Deployer>, name: Name, object: Object, connect
 
 /// Settles it: it runs, or it was refused for what it is. An error is of its surroundings, and another look has to find it.
 async fn changed(deployer: &Deployer, name: &Name, found: Found, from: &str) -> Result<(), String> {
-    let digest = match &found {
-        Found::Whole(bytes) => digest(bytes),
-        Found::TooLarge { digest, .. } => digest.clone(),
-    };
+    let digest = found.digest();
     let registry = deployer.registry();
     if registry.settled(name, &digest) {
         let back = registry.entry(name).is_some_and(|entry| entry.config == digest && !entry.refused.is_empty());
         // What was refused is not there any more.
         return if back { noted(deployer, name, String::new()).await } else { Ok(()) };
     }
-    let refusal = match found {
-        Found::Whole(bytes) => match deployer.load(name, bytes, from.to_owned(), true).await {
-            Ok(_) => return Ok(()),
-            Err(refusal) => refusal,
-        },
-        Found::TooLarge { bytes, .. } => {
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            let error = LoadError::TooBig { handler: name.handler.clone(), bytes, max: FILE_BYTES_MAX };
-            Refusal::Step { step: error.step(), why: error.to_string() }
-        }
+    let loaded = match found.whole(&name.handler) {
+        Ok(bytes) => deployer.load(name, bytes, from.to_owned(), true).await,
+        Err(refusal) => Err(refusal),
     };
-    refused(deployer, name, digest, from, refusal).await
+    match loaded {
+        Ok(_) => Ok(()),
+        Err(refusal) => refused(deployer, name, digest, from, refusal).await,
+    }
 }
 
 /// Notes a refusal by a step, which would refuse it again. Any other is an error: a full disk says nothing about the component.
@@ -235,9 +188,12 @@ async fn noted(deployer: &Deployer, name: &Name, refused: String) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use super::super::digest;
+    use super::super::found::{CHUNK, read};
     use super::super::shelf::{Shelf, ShelfError};
     use super::*;
     use crate::runtime::{Compiler, Engine, EngineConfig};
+    use std::path::Path;
     use std::time::{Instant, SystemTime};
 
     #[test]

@@ -3,10 +3,11 @@
 //! disk and handles events. One that fails a step is refused with the step and the reason, and the one that runs goes on.
 //!
 //! `registry.rs` decides which component a handler runs (pure), `shelf.rs` keeps files and registry, `deployer.rs` does it, `follow.rs` looks at the
-//! configured files and objects.
+//! configured files and objects, `found.rs` reads them.
 
 pub mod deployer;
 pub mod follow;
+pub mod found;
 pub mod registry;
 pub mod shelf;
 

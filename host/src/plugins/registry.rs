@@ -83,6 +83,12 @@ impl Entry {
         self.versions.iter().find(|version| version.load == self.current)
     }
 
+    /// The number by which migrations of what runs are known.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.began.max(self.current)
+    }
+
     /// Whether something else runs than what the config names.
     #[must_use]
     pub fn overridden(&self) -> bool {
@@ -111,6 +117,12 @@ impl Registry {
     #[must_use]
     pub fn entry(&self, name: &Name) -> Option<&Entry> {
         self.handlers.get(&name.to_string())
+    }
+
+    /// The version of a handler that runs.
+    #[must_use]
+    pub fn running(&self, name: &Name) -> Option<&Version> {
+        self.entry(name).and_then(Entry::running)
     }
 
     /// What the handler begins with, when the config names a component with this digest.
@@ -192,7 +204,7 @@ impl Registry {
     /// Migrations so far stay: those of what runs, and of what ran before it. Gives the number up to which; `None` where nothing is known of the handler.
     pub fn confirm(&mut self, name: &Name) -> Option<u64> {
         let entry = self.handlers.get_mut(&name.to_string())?;
-        entry.confirmed = entry.confirmed.max(entry.began).max(entry.current);
+        entry.confirmed = entry.confirmed.max(entry.number());
         Some(entry.confirmed)
     }
 

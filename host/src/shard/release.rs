@@ -3,7 +3,6 @@
 
 use super::run::{ALARMS_AT_ONCE, Shard};
 use crate::breaker::decide::Standing;
-use crate::event::EntityKey;
 use seriatim_sequencer::Input;
 
 /// Milliseconds after which another entity is let go on as a probe: the one before may have nothing to deliver, or must be read again first.
@@ -61,9 +60,8 @@ impl Shard {
         let token = match in_memory {
             Some(token) => token,
             None => {
-                let Some(entity) = self.sleeping.take_barred(pipeline) else { return false };
-                let Some(name) = self.parts.pipelines.get(pipeline).map(|pipeline| pipeline.name.clone()) else { return false };
-                let key = EntityKey { pipeline: name, entity };
+                let entity = self.sleeping.take_barred(pipeline);
+                let Some(key) = entity.and_then(|entity| self.key(pipeline, entity)) else { return false };
                 let Some(token) = self.actor(&key, pipeline) else { return false };
                 token
             }

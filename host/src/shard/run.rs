@@ -15,6 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use seriatim_sequencer::{Effect, Input, Now, mutant};
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
@@ -498,10 +499,13 @@ impl Shard {
                 })
             });
             let Some((pipeline, entity)) = due else { return };
-            let Some(name) = self.parts.pipelines.get(pipeline).map(|pipeline| pipeline.name.clone()) else { return };
-            let key = EntityKey { pipeline: name, entity };
+            let Some(key) = self.key(pipeline, entity) else { return };
             self.wake(&key, pipeline);
         }
+    }
+
+    pub(super) fn key(&self, pipeline: usize, entity: Arc<str>) -> Option<EntityKey> {
+        Some(EntityKey { pipeline: self.parts.pipelines.get(pipeline)?.name.clone(), entity })
     }
 
     fn look_at(&mut self, token: usize) {
