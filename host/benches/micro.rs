@@ -83,7 +83,7 @@ fn record_encode(bencher: Bencher<'_, '_>) {
     let output = OutboxEntry {
         number: 17,
         subject: "echo.e1234".to_owned(),
-        headers: vec![("Seriatim-Entity".to_owned(), "e1234".to_owned()), ("Seriatim-Cause-Sequence".to_owned(), "17".to_owned())],
+        headers: vec![("Seriatim-Entity".into(), "e1234".to_owned()), ("Seriatim-Cause-Sequence".into(), "17".to_owned())],
         payload: Bytes::from(vec![b'.'; 256]),
         message_id: "flights:0:0:e1234:17:echo:0".to_owned(),
         mark: Mark::default(),

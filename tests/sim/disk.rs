@@ -1,7 +1,7 @@
 //! The model disk: four sorted keyspaces. A batch is staged and then fsynced; a crash before the fsync loses the whole batch, after it nothing.
 //! What is staged is never seen by a reader: the store reads what is on the disk.
 
-use seriatim::store::{Disk, DiskFault, Each, Error, Space, Write};
+use seriatim::store::{Disk, DiskFault, Each, Error, Range, Space, Write};
 use seriatim_tests::checker::store::Keyspace;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -85,11 +85,13 @@ impl Disk for ModelDisk {
         &self,
         view: &Self::View,
         space: Space,
-        from: Bound<&[u8]>,
+        range: Range<'_>,
         _fault: &dyn Fn(&DiskFault) -> Error,
         each: Each<'_>,
     ) -> Result<(), Error> {
-        for (key, value) in view[space as usize].range::<[u8], _>((from, Bound::Unbounded)) {
+        // A real disk walks over what was removed until it finds something or the range ends.
+        assert_ne!(range.1, Bound::Unbounded, "a scan that does not say where it ends");
+        for (key, value) in view[space as usize].range::<[u8], _>(range) {
             if !each(key, value)? {
                 break;
             }
@@ -158,7 +160,7 @@ mod tests {
         disk.write(vec![put("b1", ""), put("a", ""), put("b0", ""), put("c", "")]).unwrap();
         let mut found = Vec::new();
         let fault = |_: &DiskFault| disk.damaged(String::new());
-        disk.scan(&disk.view(), Space::Outbox, Bound::Excluded(b"a"), &fault, &mut |key, _| {
+        disk.scan(&disk.view(), Space::Outbox, (Bound::Excluded(b"a"), Bound::Excluded(b"c")), &fault, &mut |key, _| {
             found.push(key.to_vec());
             Ok(found.len() < 2)
         })

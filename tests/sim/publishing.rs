@@ -167,7 +167,7 @@ impl Publishing {
 /// A message reaches the broker and is stored, or not.
 pub(crate) fn store(broker: &mut Broker, entry: &OutboxEntry, stats: &mut Stats, trace: &mut Trace) -> Result<PublishResult, Away> {
     let Some(at) = broker.taker(&entry.subject) else { return Ok(unavailable("no stream takes it")) };
-    let mut headers = entry.headers.clone();
+    let mut headers: Vec<_> = entry.headers.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     headers.push(("Nats-Msg-Id".to_owned(), entry.message_id.clone()));
     let said = broker.publish(at, &entry.subject, headers, entry.payload.to_vec())?;
     note!(trace, "broker: {} {said:?}", entry.message_id);

@@ -5,6 +5,7 @@
 
 pub mod decide;
 mod handlers;
+mod io;
 mod run;
 mod start;
 mod status;

@@ -1,6 +1,7 @@
 //! `seriatim run`: up, on, and down again.
 
 use super::handlers::{self, Loaded};
+use super::io::Io;
 use super::start::{self, Ready};
 use super::status::Status;
 use super::stopped;
@@ -107,6 +108,8 @@ struct Host {
     pipelines: Vec<Arc<Pipeline>>,
     shards: Vec<Handle>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Where the connections are.
+    io: Threads,
     /// Readers, routers and catch-ups: aborted first.
     reading: JoinSet<()>,
     /// Publisher, searcher, streams, heartbeats: aborted last.
@@ -123,8 +126,9 @@ impl Host {
     async fn start(config: &Config, flags: &Flags, status: &Arc<Status>, poison: &Poison) -> Result<Self, Error> {
         let store = Arc::new(open_store(config).await?);
         status.phase(Some("connecting to the broker"));
-        let connection = connect(connect_options(&config.nats, &connection_name(config, "reader"))).await?;
-        let publishing = connect(connect_options(&config.nats, &connection_name(config, "publisher"))).await?;
+        let threads = Threads { reader: Io::start("nats-reader")?, publisher: Io::start("nats-publisher")? };
+        let connection = threads.reader.connect(connect_options(&config.nats, &connection_name(config, "reader"))).await?;
+        let publishing = threads.publisher.connect(connect_options(&config.nats, &connection_name(config, "publisher"))).await?;
         let max_payload = publishing.max_payload();
         let (lifecycle, received) = Queue::new(config.run.lifecycle_queue);
         let telling = match received {
@@ -165,13 +169,13 @@ impl Host {
             config,
             status,
             poison,
-            Wire { deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling },
+            Wire { threads, deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling },
         )
         .await
     }
 
     async fn wire(config: &Config, status: &Arc<Status>, poison: &Poison, wire: Wire) -> Result<Self, Error> {
-        let Wire { deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling } = wire;
+        let Wire { threads: io, deploying, store, connection, publishing, max_payload, lookup, ready, lifecycle, telling } = wire;
         let count = config.run.shards.max(1);
         let completions: Vec<_> = (0..count).map(|_| Arc::new(Completions::default())).collect();
         let pipelines: Vec<_> = ready.iter().map(|ready| ready.pipeline.clone()).collect();
@@ -182,11 +186,11 @@ impl Host {
         let mut serving = JoinSet::new();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn PublishSink>).collect();
         let (publisher, task) = Publisher::new(publishing.clone(), lookup.streams().clone(), sinks, config.run.publish_window);
-        guard(&mut serving, poison, "publisher", task.run());
-        guard(&mut serving, poison, "stream look-up", lookup.clone().run());
+        guard_on(io.publisher.handle(), &mut serving, poison, "publisher", task.run());
+        guard_on(io.publisher.handle(), &mut serving, poison, "stream look-up", lookup.clone().run());
         let searcher = Searcher::default();
         let sinks = completions.iter().map(|completions| completions.clone() as Arc<dyn SearchSink>).collect();
-        guard(&mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), lookup.clone(), sinks));
+        guard_on(io.publisher.handle(), &mut serving, poison, "searcher", searcher.clone().run(publishing.clone(), lookup.clone(), sinks));
         let directory = Arc::new(Directory::default());
         if let Some((connection, received)) = telling {
             let generations = pipelines.iter().map(|pipeline| (pipeline.name.clone(), pipeline.generation)).collect();
@@ -227,6 +231,7 @@ impl Host {
             pipelines,
             shards,
             threads,
+            io,
             reading: JoinSet::new(),
             serving,
             committer,
@@ -313,7 +318,7 @@ impl Host {
         }
         let (batches, received) = mpsc::channel(BATCHES_MAX);
         let (stopping, reads) = (pipeline.clone(), Reader::new(connection.clone(), reader).run(batches));
-        guard(&mut self.reading, poison, "reader", async move {
+        guard_on(self.io.reader.handle(), &mut self.reading, poison, "reader", async move {
             if let Err(error) = reads.await {
                 events::pipeline_stopped(&stopping.name, &error.to_string());
                 stopping.control.stop(error.to_string());
@@ -321,7 +326,7 @@ impl Host {
         });
         let (routes, poisoned) =
             (router::run(pipeline.clone(), decoder.clone(), received, self.shards.clone(), self.committer.handle()), poison.clone());
-        guard(&mut self.reading, poison, "router", async move {
+        guard_on(self.io.reader.handle(), &mut self.reading, poison, "router", async move {
             if let Err(error) = routes.await {
                 poisoned.set(error.to_string());
             }
@@ -341,7 +346,13 @@ impl Host {
             port: Arc::new(Port(self.shards.clone())),
             max: config.run.catch_ups_max,
         };
-        guard(&mut self.reading, poison, "catch-up service", catchup_service::run(service, asks, poison.clone()));
+        guard_on(
+            self.io.reader.handle(),
+            &mut self.reading,
+            poison,
+            "catch-up service",
+            catchup_service::run(service, asks, poison.clone()),
+        );
         let superseded = poison.clone();
         guard(&mut self.serving, poison, "heartbeat", async move {
             let mut record = record;
@@ -484,7 +495,25 @@ fn guard(tasks: &mut JoinSet<()>, poison: &Poison, name: &'static str, task: imp
     tasks.spawn(poison.clone().guards(name, task));
 }
 
+/// The same on another runtime.
+fn guard_on(
+    on: &tokio::runtime::Handle,
+    tasks: &mut JoinSet<()>,
+    poison: &Poison,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn_on(poison.clone().guards(name, task), on);
+}
+
+/// Connections with threads of their own: what the other one does stands before neither reading nor publishing.
+struct Threads {
+    reader: Io,
+    publisher: Io,
+}
+
 struct Wire {
+    threads: Threads,
     store: Arc<Embedded>,
     connection: Connection,
     publishing: Connection,

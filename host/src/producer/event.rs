@@ -126,6 +126,7 @@ impl Numbered {
         let headers = self.all_headers(expected)?;
         let message_id = message_id(&self);
         let Self { subject, payload, .. } = self;
+        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Ok(OutboxEntry { number: 0, subject, headers, payload, message_id, mark: Mark::default(), dead: false, cause: String::new() })
     }
 
@@ -273,7 +274,7 @@ mod tests {
             ("X-Source", "tower"),
             ("Nats-Expected-Stream", "FLIGHTS"),
         ];
-        assert_eq!(entry.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(entry.headers, expected.map(|(name, value)| (name.into(), value.to_owned())));
         assert_eq!((entry.subject.as_str(), &entry.message_id), ("flights.N1", &id));
     }
 

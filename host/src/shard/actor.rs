@@ -13,6 +13,7 @@ use crate::sink::streams::Streams;
 use crate::store::{Change, Loaded, OutboxEntry, Stamp, StateWrite};
 use seriatim_sequencer::rare::{Nothing, Rare};
 use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -356,7 +357,9 @@ impl Actor {
             event.sequence,
             handler.name()
         );
-        let mut headers: Vec<_> = output.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        // Room for the host's own.
+        let mut headers = Vec::with_capacity(output.headers.len() + 9);
+        headers.extend(output.headers.into_iter().map(|header| (Cow::Owned(header.name), header.value)));
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
         for (name, value) in [
             ("Seriatim-Entity", self.key.entity.to_string()),
@@ -367,17 +370,17 @@ impl Actor {
             ("Seriatim-Handler", handler.name().to_string()),
             ("Seriatim-Component", handler.digest().to_string()),
         ] {
-            headers.push((name.to_owned(), value));
+            headers.push((Cow::Borrowed(name), value));
         }
         if let Some(parent) = event.message.header("traceparent")
             && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent"))
         {
-            headers.push(("traceparent".to_owned(), dead_letter::one_line(parent)));
+            headers.push(("traceparent".into(), dead_letter::one_line(parent)));
         }
         if let Some(dead) = applied.redriven {
-            headers.push(("Seriatim-Redriven".to_owned(), dead.to_string()));
+            headers.push(("Seriatim-Redriven".into(), dead.to_string()));
             if applied.ticket.edited {
-                headers.push(("Seriatim-Redriven-Edited".to_owned(), "true".to_owned()));
+                headers.push(("Seriatim-Redriven-Edited".into(), "true".to_owned()));
             }
         }
         let mark = streams.mark_for(&output.subject);
@@ -429,6 +432,7 @@ impl Actor {
 pub(super) fn entry(built: Built, number: u64, reason: DeadReason, streams: &Streams) -> OutboxEntry {
     let Built { subject, message_id, headers, payload, .. } = built;
     let mark = streams.mark_for(&subject);
+    let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
     OutboxEntry { number, subject, headers, payload, message_id, mark, dead: true, cause: reason.name().to_owned() }
 }
 

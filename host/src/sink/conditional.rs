@@ -40,7 +40,7 @@ pub enum Answer {
 /// Puts the message under the condition that the last message of its subject is the one at this stream sequence.
 #[must_use]
 pub fn under(mut entry: OutboxEntry, last: u64) -> OutboxEntry {
-    entry.headers.push((EXPECTED.to_owned(), last.to_string()));
+    entry.headers.push((EXPECTED.into(), last.to_string()));
     entry
 }
 

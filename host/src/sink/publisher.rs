@@ -12,6 +12,7 @@ use crate::store::OutboxEntry;
 use async_nats::header::{HeaderName, HeaderValue};
 use async_nats::{Client, HeaderMap, PublishErrorKind, Subscriber};
 use futures_util::{FutureExt, StreamExt};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,18 +24,7 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Default of `publish-window`.
 pub const WINDOW_DEFAULT: usize = 4000;
 
-/// What each output carries: known to be sendable, and once, since no handler may set a header of these names. A dead letter may have them twice.
-const OWN_HEADERS: [&str; 8] = [
-    "Seriatim-Entity",
-    "Seriatim-Cause-Sequence",
-    "Seriatim-Causation-Id",
-    "Seriatim-Correlation-Id",
-    "Seriatim-Pipeline",
-    "Seriatim-Handler",
-    "Seriatim-Component",
-    "Nats-Msg-Id",
-];
-
+const MESSAGE_ID: &str = "Nats-Msg-Id";
 const TICK: Duration = Duration::from_millis(250);
 /// Answers or requests taken at once.
 const BURST: usize = 256;
@@ -319,23 +309,20 @@ fn unavailable(reason: &str) -> PublishResult {
 
 /// The headers to send, or why the broker could never take this.
 pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderMap, String> {
+    let refused = |name: &str| format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed");
     let mut map = HeaderMap::new();
-    let id = [("Nats-Msg-Id", entry.message_id.as_str())];
-    let headers = entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in headers.chain(id) {
-        let own = OWN_HEADERS.into_iter().find(|own| *own == name).map(HeaderName::from_static);
-        let once = own.is_some() && !entry.dead;
-        let sendable_name = own.or_else(|| HeaderName::from_str(name).ok().filter(|_| !name.is_empty()));
-        let Some((sendable_name, value)) = sendable_name.zip(HeaderValue::from_str(value).ok()) else {
-            return Err(format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed"));
+    for (name, value) in &entry.headers {
+        let sendable_name = match name {
+            // One of the host's own.
+            Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
+            Cow::Owned(name) => HeaderName::from_str(name).ok().filter(|_| !name.is_empty()),
         };
-        if once {
-            map.insert(sendable_name, value);
-        } else {
-            map.append(sendable_name, value);
-        }
+        let (sendable_name, value) = sendable_name.zip(HeaderValue::from_str(value).ok()).ok_or_else(|| refused(name))?;
+        map.append(sendable_name, value);
     }
-    let size = wire_size(entry.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())), &entry.message_id, entry.payload.len());
+    let id = HeaderValue::from_str(&entry.message_id).map_err(|_| refused(MESSAGE_ID))?;
+    map.append(HeaderName::from_static(MESSAGE_ID), id);
+    let size = wire_size(entry.headers.iter().map(|(name, value)| (&**name, value.as_str())), &entry.message_id, entry.payload.len());
     if size > max_payload {
         return Err(format!("the message has {size} bytes with its headers; the server takes {max_payload} (max_payload)"));
     }
@@ -346,7 +333,7 @@ pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderM
 pub fn wire_size<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, message_id: &str, payload: usize) -> usize {
     const AROUND: usize = "NATS/1.0\r\n\r\n".len();
     const LINE: usize = ": \r\n".len();
-    let id = "Nats-Msg-Id".len() + message_id.len() + LINE;
+    let id = MESSAGE_ID.len() + message_id.len() + LINE;
     headers.map(|(name, value)| name.len() + value.len() + LINE).sum::<usize>() + id + AROUND + payload
 }
 

@@ -5,12 +5,11 @@
 
 use super::Error;
 use super::folder::Folder;
-use super::keyed::{Disk, DiskFault, Each, Keyed};
+use super::keyed::{Disk, DiskFault, Each, Keyed, Range};
 use super::keys;
 use super::layout::{Space, Write};
 use super::record::{StoreRecord, Value};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot as View};
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -138,8 +137,8 @@ impl Disk for Files {
         Ok(view.get(self.keyspace(space), key).map_err(|error| fault(&error))?.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, view: &View, space: Space, from: Bound<&[u8]>, told: &dyn Fn(&DiskFault) -> Error, each: Each<'_>) -> Result<(), Error> {
-        for guard in view.range::<&[u8], _>(self.keyspace(space), (from, Bound::Unbounded)) {
+    fn scan(&self, view: &View, space: Space, range: Range<'_>, told: &dyn Fn(&DiskFault) -> Error, each: Each<'_>) -> Result<(), Error> {
+        for guard in view.range::<&[u8], _>(self.keyspace(space), range) {
             let (key, value) = guard.into_inner().map_err(|error| told(&fault(&error)))?;
             if !each(&key, &value)? {
                 break;

@@ -24,6 +24,13 @@ pub enum DiskFault {
 /// What [`Disk::scan`] calls for each key and value; false ends the scan.
 pub type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 
+/// So many writes a change is, about: a slot, a value of state, an output and the entity's entry in the index.
+const WRITES_OF_A_CHANGE: usize = 4;
+
+/// From where to where a scan goes. A sorted disk that marks what was removed walks over all such marks until it finds a key or the end of the range: whoever
+/// knows the end says so.
+pub type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Four sorted keyspaces. Reads go through a view, which shows whole batches only.
 pub trait Disk: Send + Sync + 'static {
     /// A moment.
@@ -38,7 +45,7 @@ pub trait Disk: Send + Sync + 'static {
     /// See [`DiskFault`].
     fn get(&self, view: &Self::View, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault>;
 
-    /// Keys and values from `from` on, in order, while `each` wants more. A fault of the disk goes through `fault`.
+    /// Keys and values of the range, in order, while `each` wants more. A fault of the disk goes through `fault`.
     ///
     /// # Errors
     /// Those of `each` and of `fault`.
@@ -46,7 +53,7 @@ pub trait Disk: Send + Sync + 'static {
         &self,
         view: &Self::View,
         space: Space,
-        from: Bound<&[u8]>,
+        range: Range<'_>,
         fault: &dyn Fn(&DiskFault) -> Error,
         each: Each<'_>,
     ) -> Result<(), Error>;
@@ -116,9 +123,8 @@ impl<D: Disk> Keyed<D> {
         fault: &dyn Fn(&DiskFault) -> Error,
         each: Each<'_>,
     ) -> Result<(), Error> {
-        self.disk.scan(view, space, Bound::Included(prefix), fault, &mut |key, value| {
-            if key.starts_with(prefix) { each(key, value) } else { Ok(false) }
-        })
+        let end = keys::behind(prefix);
+        self.disk.scan(view, space, (Bound::Included(prefix), end.as_ref().map(Vec::as_slice)), fault, each)
     }
 
     fn read_waiting(&self, view: &D::View, prefix: &Prefix, key: &EntityKey) -> Result<Option<Dated<Waiting>>, Error> {
@@ -147,11 +153,13 @@ impl<D: Disk> Keyed<D> {
     }
 
     /// The next entity of a pipeline from a key on, and whether it goes: it has state or ids, does not wait, and was not seen after `before`.
-    fn next_unseen(&self, view: &D::View, all: &[u8], from: Bound<&[u8]>, before: Millis) -> Result<Option<(String, bool)>, Error> {
+    fn next_unseen(&self, view: &D::View, all: &[u8], from: &[u8], before: Millis) -> Result<Option<(String, bool)>, Error> {
         let mut found: Option<(Prefix, EntityKey)> = None;
         let (mut goes, mut seen) = (false, 0);
         let fault = |fault: &DiskFault| engine_fault("look for entities that were not seen", fault);
-        self.disk.scan(view, Space::Records, from, &fault, &mut |at, value| {
+        let end = keys::behind(all);
+        let range = (Bound::Included(from), end.as_ref().map(Vec::as_slice));
+        self.disk.scan(view, Space::Records, range, &fault, &mut |at, value| {
             let Some(rest) = at.strip_prefix(all) else { return Ok(false) };
             let (prefix, _) = match &found {
                 Some(known) if !at.starts_with(known.0.bytes()) => return Ok(false),
@@ -191,8 +199,8 @@ impl<D: Disk> Keyed<D> {
             other => other?,
         };
         let mut outbox = false;
-        self.disk.scan(view, Space::Outbox, Bound::Included(prefix.bytes()), &|fault| read_fault(key, fault), &mut |at, _| {
-            outbox = at.starts_with(prefix.bytes());
+        self.prefixed(view, Space::Outbox, prefix.bytes(), &|fault| read_fault(key, fault), &mut |_, _| {
+            outbox = true;
             Ok(false)
         })?;
         Ok(Owed { entity: key.entity.to_string(), alarm: waiting.and_then(|waiting| waiting.value.alarm), outbox })
@@ -225,7 +233,7 @@ impl<D: Disk> Store for Keyed<D> {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), Error> {
-        let mut writes = Writes::default();
+        let mut writes = Writes::with_capacity(batch.changes.len().saturating_mul(WRITES_OF_A_CHANGE));
         for change in &batch.changes {
             if change.erases {
                 self.erase(&change.key, &mut writes)?;
@@ -246,11 +254,12 @@ impl<D: Disk> Store for Keyed<D> {
         let prefix = keys::owing(pipeline, "")?;
         let after = after.map(|entity| keys::owing(pipeline, entity)).transpose()?;
         let start = after.as_deref().map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
+        let end = keys::behind(&prefix);
         let name: std::sync::Arc<str> = pipeline.into();
         let view = self.disk.view();
         let mut owed = Vec::new();
         let fault = |fault: &DiskFault| engine_fault("read the index of entities that owe something", fault);
-        self.disk.scan(&view, Space::Owing, start, &fault, &mut |at, _| {
+        self.disk.scan(&view, Space::Owing, (start, end.as_ref().map(Vec::as_slice)), &fault, &mut |at, _| {
             let Some(entity) = at.strip_prefix(prefix.as_slice()).filter(|_| owed.len() < max) else { return Ok(false) };
             let entity = std::str::from_utf8(entity)
                 .map_err(|error| self.disk.damaged(format!("an entity's name in the owing index is not text: {error}")))?;
@@ -267,7 +276,7 @@ impl<D: Disk> Store for Keyed<D> {
         let view = self.disk.view();
         let mut page = Unseen::default();
         for _ in 0..max {
-            let Some((entity, goes)) = self.next_unseen(&view, &all, Bound::Included(&from), before)? else { break };
+            let Some((entity, goes)) = self.next_unseen(&view, &all, &from, before)? else { break };
             from = end(&entity)?;
             if goes {
                 page.entities.push(entity.clone());

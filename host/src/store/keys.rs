@@ -6,6 +6,7 @@
 
 use super::Error;
 use crate::event::EntityKey;
+use std::ops::Bound;
 
 /// The engine's own bound.
 pub(crate) const KEY_BYTES_MAX: usize = 65_535;
@@ -134,6 +135,18 @@ pub(crate) fn entities(pipeline: &str) -> Result<(Vec<u8>, Vec<u8>), Error> {
     Ok((all, first))
 }
 
+/// Where the keys that begin with `prefix` end: at the first key behind all of them, if there can be one.
+pub(crate) fn behind(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut behind = prefix.to_vec();
+    while let Some(last) = behind.pop() {
+        if let Some(next) = last.checked_add(1) {
+            behind.push(next);
+            return Bound::Excluded(behind);
+        }
+    }
+    Bound::Unbounded
+}
+
 /// The entity of a key of `records`; `rest` is what follows the pipeline.
 pub(crate) fn entity_of(rest: &[u8]) -> Option<&str> {
     let (length, rest) = rest.split_first_chunk::<2>()?;
@@ -194,6 +207,7 @@ fn push_short(bytes: &mut Vec<u8>, what: &'static str, text: &str) -> Result<(),
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::ops::RangeBounds as _;
 
     fn key(pipeline: &str, entity: &str) -> EntityKey {
         EntityKey { pipeline: pipeline.into(), entity: entity.into() }
@@ -211,6 +225,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn behind_a_prefix_comes_the_next_key_that_does_not_begin_with_it() {
+        assert_eq!(behind(b"ab"), Bound::Excluded(b"ac".to_vec()));
+        assert_eq!(behind(b"a\xff\xff"), Bound::Excluded(b"b".to_vec()));
+        assert_eq!(behind(b"\xff"), Bound::Unbounded);
+        assert_eq!(behind(b""), Bound::Unbounded);
     }
 
     #[test]
@@ -243,6 +265,8 @@ mod tests {
                 prop_assert_eq!(part.strip_prefix(&all[..]).and_then(entity_of), Some(entity.as_str()));
                 prop_assert!(entity.is_empty() || part >= first);
             }
+            let all_of_it = (Bound::Included(prefix.bytes().to_vec()), behind(prefix.bytes()));
+            prop_assert!(all_of_it.contains(&prefix.end()) && all_of_it.contains(&prefix.outbox(u64::MAX)));
             for about in [About::Progress, About::Record] {
                 prop_assert!(pipeline_of(&pipeline(&pipeline_name, about).unwrap()) == Some((pipeline_name.as_str(), about)));
             }

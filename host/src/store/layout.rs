@@ -32,6 +32,11 @@ pub(crate) struct Writes {
 }
 
 impl Writes {
+    /// For about so many.
+    pub(crate) fn with_capacity(writes: usize) -> Self {
+        Self { all: Vec::with_capacity(writes) }
+    }
+
     pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
         self.all.push((space, key, Some(value)));
     }

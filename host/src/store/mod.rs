@@ -24,7 +24,7 @@ pub use committer::SteppedCommitter;
 pub use committer::{Committer, CompletionSink, DurableProgress, Handle, Turn};
 pub use embedded::{Embedded, Options};
 pub use error::Error;
-pub use keyed::{Disk, DiskFault, Each, Keyed};
+pub use keyed::{Disk, DiskFault, Each, Keyed, Range};
 pub use layout::{Space, Write};
 pub use poison::Poison;
 pub use types::{

@@ -52,7 +52,11 @@ fn write<T: Serialize>(wire: &T) -> Vec<u8> {
 }
 
 fn write_as<T: Serialize>(version: u8, wire: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64);
+    write_in(Vec::with_capacity(64), version, wire)
+}
+
+/// Into an empty vector that has room for it, about.
+fn write_in<T: Serialize>(mut bytes: Vec<u8>, version: u8, wire: &T) -> Vec<u8> {
     bytes.push(version);
     // Writing tuples, numbers and strings into memory has no way to fail; what it wrote is checked when read.
     rmp_serde::encode::write(&mut bytes, wire).ok();
@@ -240,28 +244,44 @@ type MarkV1 = (String, i64, u64, u64);
 #[derive(Deserialize)]
 struct OutboxV1(u64, String, Vec<(String, String)>, serde_bytes::ByteBuf, String, MarkV1, bool, String);
 #[derive(Serialize)]
-struct OutboxRefV1<'a>(u64, &'a str, &'a [(String, String)], &'a serde_bytes::Bytes, &'a str, (&'a str, i64, u64, u64), bool, &'a str);
+struct OutboxRefV1<'a>(
+    u64,
+    &'a str,
+    &'a [(Cow<'static, str>, String)],
+    &'a serde_bytes::Bytes,
+    &'a str,
+    (&'a str, i64, u64, u64),
+    bool,
+    &'a str,
+);
 
 impl Value for OutboxEntry {
     const WHAT: &'static str = "outbox";
 
     fn encode(&self) -> Vec<u8> {
-        write(&OutboxRefV1(
-            self.number,
-            &self.subject,
-            &self.headers,
-            serde_bytes::Bytes::new(&self.payload),
-            &self.message_id,
-            (&self.mark.stream, self.mark.created, self.mark.last_sequence, self.mark.sent_after),
-            self.dead,
-            &self.cause,
-        ))
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        let texts = self.subject.len() + self.message_id.len() + self.mark.stream.len() + self.cause.len();
+        write_in(
+            Vec::with_capacity(headers + texts + self.payload.len() + 64),
+            VERSION,
+            &OutboxRefV1(
+                self.number,
+                &self.subject,
+                &self.headers,
+                serde_bytes::Bytes::new(&self.payload),
+                &self.message_id,
+                (&self.mark.stream, self.mark.created, self.mark.last_sequence, self.mark.sent_after),
+                self.dead,
+                &self.cause,
+            ),
+        )
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let OutboxV1(number, subject, headers, payload, message_id, (stream, created, last_sequence, sent_after), dead, cause) =
             read(Self::WHAT, bytes)?;
         let mark = Mark { stream, created, last_sequence, sent_after };
+        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Ok(Self { number, subject, headers, payload: payload.into_vec().into(), message_id, mark, dead, cause })
     }
 }

@@ -4,6 +4,7 @@ use crate::event::EntityKey;
 use bytes::Bytes;
 use seriatim_contract::State;
 use seriatim_sequencer::{Alarm, Patch, Snapshot};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Who a store is (design G6).
@@ -175,8 +176,8 @@ pub struct OutboxEntry {
     pub number: u64,
     /// Where it goes.
     pub subject: String,
-    /// With these headers (`Nats-Msg-Id` aside).
-    pub headers: Vec<(String, String)>,
+    /// With these headers (`Nats-Msg-Id` aside). Names that the host gives stand in the program.
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// And this payload.
     pub payload: Bytes,
     /// `Nats-Msg-Id`.

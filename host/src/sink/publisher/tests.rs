@@ -74,7 +74,7 @@ fn what_cannot_be_sent_is_refused_here() {
     let entry = |headers: &[(&str, &str)], payload: usize| OutboxEntry {
         number: 1,
         subject: "a".into(),
-        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        headers: headers.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned())).collect(),
         payload: Bytes::from(vec![b'x'; payload]),
         message_id: "id".into(),
         mark: Mark::default(),
@@ -313,7 +313,7 @@ async fn dead_letters_of_any_input_are_stored_and_command_nothing() {
         let entry = OutboxEntry {
             number,
             subject: built.subject,
-            headers: built.headers,
+            headers: built.headers.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             payload: built.payload,
             message_id: built.message_id,
             mark: Mark::default(),

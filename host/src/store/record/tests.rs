@@ -341,6 +341,7 @@ proptest! {
     ) {
         let mark = Mark { stream: texts[0].clone(), created, last_sequence, sent_after };
         let [_, subject, message_id, cause] = <[String; 4]>::try_from(texts).unwrap();
+        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         let entry = OutboxEntry { number, subject, headers, payload: payload.into(), message_id, mark, dead, cause };
         prop_assert_eq!(OutboxEntry::decode(&entry.encode()), Ok(entry));
     }
