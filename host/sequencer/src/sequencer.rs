@@ -697,6 +697,13 @@ impl<T: Clone + 'static> Sequencer<T> {
         self.work.queue.len() >= self.policy.queue_max && self.work.pass.as_ref().is_some_and(|pass| pass.over_from.is_some())
     }
 
+    /// Whether it only waits for commits, and half of what its queue takes is there: whoever brings its messages had better wait for these commits too, or
+    /// what is past its queue has to be read again. It ends by itself, unless commits are [withheld](Self::withhold).
+    #[must_use]
+    pub fn crowded(&self) -> bool {
+        self.in_flight >= self.policy.commits_max && self.work.queue.len() >= (self.policy.queue_max / 2).max(1)
+    }
+
     /// Whether an event is with the handlers now.
     #[must_use]
     pub fn running(&self) -> bool {

@@ -100,6 +100,8 @@ pub(super) struct Busy {
     /// Counted in the gauges.
     pub(super) held_events: usize,
     pub(super) outbox_entries: usize,
+    /// Counted among those for whose commits the shard waits before it takes more mail.
+    pub(super) crowded: bool,
     /// Catch-ups asked for so far: the number of the running one.
     pub(super) passes: u64,
     /// The last of its passes that brought more than it takes.
@@ -123,6 +125,7 @@ impl Busy {
         held_bytes: 0,
         held_events: 0,
         outbox_entries: 0,
+        crowded: false,
         passes: 0,
         enough: 0,
         gone: None,
@@ -139,11 +142,11 @@ impl Nothing for Busy {
     fn is_nothing(&self) -> bool {
         // Numbers of passes mean nothing while none is under way: no number is used twice.
         let Self { scratch, ran, ran_stamps, commits, withheld, prunes, passes: _, enough: _, .. } = self;
-        let Self { send_at, barred, timer, stream_timer, held_bytes, held_events, outbox_entries, gone, .. } = self;
+        let Self { send_at, barred, timer, stream_timer, held_bytes, held_events, outbox_entries, crowded, gone, .. } = self;
         let handled = scratch.is_empty() && ran.is_none() && ran_stamps.is_empty();
         let durable = commits.is_empty() && *withheld == 0 && *prunes == 0;
         let unregistered = send_at.is_none() && barred.is_none() && timer.is_none() && stream_timer.is_none();
-        handled && durable && unregistered && *held_bytes == 0 && *held_events == 0 && *outbox_entries == 0 && gone.is_none()
+        handled && durable && unregistered && !*crowded && *held_bytes == 0 && *held_events == 0 && *outbox_entries == 0 && gone.is_none()
     }
 }
 

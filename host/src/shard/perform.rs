@@ -284,6 +284,7 @@ impl Shard {
         let Some(actor) = self.actors.get_mut(token) else { return };
         if actor.outbox.len() > actor.pipeline.outbox_max {
             actor.busy.withheld += 1;
+            self.settle(token);
         } else {
             self.drive(token, Input::Committed);
         }

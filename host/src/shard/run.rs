@@ -59,6 +59,8 @@ pub(super) struct Shard {
     pub(super) effects: Vec<Effect<Ticket>>,
     pub(super) changes_in_flight: usize,
     pub(super) held_bytes: u64,
+    /// Entities that have a full queue for no other reason than commits under way, which end by themselves.
+    pub(super) crowded: usize,
     /// A stop was asked for: nothing new begins.
     pub(super) stopping: bool,
     /// Who waits for what is in flight.
@@ -97,6 +99,7 @@ impl Shard {
             effects: Vec::new(),
             changes_in_flight: 0,
             held_bytes: 0,
+            crowded: 0,
             stopping: false,
             drained: None,
             passes: 0,
@@ -137,7 +140,7 @@ impl Shard {
                         self.host_now = host_millis();
                         self.take_mail(first);
                         for _ in 1..MAIL_AT_ONCE {
-                            if self.calls.len() >= self.parts.bounds.calls_max { break; }
+                            if self.calls.len() >= self.parts.bounds.calls_max || self.crowded > 0 { break; }
                             let Ok(more) = mail.try_recv() else { break };
                             self.take_mail(more);
                         }
@@ -172,6 +175,7 @@ impl Shard {
     pub(super) fn has_room(&self) -> bool {
         self.calls.len() < self.parts.bounds.calls_max
             && self.changes_in_flight < self.parts.bounds.changes_max
+            && self.crowded == 0
             && self.entries.is_empty()
             && !self.closed
     }
@@ -427,6 +431,12 @@ impl Shard {
             events::held_changed(&actor.key.pipeline, difference(held, actor.busy.held_events));
             actor.busy.held_events = held;
         }
+        // An outbox past its bound may stay so for long: nobody waits for that.
+        let crowded = actor.busy.withheld == 0 && actor.sequencer.crowded();
+        if crowded != actor.busy.crowded {
+            self.crowded = if crowded { self.crowded + 1 } else { self.crowded.saturating_sub(1) };
+            actor.busy.crowded = crowded;
+        }
         let outbox = actor.outbox.len();
         if outbox != actor.busy.outbox_entries {
             events::outbox_changed(&actor.key.pipeline, difference(outbox, actor.busy.outbox_entries));
@@ -589,6 +599,7 @@ impl Shard {
             timers.set(&mut actor.busy.stream_timer, None, token);
         }
         self.held_bytes = self.held_bytes.saturating_sub(actor.busy.held_bytes);
+        self.crowded = self.crowded.saturating_sub(usize::from(actor.busy.crowded));
         if let Some(barred) = self.barred.get_mut(actor.pipeline.index) {
             barred.set(&mut actor.busy.barred, None, token);
         }
