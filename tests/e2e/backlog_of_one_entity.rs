@@ -1,7 +1,9 @@
 //! Promise (G5, G7, G8): one entity with 20,000 waiting events, its missing event behind them all, neither stops busy entities nor loses a
 //! single one of its own, whether the broker can filter by entity or not.
 
-use crate::harness::{Input, World};
+use crate::harness::config::Handler;
+use crate::harness::{Input, SOURCE, World, tools};
+use futures_util::{FutureExt as _, StreamExt as _};
 
 const BACKLOG: u64 = 20_000;
 const BUSY: u64 = 100;
@@ -41,4 +43,27 @@ async fn of_an_entity_in_the_subject() {
 #[tokio::test]
 async fn of_an_entity_in_the_payload() {
     backlog("json:/entity").await;
+}
+
+/// However few commits of it may be under way: what its events wait for ends by itself, so the reader waits too, and nothing is read twice.
+#[tokio::test]
+async fn in_order_is_read_once() {
+    let mut world = World::new().await;
+    world.config.run = vec![("commits-max", "1".to_owned())];
+    let work = vec![("work", "state".to_owned())];
+    world.config.flights().handlers = vec![Handler { component: tools::plugin("bench"), config: work, ..Handler::echo() }];
+    let client = world.broker.connect().await;
+    let made = format!("$JS.EVENT.ADVISORY.CONSUMER.CREATED.{SOURCE}.>");
+    let mut made = client.subscribe(made).await.expect("a subscription");
+    let inputs: Vec<_> = (1..=BACKLOG).map(|sequence| Input::event("big", sequence)).collect();
+    world.publish(&inputs).await;
+    let mut host = world.host().await;
+    let applied = [("pipeline", "flights"), ("outcome", "applied")];
+    #[expect(clippy::cast_precision_loss, reason = "a metric")]
+    host.metric("seriatim_events_total", &applied, BACKLOG as f64).await;
+    host.stop().await;
+    // What the broker said before it answered this is here.
+    client.flush().await.expect("an answer");
+    let made: Vec<_> = std::iter::from_fn(|| made.next().now_or_never().flatten()).collect();
+    assert_eq!(made.len(), 1, "consumers of the stream: {made:?}");
 }
