@@ -37,11 +37,13 @@ pub(crate) struct Setup {
     pub(crate) run: Vec<(&'static str, String)>,
     /// `order.gap.wait`.
     pub(crate) gap_wait: &'static str,
+    /// `store.cache`.
+    pub(crate) store_cache: &'static str,
 }
 
 impl Setup {
     pub(crate) fn new(kind: Loop, isolation: Isolation) -> Self {
-        Self { kind, isolation, handler: BENCH.to_owned(), run: Vec::new(), gap_wait: "10m" }
+        Self { kind, isolation, handler: BENCH.to_owned(), run: Vec::new(), gap_wait: "10m", store_cache: "64MiB" }
     }
 
     fn handler(&self) -> Handler {
@@ -87,6 +89,7 @@ impl Hosted {
         config.run = vec![("prefetch-messages", PREFETCH_MESSAGES.to_string()), ("publish-window", PUBLISH_WINDOW.to_string())];
         config.run.extend(setup.run.iter().cloned());
         config.admin = admin;
+        config.store_cache = setup.store_cache;
         config.flights().gap_wait = setup.gap_wait;
         config.flights().handlers = vec![setup.handler()];
         fs::write(&file, config.toml(&ground.broker.url(), telemetry)).with_context(|| format!("cannot write {}", file.display()))?;

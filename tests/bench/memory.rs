@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const AT_REST: usize = 4;
 /// Looks after which it is taken as it is.
 const LOOKS_MAX: usize = 60;
+/// What was read at a start is as much as there are entities until the cache is full, and is none of theirs: little of it is kept.
+const STORE_CACHE: &str = "1MiB";
 /// Bytes of the handler's value and its key.
 const STATE_BYTES: f64 = 37.0;
 
@@ -57,7 +59,7 @@ pub(crate) async fn measure(ground: &Ground, entities: u64, payload_bytes: usize
 /// One event of each entity, handled; then the same host started anew, which has nobody in memory.
 async fn handled(ground: &Ground, entities: u64, payload_bytes: usize) -> Result<Resident> {
     let source = ground.fill(Load::in_turn(entities, entities, payload_bytes)).await?;
-    let mut hosted = Hosted::new(ground, Setup::new(Loop::HostState, Isolation::Shared)).await?;
+    let mut hosted = Hosted::new(ground, setup("10m")).await?;
     hosted.start()?;
     hosted.until_durable(ground, source.messages).await.context("live entities")?;
     let first = at_rest(&mut hosted).await?;
@@ -70,13 +72,17 @@ async fn handled(ground: &Ground, entities: u64, payload_bytes: usize) -> Result
 /// The second event of each entity, whose first never comes; counted by this metric.
 async fn early(ground: &Ground, entities: u64, gap_wait: &'static str, metric: &'static str) -> Result<Resident> {
     ground.fill_with((0..entities).map(held)).await?;
-    let mut hosted = Hosted::new(ground, Setup { gap_wait, ..Setup::new(Loop::HostState, Isolation::Shared) }).await?;
+    let mut hosted = Hosted::new(ground, setup(gap_wait)).await?;
     hosted.start()?;
     hosted.until_metric(ground, metric, entities).await.with_context(|| format!("{entities} entities with a gap"))?;
     let first = at_rest(&mut hosted).await?;
     let after_restart = restarted(ground, &mut hosted, Some((metric, entities))).await?;
     hosted.clear(ground).await?;
     Ok(Resident { first, after_restart })
+}
+
+fn setup(gap_wait: &'static str) -> Setup {
+    Setup { gap_wait, store_cache: STORE_CACHE, ..Setup::new(Loop::HostState, Isolation::Shared) }
 }
 
 fn held(entity: u64) -> Input {

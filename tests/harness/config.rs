@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// `[nats] user` and `password-file`; `None`: no login.
     pub login: Option<(&'static str, PathBuf)>,
+    /// `[store] cache`.
+    pub store_cache: &'static str,
     /// `[store] path`.
     pub store: PathBuf,
     /// `[run]`: name and TOML value.
@@ -83,6 +85,7 @@ impl Config {
         Self {
             login: None,
             store: folder.join("store"),
+            store_cache: "64MiB",
             run: Vec::new(),
             admin: 0,
             dead_letters_max_bytes: "64MiB",
@@ -102,12 +105,13 @@ impl Config {
             .iter()
             .map(|(user, file)| format!("user = {}\npassword-file = {}\n", quoted(user), quoted(&file.display().to_string())));
         let mut text = format!(
-            "[nats]\nservers = [{}]\n{}\n[store]\nkind = \"embedded\"\npath = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
+            "[nats]\nservers = [{}]\n{}\n[store]\nkind = \"embedded\"\npath = {}\ncache = {}\n\n[telemetry]\nlisten = \"127.0.0.1:{telemetry}\"\n\n\
              [admin]\nlisten = \"127.0.0.1:{}\"\n\n\
              [dead-letters]\nmax-bytes = {}\n\n[run]\n",
             quoted(url),
             login.collect::<String>(),
             quoted(&self.store.display().to_string()),
+            quoted(self.store_cache),
             self.admin,
             quoted(self.dead_letters_max_bytes),
         );

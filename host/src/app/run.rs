@@ -526,7 +526,7 @@ struct Wire {
 }
 
 async fn open_store(config: &Config) -> Result<Embedded, Error> {
-    let options = Options::new(config.store.path.value.clone());
+    let options = Options { cache_bytes: config.store.cache as u64, ..Options::new(config.store.path.value.clone()) };
     let opened = tokio::task::block_in_place(|| Embedded::open(&options))?;
     tracing::info!(path = %opened.path().display(), store = opened.identity().store_id, run = opened.identity().run, "store opened");
     Ok(opened)

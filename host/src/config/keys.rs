@@ -113,6 +113,7 @@ pub const KEYS: &[KeyDoc] = &[
 
     key("store.kind", Kind::Word { now: &["embedded"], later: &["jetstream"] }, r#""embedded""#, "Where records are kept: on this host's disk."),
     key("store.path", Kind::File, r#""seriatim-data""#, "Folder of the embedded store. Made when it is missing; one host at a time."),
+    key("store.cache", Kind::Size(MIB, 16 * GIB), r#""64MiB""#, "What was read from the store's files and is kept in memory, at most. Entities that come back often and do not fit into `run.entities-max` profit from more."),
 
     key("telemetry.listen", Kind::Address, r#""127.0.0.1:9464""#, "Address of `/healthz`, `/readyz` and `/metrics`: read-only, without login."),
 

@@ -104,7 +104,8 @@ fn auth(section: &Section<'_, '_>, folder: &Path) -> NatsAuth {
 
 fn store(section: &Section<'_, '_>, folder: &Path) -> Option<StoreConfig> {
     section.word("kind", &[("embedded", ())]);
-    Some(StoreConfig { path: section.file("path", folder)? })
+    let cache = section.bytes("cache");
+    Some(StoreConfig { path: section.file("path", folder)?, cache: cache? })
 }
 
 fn telemetry(section: &Section<'_, '_>) -> Option<TelemetryConfig> {

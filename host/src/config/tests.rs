@@ -313,7 +313,7 @@ fn what_is_written_is_what_is_taken() {
     let text = with(
         "start = { time = \"2013-01-01T00:00:00+01:00\" }\norder.first-sequence = \"any\"\nfailure.retry = []\nevent.id = \"content\"\nevent.epoch = \"msgpack:/e\"",
         "outputs = [\"rotation.>\"]\nconfig = { threshold-minutes = \"15\" }\ntime-max = \"1m 30s\"\nisolation = \"event\"",
-        "[nats]\nuser = \"me\"\npassword-file = \"/run/p\"\n[dead-letters]\nmax-age = \"30d\"\n[run]\nshards = 3\n[store]\npath = \"/var/s\"\n[admin]\nlisten = \"[::1]:0\"",
+        "[nats]\nuser = \"me\"\npassword-file = \"/run/p\"\n[dead-letters]\nmax-age = \"30d\"\n[run]\nshards = 3\n[store]\npath = \"/var/s\"\ncache = \"8MiB\"\n[admin]\nlisten = \"[::1]:0\"",
     );
     let config = parse(&text).expect("right");
     let pipeline = &config.pipelines[0];
@@ -335,7 +335,7 @@ fn what_is_written_is_what_is_taken() {
     assert!(matches!(&config.nats.auth, NatsAuth::Password { user, file } if user == "me" && file.value == Path::new("/run/p")));
     assert_eq!(config.dead_letters.max_age, Some(Duration::from_secs(30 * 24 * 3600)));
     assert_eq!(config.run.shards, 3);
-    assert_eq!(config.store.path.value, Path::new("/var/s"));
+    assert_eq!((config.store.path.value.as_path(), config.store.cache), (Path::new("/var/s"), 8 << 20));
 }
 
 #[test]

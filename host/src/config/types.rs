@@ -84,6 +84,8 @@ pub struct NatsTls {
 pub struct StoreConfig {
     /// Folder of the store.
     pub path: At<PathBuf>,
+    /// Bytes of its files kept in memory, at most.
+    pub cache: usize,
 }
 
 /// Health and metrics.
