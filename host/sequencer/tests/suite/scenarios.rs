@@ -31,6 +31,21 @@ fn work_goes_on_while_earlier_commits_are_in_flight_up_to_a_bound() {
 }
 
 #[test]
+fn commits_in_flight_and_half_a_queue_are_a_crowd_and_a_handler_at_work_is_none() {
+    let mut waits_for_commits = scene(|policy| (policy.commits_max, policy.queue_max) = (1, 4)).slow_store(true);
+    let mut handles = scene(|policy| policy.queue_max = 4).slow_handlers();
+    for (sequence, crowded) in [(1, false), (2, false), (3, true), (4, true)] {
+        waits_for_commits.comes(sequence);
+        handles.comes(sequence);
+        assert_eq!((waits_for_commits.crowded(), handles.crowded()), (crowded, false), "after {sequence}");
+    }
+    assert_eq!(waits_for_commits.committed(), "deliver 2; commit applied 2");
+    assert!(waits_for_commits.crowded(), "two wait");
+    assert_eq!(waits_for_commits.committed(), "deliver 3; commit applied 3");
+    assert!(!waits_for_commits.crowded(), "one waits");
+}
+
+#[test]
 fn an_early_event_is_held_until_its_gap_closes() {
     let mut scene = scene(|_| {});
     assert_eq!(scene.comes(2), "gap of 1");

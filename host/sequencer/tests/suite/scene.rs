@@ -116,6 +116,10 @@ impl Scene {
         self.step(Input::Failed(Failure { reason, error: String::from("no") }))
     }
 
+    pub(crate) fn crowded(&self) -> bool {
+        self.sequencer.crowded()
+    }
+
     pub(crate) fn committed(&mut self) -> String {
         self.step(Input::Committed)
     }
