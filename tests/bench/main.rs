@@ -90,6 +90,9 @@ struct Args {
     /// Where the result goes, in the place of DIR/bench.json
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Go on with what a run that broke off has left there: it is written after each table. Only of the same commit
+    #[arg(long)]
+    resume: bool,
     /// An earlier result to compare with
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -137,9 +140,8 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn run(args: Box<Args>) -> Result<()> {
     // Read first: it may be the file that is written at the end.
     let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
-    let (report, failed) = measure(&args).await?;
-    let json = args.json.unwrap_or_else(|| args.folder.join("bench.json"));
-    report.write(&json)?;
+    let json = args.json.clone().unwrap_or_else(|| args.folder.join("bench.json"));
+    let (report, failed) = measure(&args, &json).await?;
     let sections = table::sections(&report, baseline.as_ref());
     for section in &sections {
         println!("## {}\n\n{}", section.name, section.text);
@@ -175,7 +177,7 @@ async fn run(args: Box<Args>) -> Result<()> {
 }
 
 /// Measures the parts that were asked for; what failed is named and does not stop the rest.
-async fn measure(args: &Args) -> Result<(Report, Vec<String>)> {
+async fn measure(args: &Args, json: &Path) -> Result<(Report, Vec<String>)> {
     fs::create_dir_all(&args.folder).with_context(|| format!("cannot make {}", args.folder.display()))?;
     let folder = absolute(&args.folder)?;
     let micro = args.micro.as_deref().map(read_micro).transpose()?.unwrap_or_default();
@@ -197,30 +199,50 @@ async fn measure(args: &Args) -> Result<(Report, Vec<String>)> {
         micro,
         targets: Vec::new(),
     };
+    if args.resume {
+        report = resumed(report, json)?;
+    }
     let mut failed = Vec::new();
     let parts = Part::value_variants().iter().copied().filter(|part| args.only.is_empty() || args.only.contains(part));
     for part in parts {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         ground.clean().await?;
-        if let Err(error) = measure_part(&ground, args, rounds, part, &mut report).await {
+        if let Err(error) = measure_part(&ground, args, part, &mut report, json).await {
             eprintln!("error: {name}: {error:#}");
             failed.push(name);
         }
     }
     report.targets = targets::of(&report);
+    report.write(json)?;
     Ok((report, failed))
 }
 
-async fn measure_part(ground: &Ground, args: &Args, rounds: u32, part: Part, report: &mut Report) -> Result<()> {
+/// What an earlier run has measured of the same program, with what this one is told.
+fn resumed(new: Report, json: &Path) -> Result<Report> {
+    let old = Report::read(json)?;
+    let (was, is) = (old.environment.commit.as_deref(), new.environment.commit.as_deref());
+    anyhow::ensure!(was == is && is.is_some(), "{} is of commit {was:?}, and this is {is:?}: measure all of it anew", json.display());
+    Ok(Report { micro: new.micro, ..old })
+}
+
+/// Measures what of this part the report does not have yet. The report is written after each table.
+async fn measure_part(ground: &Ground, args: &Args, part: Part, report: &mut Report, json: &Path) -> Result<()> {
     let small = args.quick.then_some(SMALL);
+    let rounds = report.rounds;
     let quantity = match part {
         Part::Main => {
             let pace = group::Pace { rounds, seconds: args.seconds };
             for plan in plans::main_table(&args.isolation, small) {
-                report.main.push(group::measure(ground, &plan, pace).await?);
+                if report.main.iter().all(|group| group.name != plan.name) {
+                    report.main.push(group::measure(ground, &plan, pace).await?);
+                    report.write(json)?;
+                }
             }
             return Ok(());
         }
+        Part::Latency if report.latency.is_some() => return Ok(()),
+        Part::Memory if !report.memory.is_empty() => return Ok(()),
+        Part::Recovery if report.recovery.is_some() => return Ok(()),
         Part::Latency => {
             let rounds = rounds.min(ROUNDS_OF_SWEEPS);
             let (entities, pace) = match args.quick {
@@ -228,17 +250,17 @@ async fn measure_part(ground: &Ground, args: &Args, rounds: u32, part: Part, rep
                 false => (10_000, latency::Pace { rounds, seconds: 10.0, live_events: 200_000 }),
             };
             report.latency = Some(latency::measure(ground, &args.isolation, entities, plans::PAYLOAD_BYTES, &pace).await?);
-            return Ok(());
+            return report.write(json);
         }
         Part::Memory => {
             let entities = if args.quick { SMALL } else { 500_000 };
             report.memory = memory::measure(ground, entities, plans::PAYLOAD_BYTES).await?;
-            return Ok(());
+            return report.write(json);
         }
         Part::Recovery => {
             let (entities, kills) = if args.quick { (SMALL, 1) } else { (1_000_000, KILLS) };
             report.recovery = Some(recovery::measure(ground, entities, kills, plans::PAYLOAD_BYTES).await?);
-            return Ok(());
+            return report.write(json);
         }
         Part::Micro => return Ok(()),
         Part::Entities => Quantity::Entities,
@@ -251,7 +273,10 @@ async fn measure_part(ground: &Ground, args: &Args, rounds: u32, part: Part, rep
     let pace = group::Pace { rounds: rounds.min(ROUNDS_OF_SWEEPS), seconds: args.seconds };
     let languages = if args.quick { vec![RUST.to_owned()] } else { languages() };
     for sweeping in plans::sweeps(quantity, &args.isolation, &languages, small) {
-        report.sweeps.push(group::sweep(ground, &sweeping, pace).await?);
+        if report.sweeps.iter().all(|sweep| sweep.name != sweeping.name) {
+            report.sweeps.push(group::sweep(ground, &sweeping, pace).await?);
+            report.write(json)?;
+        }
     }
     Ok(())
 }

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Where the result goes (default: target/bench/bench.json)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Go on with what a run that broke off has left there: it is written after each table. Only of the same commit
+    #[arg(long, conflicts_with = "quick")]
+    resume: bool,
     /// An earlier result to compare with (default: the last of docs/evidence/bench.json, if there is one)
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -93,6 +96,9 @@ fn measure(repo: &Repo, tools: &Tools, args: &Args) -> Result<()> {
     option(&mut bench, "--seconds", args.seconds.map(|seconds| seconds.to_string()));
     option(&mut bench, "--json", args.json.as_ref());
     option(&mut bench, "--baseline", args.baseline.clone().or_else(|| Some(repo.path(EVIDENCE)).filter(|path| path.is_file())));
+    if args.resume {
+        bench.arg("--resume");
+    }
     if args.record {
         bench.arg("--record").arg(repo.path(EVIDENCE)).arg("--page").arg(repo.path(PAGE));
     }
