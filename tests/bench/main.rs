@@ -222,6 +222,7 @@ fn resumed(new: Report, json: &Path) -> Result<Report> {
     let old = Report::read(json)?;
     let (was, is) = (old.environment.commit.as_deref(), new.environment.commit.as_deref());
     anyhow::ensure!(was == is && is.is_some(), "{} is of commit {was:?}, and this is {is:?}: measure all of it anew", json.display());
+    anyhow::ensure!((old.quick, old.rounds) == (new.quick, new.rounds), "{} has other rounds: measure all of it anew", json.display());
     Ok(Report { micro: new.micro, ..old })
 }
 

@@ -6,7 +6,6 @@
 use super::types::{Batch, Change, PipelineRecord, Progress};
 use crate::source::watermark::Watermark;
 use seriatim_sequencer::{Millis, WaitReason, Waiting, mutant};
-use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -255,12 +254,7 @@ impl Lane {
 /// Roughly what a change adds to the journal.
 fn size(change: &Change) -> usize {
     let state: usize = change.state.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len) + 64).sum();
-    let headers = |headers: &[(Cow<'static, str>, String)]| headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
-    let outbox: usize = change
-        .outbox_add
-        .iter()
-        .map(|entry| entry.payload.len() + entry.subject.len() + entry.message_id.len() + headers(&entry.headers) + 128)
-        .sum();
+    let outbox: usize = change.outbox_add.iter().map(|entry| entry.size()).sum();
     let extras = change.patch.extras.as_ref().map_or(0, |extras| 64 + 24 * extras.given_up.len() + 9 * extras.fates.len());
     128 + state + outbox + extras + change.outbox_remove.len() * 64
 }

@@ -123,8 +123,21 @@ impl<D: Disk> Keyed<D> {
         fault: &dyn Fn(&DiskFault) -> Error,
         each: Each<'_>,
     ) -> Result<(), Error> {
+        self.within(view, space, Bound::Included(prefix), prefix, fault, each)
+    }
+
+    /// What begins with `prefix`, from a key on.
+    fn within(
+        &self,
+        view: &D::View,
+        space: Space,
+        from: Bound<&[u8]>,
+        prefix: &[u8],
+        fault: &dyn Fn(&DiskFault) -> Error,
+        each: Each<'_>,
+    ) -> Result<(), Error> {
         let end = keys::behind(prefix);
-        self.disk.scan(view, space, (Bound::Included(prefix), end.as_ref().map(Vec::as_slice)), fault, each)
+        self.disk.scan(view, space, (from, end.as_ref().map(Vec::as_slice)), fault, each)
     }
 
     fn read_waiting(&self, view: &D::View, prefix: &Prefix, key: &EntityKey) -> Result<Option<Dated<Waiting>>, Error> {
@@ -157,9 +170,7 @@ impl<D: Disk> Keyed<D> {
         let mut found: Option<(Prefix, EntityKey)> = None;
         let (mut goes, mut seen) = (false, 0);
         let fault = |fault: &DiskFault| engine_fault("look for entities that were not seen", fault);
-        let end = keys::behind(all);
-        let range = (Bound::Included(from), end.as_ref().map(Vec::as_slice));
-        self.disk.scan(view, Space::Records, range, &fault, &mut |at, value| {
+        self.within(view, Space::Records, Bound::Included(from), all, &fault, &mut |at, value| {
             let Some(rest) = at.strip_prefix(all) else { return Ok(false) };
             let (prefix, _) = match &found {
                 Some(known) if !at.starts_with(known.0.bytes()) => return Ok(false),
@@ -254,12 +265,11 @@ impl<D: Disk> Store for Keyed<D> {
         let prefix = keys::owing(pipeline, "")?;
         let after = after.map(|entity| keys::owing(pipeline, entity)).transpose()?;
         let start = after.as_deref().map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
-        let end = keys::behind(&prefix);
         let name: std::sync::Arc<str> = pipeline.into();
         let view = self.disk.view();
         let mut owed = Vec::new();
         let fault = |fault: &DiskFault| engine_fault("read the index of entities that owe something", fault);
-        self.disk.scan(&view, Space::Owing, (start, end.as_ref().map(Vec::as_slice)), &fault, &mut |at, _| {
+        self.within(&view, Space::Owing, start, &prefix, &fault, &mut |at, _| {
             let Some(entity) = at.strip_prefix(prefix.as_slice()).filter(|_| owed.len() < max) else { return Ok(false) };
             let entity = std::str::from_utf8(entity)
                 .map_err(|error| self.disk.damaged(format!("an entity's name in the owing index is not text: {error}")))?;

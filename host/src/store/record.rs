@@ -242,7 +242,7 @@ impl Value for Dated<Waiting> {
 type MarkV1 = (String, i64, u64, u64);
 /// number, subject, headers, payload, message id, mark, dead, cause
 #[derive(Deserialize)]
-struct OutboxV1(u64, String, Vec<(String, String)>, serde_bytes::ByteBuf, String, MarkV1, bool, String);
+struct OutboxV1(u64, String, Vec<(Cow<'static, str>, String)>, serde_bytes::ByteBuf, String, MarkV1, bool, String);
 #[derive(Serialize)]
 struct OutboxRefV1<'a>(
     u64,
@@ -259,10 +259,8 @@ impl Value for OutboxEntry {
     const WHAT: &'static str = "outbox";
 
     fn encode(&self) -> Vec<u8> {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-        let texts = self.subject.len() + self.message_id.len() + self.mark.stream.len() + self.cause.len();
         write_in(
-            Vec::with_capacity(headers + texts + self.payload.len() + 64),
+            Vec::with_capacity(self.size()),
             VERSION,
             &OutboxRefV1(
                 self.number,
@@ -281,7 +279,6 @@ impl Value for OutboxEntry {
         let OutboxV1(number, subject, headers, payload, message_id, (stream, created, last_sequence, sent_after), dead, cause) =
             read(Self::WHAT, bytes)?;
         let mark = Mark { stream, created, last_sequence, sent_after };
-        let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Ok(Self { number, subject, headers, payload: payload.into_vec().into(), message_id, mark, dead, cause })
     }
 }

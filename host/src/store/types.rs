@@ -190,6 +190,15 @@ pub struct OutboxEntry {
     pub cause: String,
 }
 
+impl OutboxEntry {
+    /// Bytes of its record, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        self.payload.len() + self.subject.len() + self.message_id.len() + headers + 128
+    }
+}
+
 /// What was known of the output stream when the entry was committed (design §3.6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
