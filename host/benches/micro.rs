@@ -94,7 +94,6 @@ fn record_encode(bencher: Bencher<'_, '_>) {
         patch: Patch { slot: Some(slot), ..Patch::default() },
         state: vec![StateWrite { handler: "echo".into(), key: "count".to_owned(), value: Some(value) }],
         outbox_add: vec![output.into()],
-        owes: Some(true),
         ..Change::new(key, 64, 0)
     };
     bencher.bench_local(|| encoded(black_box(&change)).unwrap());

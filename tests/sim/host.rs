@@ -57,13 +57,15 @@ pub(crate) struct Parts {
 pub(crate) struct Waking {
     page: usize,
     after: Option<String>,
+    /// Those that wait are through: what is left are those that only send.
+    sending: bool,
     mail: VecDeque<(usize, Mail)>,
     done: bool,
 }
 
 impl Waking {
     pub(crate) fn new(page: usize) -> Self {
-        Self { page, after: None, mail: VecDeque::new(), done: false }
+        Self { page, after: None, sending: false, mail: VecDeque::new(), done: false }
     }
 }
 
@@ -144,18 +146,25 @@ impl Host {
             self.parts.mail.push(shard, mail);
             return;
         }
-        let page = self.parts.store.owing(&pipeline.name, waking.after.as_deref(), waking.page).unwrap();
-        let Some(last) = page.last() else {
-            waking.done = true;
+        // Those that wait, then those that only send.
+        let store = &self.parts.store;
+        let (listed, sending) = if waking.sending {
+            (Vec::new(), store.sending(&pipeline.name, waking.after.as_deref(), waking.page).unwrap())
+        } else {
+            (store.owing(&pipeline.name, waking.after.as_deref(), waking.page).unwrap(), Vec::new())
+        };
+        let Some(last) = listed.last().map(|owed| &owed.entity).or(sending.last()) else {
+            (waking.done, waking.sending, waking.after) = (waking.sending, true, None);
             return;
         };
-        waking.after = Some(last.entity.clone());
+        waking.after = Some(last.clone());
+        let names = listed.into_iter().map(|owed| (owed.entity, owed.outbox)).chain(sending.into_iter().map(|entity| (entity, true)));
         let mut parts: Vec<Vec<Owing>> = (0..shards).map(|_| Vec::new()).collect();
-        for owed in page {
-            let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
+        for (entity, outbox) in names {
+            let key = EntityKey { pipeline: pipeline.name.clone(), entity: entity.into() };
             let waiting = self.parts.store.load_waiting(&key).unwrap();
-            note!(trace, "start: {:?} owes (outbox {}, waiting {waiting:?})", key.entity, owed.outbox);
-            parts[router::shard_of(&key, shards)].push(Owing { key, waiting, outbox: owed.outbox || pipeline.accepted });
+            note!(trace, "start: {:?} owes (outbox {outbox}, waiting {waiting:?})", key.entity);
+            parts[router::shard_of(&key, shards)].push(Owing { key, waiting, outbox: outbox || pipeline.accepted });
         }
         let mail = parts.into_iter().enumerate().filter(|(_, owed)| !owed.is_empty());
         waking.mail.extend(mail.map(|(shard, owed)| (shard, Mail::Wake { pipeline: 0, owed })));

@@ -16,7 +16,7 @@ pub use limits::{Limits, OWN_HEADERS_BYTES};
 pub use log::{LineFate, LogLines, log_line};
 pub use scratch::{Effects, Emitted, HEADER_FRAME_BYTES, STATE_KEY_BYTES_MAX, Scratch, State};
 pub use subject::{check_outputs_pattern, check_pattern, overlap, subject_matches, subject_token, valid_pattern, valid_subject};
-pub use text::{LINE_BYTES_MAX, one_line};
+pub use text::{LINE_BYTES_MAX, has_control, one_line};
 
 /// One header of a message or an output.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,12 +74,14 @@ pub fn overlap(a: &str, b: &str) -> bool {
 /// that is itself a pattern lies within the other if everything it matches does.
 #[must_use]
 pub fn subject_matches(pattern: &str, subject: &str) -> bool {
-    let mut subject = subject.split('.');
-    for want in pattern.split('.') {
+    // Bytes are split in a fraction of what characters take, and this runs with each output.
+    let dot = |byte: &u8| *byte == b'.';
+    let mut subject = subject.as_bytes().split(dot);
+    for want in pattern.as_bytes().split(dot) {
         match (want, subject.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(token)) if token != ">" => {}
-            (want, Some(token)) if want == token && token != ">" => {}
+            (b">", Some(_)) => return true,
+            (b"*", Some(token)) if token != b">" => {}
+            (want, Some(token)) if want == token && token != b">" => {}
             _ => return false,
         }
     }

@@ -30,9 +30,25 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
+/// Whether there is a control character in it. Nearly all texts are ASCII, which is looked through many bytes at a time.
+#[must_use]
+pub fn has_control(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.contains(char::is_control) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{has_control, one_line};
+
+    #[test]
+    fn control_characters_are_found_wherever_they_stand() {
+        for text in ["", "plain", "é — \u{a0}", "\u{202e}"] {
+            assert!(!has_control(text), "{text:?}");
+        }
+        for control in ['\0', '\n', '\u{1f}', '\u{7f}', '\u{80}', '\u{9f}'] {
+            assert!(has_control(&format!("abcdefghijklmnop{control}")) && has_control(&format!("é{control}x")), "{control:?}");
+        }
+    }
 
     #[test]
     fn a_line_stays_a_line_and_within_its_bound() {

@@ -260,24 +260,41 @@ impl Host {
         let mut after: Option<String> = None;
         loop {
             let page = store.owing(&pipeline.name, after.as_deref(), OWING_PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { break };
             after = Some(last.entity.clone());
-            let mut parts: Vec<Vec<_>> = self.shards.iter().map(|_| Vec::new()).collect();
+            let mut owing = Vec::with_capacity(page.len());
             for owed in page {
                 let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
                 let waiting = if pipeline.forgotten { None } else { store.load_waiting(&key)? };
-                if let Some(part) = parts.get_mut(router::shard_of(&key, self.shards.len())) {
-                    // With an accepted stream, each that waits learns at once what is gone.
-                    let wake = owed.outbox || pipeline.accepted;
-                    part.push(Owing { key, waiting, outbox: wake });
-                }
+                // With an accepted stream, each that waits learns at once what is gone.
+                owing.push(Owing { key, waiting, outbox: owed.outbox || pipeline.accepted });
             }
-            for (shard, owed) in self.shards.iter().zip(parts) {
-                if !owed.is_empty() && shard.send(Mail::Wake { pipeline: pipeline.index, owed }).await.is_err() {
-                    return Err(Error::Poisoned("a shard ended while starting".to_owned()));
-                }
+            self.tell_owing(pipeline, owing).await?;
+        }
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.sending(&pipeline.name, after.as_deref(), OWING_PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let key = |entity: String| EntityKey { pipeline: pipeline.name.clone(), entity: entity.into() };
+            let owing = page.into_iter().map(|entity| Owing { key: key(entity), waiting: None, outbox: true }).collect();
+            self.tell_owing(pipeline, owing).await?;
+        }
+    }
+
+    async fn tell_owing(&self, pipeline: &Pipeline, owing: Vec<Owing>) -> Result<(), Error> {
+        let mut parts: Vec<Vec<_>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for owing in owing {
+            if let Some(part) = parts.get_mut(router::shard_of(&owing.key, self.shards.len())) {
+                part.push(owing);
             }
         }
+        for (shard, owed) in self.shards.iter().zip(parts) {
+            if !owed.is_empty() && shard.send(Mail::Wake { pipeline: pipeline.index, owed }).await.is_err() {
+                return Err(Error::Poisoned("a shard ended while starting".to_owned()));
+            }
+        }
+        Ok(())
     }
 
     fn read(

@@ -266,7 +266,7 @@ mod tests {
         parked.patch.waiting = Some(Some(waiting));
         parked.patch.extras = Some(Box::new(Extras { position: Some(Place { epoch: 0, sequence: 7 }), ..Extras::default() }));
         parked.state = vec![StateWrite { handler: "h".into(), key: "k".to_owned(), value: Some(bytes::Bytes::from_static(b"{\"a\":1}")) }];
-        parked.owes = Some(true);
+        parked.waits = Some(true);
         let records = vec![("flights".into(), PipelineRecord::default())];
         store.commit(&Batch { changes: vec![parked], records, ..Batch::default() }).unwrap();
     }

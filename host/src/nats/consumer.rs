@@ -458,13 +458,11 @@ impl AckSubject {
 
 /// All headers, by name (the client keeps no order between names; values of one name keep theirs): the same message must look the same in every replay.
 fn headers(map: &async_nats::HeaderMap) -> Vec<Header> {
-    let mut headers: Vec<Header> = map
-        .iter()
-        .flat_map(|(name, values)| {
-            let name: String = name.to_string();
-            values.iter().map(move |value| Header { name: name.clone(), value: value.as_str().to_owned() })
-        })
-        .collect();
+    let mut headers = Vec::with_capacity(map.len());
+    for (name, values) in map.iter() {
+        let name: &str = name.as_ref();
+        headers.extend(values.iter().map(|value| Header { name: name.to_owned(), value: value.as_str().to_owned() }));
+    }
     headers.sort_by(|a, b| a.name.cmp(&b.name));
     headers
 }

@@ -8,7 +8,6 @@ use super::ledger::{Addition, Complaint, Effect, Ledger};
 use crate::nats::connect::Connection;
 use crate::nats::identity::StreamFacts;
 use crate::sink::lookup::Lookup;
-use crate::sink::outbox::Broker;
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishSink, Publisher, PublisherHandle};
 use crate::sink::search::{SearchReply, SearchRequest, SearchSink, Searcher};
 use crate::sink::streams::Streams;
@@ -312,7 +311,7 @@ impl Shared {
         let told = {
             let ledger = &mut self.lock().ledger;
             let told = tell(ledger, now, &mut effects);
-            ledger.turn(now, |subject| self.broker(subject), &mut effects);
+            ledger.turn(now, |subject| self.streams.broker(subject), &mut effects);
             told
         };
         for effect in effects {
@@ -343,15 +342,6 @@ impl Shared {
                 // Whoever does not wait for it has dropped the receiver.
                 drop(answer.send(result));
             }
-        }
-    }
-
-    fn broker(&self, subject: &str) -> Broker {
-        let streams = &self.streams;
-        Broker {
-            now: streams.broker_now_ms(),
-            earliest: streams.broker_earliest_ms(),
-            window: streams.duplicate_window_ms(subject).unwrap_or(0),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::source::decode::ENTITY_BYTES_MAX;
 use crate::store::{Mark, OutboxEntry};
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use seriatim_contract::valid_subject;
+use seriatim_contract::{has_control, valid_subject};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -199,7 +199,7 @@ pub(super) fn check_entity(entity: &str) -> Result<(), Error> {
 fn check_word(text: &str) -> Result<(), String> {
     if text.is_empty() {
         Err("it is empty".to_owned())
-    } else if text.contains(char::is_control) {
+    } else if has_control(text) {
         Err("it contains control characters".to_owned())
     } else if text.trim() != text {
         Err("there is white space around it".to_owned())

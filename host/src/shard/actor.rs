@@ -10,7 +10,7 @@ use crate::runtime::{Effects, Emitted, Handler, State};
 use crate::sink::dead_letter::{self, Built, DeadLetter};
 use crate::sink::outbox::Outbox;
 use crate::sink::streams::Streams;
-use crate::store::{Change, Loaded, OutboxEntry, Stamp, StateWrite};
+use crate::store::{Change, Confirmed, Loaded, OutboxEntry, Stamp, StateWrite};
 use seriatim_sequencer::rare::{Nothing, Rare};
 use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::borrow::Cow;
@@ -50,8 +50,8 @@ pub(super) struct Actor {
     pub(super) failure: Option<Box<(Failed, Arc<[Handler]>)>>,
     /// `waiting` is set in the last change that was built: what a crash right behind it would find.
     pub(super) waits: bool,
-    /// What the owing index says.
-    pub(super) owes: bool,
+    /// What the index of those that wait says.
+    pub(super) listed: bool,
     /// The sequencer was told that outputs are blocked.
     pub(super) blocked: bool,
     /// The call under way is a probe of the circuit breaker.
@@ -86,7 +86,7 @@ pub(super) struct Busy {
     pub(super) commits: VecDeque<u64>,
     /// Durable commits that the sequencer has not been told of: its outbox is past its bound.
     pub(super) withheld: u32,
-    /// Changes that remove confirmed outputs, in flight.
+    /// Confirmed outputs that are on their way out of the store.
     pub(super) prunes: u32,
     /// Host time at which the outbox wants to be looked at again.
     pub(super) send_at: Option<u64>,
@@ -186,7 +186,6 @@ impl Actor {
             .last()
             .map_or(Place::default(), |range| Place { epoch: range.first.epoch, sequence: range.last });
         let waits = loaded.snapshot.waiting.is_some();
-        let owes = !loaded.outbox.is_empty() || waits;
         let mut sequencer = Sequencer::restore(pipeline.policy.clone(), loaded.snapshot, taken);
         let outbox = Outbox::restore(loaded.outbox);
         // A full outbox is as full after a start as before it.
@@ -194,7 +193,7 @@ impl Actor {
         sequencer.withhold(withheld);
         let news = News::before(&sequencer);
         let busy = Rare::from(Busy { withheld, gone, ..Busy::NONE });
-        Self { news, states, stamps, outbox, busy, waits, owes, named, ..Self::around(key, pipeline, sequencer) }
+        Self { news, states, stamps, outbox, busy, waits, listed: waits, named, ..Self::around(key, pipeline, sequencer) }
     }
 
     /// Its record cannot be read: it parks.
@@ -203,9 +202,9 @@ impl Actor {
         let from = pipeline.renumbered_since(0);
         let waiting = waiting.map(|waiting| Waiting { from: from.map_or(waiting.from, |from| waiting.from.min(from)), ..waiting });
         // Listed by its first change, whatever the index says now.
-        let (owes, waits) = (false, waiting.is_some());
+        let (listed, waits) = (false, waiting.is_some());
         let sequencer = Sequencer::unreadable(pipeline.policy.clone(), waiting, taken);
-        Self { news: News::before(&sequencer), owes, waits, ..Self::around(key, pipeline, sequencer) }
+        Self { news: News::before(&sequencer), listed, waits, ..Self::around(key, pipeline, sequencer) }
     }
 
     fn around(key: EntityKey, pipeline: Arc<Pipeline>, sequencer: Sequencer<Ticket>) -> Self {
@@ -218,7 +217,7 @@ impl Actor {
             outbox: Outbox::default(),
             failure: None,
             waits: false,
-            owes: false,
+            listed: false,
             blocked: false,
             probe: false,
             named: Place::default(),
@@ -288,29 +287,26 @@ impl Actor {
         for entry in &out.outbox_add {
             self.outbox.push(entry.clone());
         }
-        self.settle_owing(&mut out);
+        self.list(&mut out);
         out
     }
 
     /// A confirmed entry leaves the store.
-    pub(super) fn prune(&mut self, number: u64) -> Box<Change> {
-        let mut out = Box::new(Change::new(self.key.clone(), self.pipeline.ring, self.pipeline.generation));
-        if !mutant!(PruneLost) {
-            out.outbox_remove.push(number);
-        }
-        self.settle_owing(&mut out);
-        out
+    pub(super) fn prune(&mut self, number: u64) -> Confirmed {
+        self.busy.prunes += 1;
+        // None has this number.
+        let number = if mutant!(PruneLost) { 0 } else { number };
+        Confirmed { key: self.key.clone(), number }
     }
 
-    fn settle_owing(&mut self, out: &mut Change) {
+    fn list(&mut self, out: &mut Change) {
         // By the change, not by the sequencer, which may be some changes ahead. Parked ones stand in the index too, so that a start can list them.
         if let Some(waiting) = &out.patch.waiting {
             self.waits = waiting.is_some();
         }
-        let owes = !self.outbox.is_empty() || self.waits;
-        if owes != self.owes {
-            self.owes = owes;
-            out.owes = Some(owes);
+        if self.waits != self.listed {
+            self.listed = self.waits;
+            out.waits = Some(self.waits);
         }
     }
 
@@ -365,13 +361,13 @@ impl Actor {
         headers.extend(output.headers.into_iter().map(|header| (Cow::Owned(header.name), header.value)));
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
         for (name, value) in [
-            ("Seriatim-Entity", self.key.entity.to_string()),
+            ("Seriatim-Entity", String::from(&*self.key.entity)),
             ("Seriatim-Cause-Sequence", event.sequence.to_string()),
             ("Seriatim-Causation-Id", dead_letter::one_line(&event.id)),
             ("Seriatim-Correlation-Id", dead_letter::one_line(correlation)),
-            ("Seriatim-Pipeline", pipeline.name.to_string()),
-            ("Seriatim-Handler", handler.name().to_string()),
-            ("Seriatim-Component", handler.digest().to_string()),
+            ("Seriatim-Pipeline", String::from(&*pipeline.name)),
+            ("Seriatim-Handler", String::from(&**handler.name())),
+            ("Seriatim-Component", String::from(&**handler.digest())),
         ] {
             headers.push((Cow::Borrowed(name), value));
         }
@@ -387,7 +383,7 @@ impl Actor {
             }
         }
         let mark = streams.mark_for(&output.subject);
-        let cause = handler.name().to_string();
+        let cause = String::from(&**handler.name());
         OutboxEntry {
             number: self.outbox.number(),
             subject: output.subject,

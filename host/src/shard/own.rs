@@ -90,8 +90,6 @@ impl Shard {
         let mut change = Box::new(Change::new(actor.key.clone(), shared.ring, shared.generation));
         change.patch.extras = Some(Box::new(Extras { fates, lost, ..Extras::default() }));
         change.closes.extend(closes);
-        change.owes = (!actor.owes).then_some(true);
-        actor.owes = true;
         for &(at, end) in parts {
             let (reason, error, message, entity, lost_to) = match item {
                 OwnItem::Malformed { message, reason, entity } => {

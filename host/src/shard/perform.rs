@@ -9,7 +9,7 @@ use super::run::Shard;
 use crate::breaker::decide::Go;
 use crate::passes::{Ask, Request};
 use crate::runtime::{FailureKind, Isolation};
-use crate::sink::outbox::{Broker, Next};
+use crate::sink::outbox::Next;
 use crate::sink::publisher::{PublishReply, PublishRequest, PublishResult};
 use crate::sink::search::{Found, SearchReply, SearchRequest};
 use crate::store::{Entry, Reply};
@@ -294,10 +294,8 @@ impl Shard {
     /// Lets the head of an actor's outbox leave, if it may.
     pub(super) fn send(&mut self, token: usize) {
         let Some(actor) = self.actors.get_mut(token) else { return };
-        let Some(head) = actor.outbox.head() else { return };
-        let window = self.parts.streams.duplicate_window_ms(&head.subject).unwrap_or(0);
-        let (now, earliest) = (self.parts.streams.broker_now_ms(), self.parts.streams.broker_earliest_ms());
-        let broker = Broker { now, earliest, window };
+        let Some(head) = actor.outbox.ready() else { return };
+        let broker = self.parts.streams.broker(&head.subject);
         match actor.outbox.next(self.host_now, broker) {
             Next::Nothing => {}
             Next::At(at) => {
@@ -363,12 +361,11 @@ impl Shard {
         if !entry.dead {
             events::output_confirmed(&actor.key.pipeline, &entry.cause);
         }
-        let change = actor.prune(entry.number);
-        actor.busy.prunes += 1;
+        let confirmed = actor.prune(entry.number);
         let freed = std::mem::take(&mut actor.blocked);
         let room = actor.outbox.len() <= actor.pipeline.outbox_max;
         let told = if room { std::mem::take(&mut actor.busy.withheld) } else { 0 };
-        self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: PRUNE }));
+        self.enter(Entry::Confirmed(confirmed, Reply { shard: self.parts.index, entity: token as u64, number: PRUNE }));
         for _ in 0..told {
             self.drive(token, Input::Committed);
         }

@@ -539,7 +539,7 @@ impl Shard {
 
     /// Puts a change or a close in line; what the committer has no room for now waits here, in order.
     pub(super) fn enter(&mut self, entry: store::Entry) {
-        if matches!(entry, store::Entry::Change(..)) {
+        if matches!(entry, store::Entry::Change(..) | store::Entry::Confirmed(..)) {
             self.changes_in_flight += 1;
         }
         self.entries.push_back(entry);

@@ -7,6 +7,7 @@
 use crate::event::{Header, Message};
 use crate::sink::publisher::wire_size;
 use bytes::Bytes;
+use seriatim_contract::has_control;
 pub use seriatim_sequencer::DeadReason as Reason;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -184,6 +185,9 @@ fn sendable_name(name: &str) -> String {
 
 /// Text for a header: one line, at most [`TEXT_BYTES_MAX`] bytes; what was cut ends in `…`.
 pub fn one_line(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX && !has_control(text) {
+        return text.to_owned();
+    }
     // Escaping only makes text longer, so more than the bound of it is never needed.
     let head = text.char_indices().take_while(|(at, _)| *at <= TEXT_BYTES_MAX).last().map_or(0, |(at, c)| at + c.len_utf8());
     let mut line = escape(text.get(..head).unwrap_or_default());
@@ -200,7 +204,7 @@ pub fn one_line(text: &str) -> String {
 
 /// Control characters (line ends among them) as `\n`, `\u{7}` and the like.
 fn escape(text: &str) -> String {
-    if !text.contains(char::is_control) {
+    if !has_control(text) {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len() + 16), |mut line, c| {

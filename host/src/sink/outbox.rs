@@ -157,21 +157,26 @@ impl Outbox {
         self.owed.entries.is_empty()
     }
 
-    /// The subject of the head, if it could leave now: the shell looks up its stream's window with it.
+    /// The first entry that is not confirmed.
     #[must_use]
     pub fn head(&self) -> Option<&Arc<OutboxEntry>> {
         self.owed.entries.front().map(|entry| &entry.stored)
     }
 
+    /// The head, if it is durable and nobody has it in hand: the shell looks up what is known of its stream for [`next`](Self::next).
+    #[must_use]
+    pub fn ready(&self) -> Option<&Arc<OutboxEntry>> {
+        let here = !self.owed.in_air && !self.owed.refused;
+        self.head().filter(|head| here && (head.number <= self.durable || mutant!(PublishBeforeCommit)))
+    }
+
     /// What to do with the head now. `Send` and `Search` put it in the air: answer with `confirmed`, `unavailable`, `refused` or `searched`.
     pub fn next(&mut self, now: u64, broker: Broker) -> Next {
-        if self.owed.in_air || self.owed.refused || self.owed.entries.is_empty() {
+        if self.ready().is_none() {
             return Next::Nothing;
         }
         let owed = &mut *self.owed;
-        let Some(head) = owed.entries.front_mut().filter(|head| head.stored.number <= self.durable || mutant!(PublishBeforeCommit)) else {
-            return Next::Nothing;
-        };
+        let Some(head) = owed.entries.front_mut() else { return Next::Nothing };
         if now < owed.not_before {
             return Next::At(owed.not_before);
         }

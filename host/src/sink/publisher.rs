@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -208,14 +209,20 @@ impl Publisher {
         if !self.connection.is_connected() {
             return self.reply(request.token, request.shard, unavailable("not connected to the broker"));
         }
-        if request.too_late(self.streams.broker_now_ms()) {
+        if request.blind_until.is_some() && request.too_late(self.streams.broker_now_ms()) {
             return self.reply(request.token, request.shard, unavailable("it waited so long that it must be looked for first"));
         }
         let number = self.in_flight.next_number();
         let entry = &request.entry;
         let sent =
             client.publish_with_reply_and_headers(entry.subject.clone(), format!("{inbox}.{number}"), message, entry.payload.clone());
-        match tokio::time::timeout(CONFIRM_TIMEOUT, sent).await {
+        let mut sent = std::pin::pin!(sent);
+        // Nearly always there is room in the client's queue: no timer is set up for it.
+        let sent = match futures_util::poll!(sent.as_mut()) {
+            Poll::Ready(sent) => Ok(sent),
+            Poll::Pending => tokio::time::timeout(CONFIRM_TIMEOUT, sent).await,
+        };
+        match sent {
             Ok(Ok(())) => self.in_flight.push(Waiting { token: request.token, shard: request.shard, since: Instant::now() }),
             Ok(Err(error)) => {
                 let result = match error.kind() {
@@ -311,14 +318,16 @@ fn unavailable(reason: &str) -> PublishResult {
 pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderMap, String> {
     let refused = |name: &str| format!("header {name:?} cannot be sent: its name or value contains characters that are not allowed");
     let mut map = HeaderMap::new();
-    for (name, value) in &entry.headers {
+    for (at, (name, value)) in entry.headers.iter().enumerate() {
         let sendable_name = match name {
             // One of the host's own.
             Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
             Cow::Owned(name) => HeaderName::from_str(name).ok().filter(|_| !name.is_empty()),
         };
         let (sendable_name, value) = sendable_name.zip(HeaderValue::from_str(value).ok()).ok_or_else(|| refused(name))?;
-        map.append(sendable_name, value);
+        // `append` looks for the name first: another hash of it, where nearly all names stand once.
+        let again = entry.headers.iter().take(at).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
+        if again { map.append(sendable_name, value) } else { map.insert(sendable_name, value) }
     }
     let id = HeaderValue::from_str(&entry.message_id).map_err(|_| refused(MESSAGE_ID))?;
     map.append(HeaderName::from_static(MESSAGE_ID), id);

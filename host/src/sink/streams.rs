@@ -3,6 +3,7 @@
 //!
 //! What is remembered is never ahead of the truth: a last sequence only counts what was confirmed or what the leader said.
 
+use super::outbox::Broker;
 use crate::nats::identity::StreamFacts;
 use crate::store::Mark;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -41,7 +42,7 @@ impl Streams {
     /// up, so that the next one is known).
     pub fn mark_for(&self, subject: &str) -> Mark {
         let known = self.read();
-        let sent_after = known.earliest().unwrap_or(0);
+        let sent_after = known.clock().map_or(0, |(earliest, _)| earliest);
         match known.stream_of(subject) {
             Some(stream) => {
                 Mark { stream: stream.name.clone(), created: stream.created_nanos, last_sequence: stream.last_sequence, sent_after }
@@ -59,20 +60,22 @@ impl Streams {
         self.read().stream_of(subject).cloned()
     }
 
-    /// The duplicate window of the stream that takes `subject`, ms.
-    pub fn duplicate_window_ms(&self, subject: &str) -> Option<u64> {
-        self.read().stream_of(subject).map(|stream| stream.duplicate_window_ms)
+    /// What an outbox needs to know before something goes to `subject`.
+    pub fn broker(&self, subject: &str) -> Broker {
+        let known = self.read();
+        let (earliest, now) = known.clock().unzip();
+        Broker { now, earliest, window: known.stream_of(subject).map_or(0, |stream| stream.duplicate_window_ms) }
     }
 
     /// The broker's clock, ms since the Unix epoch; never earlier than it is, as far as our clocks can tell. Unknown before
     /// the first answer of a stream's leader.
     pub fn broker_now_ms(&self) -> Option<u64> {
-        self.read().latest()
+        self.read().clock().map(|(_, latest)| latest)
     }
 
     /// The broker's clock, ms since the Unix epoch; never later than it is, as far as our clocks can tell.
     pub fn broker_earliest_ms(&self) -> Option<u64> {
-        self.read().earliest()
+        self.read().clock().map(|(earliest, _)| earliest)
     }
 
     /// A confirmation: the stream has come this far.
@@ -127,20 +130,13 @@ impl Streams {
 }
 
 impl Known {
-    fn earliest(&self) -> Option<u64> {
+    /// The broker's clock, at the earliest and at the latest.
+    fn clock(&self) -> Option<(u64, u64)> {
         #[cfg(any(test, feature = "simulation"))]
-        if let Some((earliest, _)) = self.given {
-            return Some(earliest);
+        if self.given.is_some() {
+            return self.given;
         }
-        self.clock.as_ref().map(Clock::earliest)
-    }
-
-    fn latest(&self) -> Option<u64> {
-        #[cfg(any(test, feature = "simulation"))]
-        if let Some((_, latest)) = self.given {
-            return Some(latest);
-        }
-        self.clock.as_ref().map(Clock::latest)
+        self.clock.as_ref().map(Clock::between)
     }
 
     fn stream_of(&self, subject: &str) -> Option<&StreamFacts> {
@@ -177,17 +173,11 @@ struct Clock {
 }
 
 impl Clock {
-    fn earliest(&self) -> u64 {
-        self.both().min().unwrap_or(0)
-    }
-
-    fn latest(&self) -> u64 {
-        self.both().max().unwrap_or(0)
-    }
-
-    fn both(&self) -> impl Iterator<Item = u64> {
+    /// Not earlier than the first, not later than the second, as far as our clocks can tell.
+    fn between(&self) -> (u64, u64) {
         let after = |elapsed: Duration| self.broker_ms.saturating_add(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        [after(self.monotonic.elapsed()), after(self.wall.elapsed().unwrap_or_default())].into_iter()
+        let (monotonic, wall) = (after(self.monotonic.elapsed()), after(self.wall.elapsed().unwrap_or_default()));
+        (monotonic.min(wall), monotonic.max(wall))
     }
 }
 
@@ -246,7 +236,8 @@ mod tests {
             monotonic: Instant::now() - Duration::from_secs(2),
             wall: SystemTime::now() - Duration::from_secs(60),
         };
-        assert!((1_002_000..1_003_000).contains(&clock.earliest()));
-        assert!((1_060_000..1_061_000).contains(&clock.latest()));
+        let (earliest, latest) = clock.between();
+        assert!((1_002_000..1_003_000).contains(&earliest));
+        assert!((1_060_000..1_061_000).contains(&latest));
     }
 }

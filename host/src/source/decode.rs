@@ -6,6 +6,7 @@
 use crate::event::{EntityKey, Event, Message};
 use crate::source::sources::{EventSources, Source};
 use serde::Deserialize;
+use seriatim_contract::has_control;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -38,10 +39,11 @@ pub fn check_entity(text: &str) -> Result<(), NotAnEntity> {
     match text.len() {
         0 => Err(NotAnEntity::Empty),
         length if length > ENTITY_BYTES_MAX => Err(NotAnEntity::TooLong(length)),
-        _ if text.contains(char::is_control) => Err(NotAnEntity::ControlCharacters),
+        _ if has_control(text) => Err(NotAnEntity::ControlCharacters),
         _ => Ok(()),
     }
 }
+
 /// How much of an offending value a reason quotes, characters.
 const QUOTE_MAX: usize = 64;
 const MSGPACK_DEPTH_MAX: usize = 128;
@@ -115,7 +117,7 @@ impl Decoder {
             Some(id) => Some(id),
             None => reader.header("id", "Nats-Msg-Id")?.filter(|id| !id.is_empty()).map(Cow::Borrowed),
         };
-        if id.as_deref().is_some_and(|id| id.contains(char::is_control)) {
+        if id.as_deref().is_some_and(has_control) {
             return Err("the id contains control characters".to_owned());
         }
         let kind = match &sources.kind {
@@ -170,10 +172,10 @@ impl<'a> Reader<'a> {
             1..=ENTITY_BYTES_MAX => {}
             length => return Err(format!("the entity in {source} has {length} bytes; {ENTITY_BYTES_MAX} are allowed")),
         }
-        if text.contains(char::is_control) {
+        if has_control(&text) {
             return Err(format!("the entity in {source} contains control characters: {}", quote(&text)));
         }
-        if text.contains(char::REPLACEMENT_CHARACTER) {
+        if !text.is_ascii() && text.contains(char::REPLACEMENT_CHARACTER) {
             return Err(format!("the entity in {source} is not valid UTF-8: {}", quote(&text)));
         }
         Ok(text.as_ref().into())

@@ -3,16 +3,18 @@
 //! Invariants: entries are written in the order in which they were pushed, each in exactly one draft; a draft's progress counts every close pushed
 //! before it was taken, all of whose changes are in this draft or an earlier one; a reply stands in the draft of its change.
 
-use super::types::{Batch, Change, PipelineRecord, Progress};
+use super::types::{Batch, Change, Confirmed, PipelineRecord, Progress};
 use crate::source::watermark::Watermark;
 use seriatim_sequencer::{Millis, WaitReason, Waiting, mutant};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// `commit-changes-max`: a draft with this many changes takes no more.
+/// `commit-changes-max`: a draft with this many changes and confirmations takes no more.
 pub const COMMIT_CHANGES_MAX: usize = 4096;
 /// `commit-bytes-max`: a draft with this many bytes takes no more (one change may go past it).
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
+/// What the removal of an output adds to the journal, about.
+const SIZE_OF_A_REMOVAL: usize = 64;
 /// Closes without a change are written at most this often.
 const PROGRESS_INTERVAL: Millis = 1000;
 
@@ -30,6 +32,8 @@ pub enum Entry {
     },
     /// Write this, then reply.
     Change(Box<Change>, Reply),
+    /// Remove this, then reply.
+    Confirmed(Confirmed, Reply),
     /// The message's fate is durable with what stands before it.
     Close {
         /// Index of the pipeline.
@@ -143,11 +147,16 @@ impl Batcher {
                     let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.name, name) || lane.name == *name);
                     lane.ok_or_else(|| UnknownPipeline(name.to_string()))?.close(&change.closes);
                 }
-                self.draft.prunes |= !change.outbox_remove.is_empty();
                 self.draft.erases |= change.erases;
                 self.draft.catches_up |= matches!(change.patch.waiting, Some(Some(Waiting { reason: WaitReason::Resuming, .. })));
                 self.draft.bytes += size(&change);
                 self.draft.batch.changes.push(*change);
+                self.draft.replies.push(reply);
+            }
+            Entry::Confirmed(confirmed, reply) => {
+                self.draft.prunes = true;
+                self.draft.bytes += SIZE_OF_A_REMOVAL;
+                self.draft.batch.confirmed.push(confirmed);
                 self.draft.replies.push(reply);
             }
             Entry::Close { pipeline, stream_sequence } => self.lane(pipeline)?.close(&[stream_sequence]),
@@ -165,14 +174,14 @@ impl Batcher {
     /// The draft takes no more: commit before pushing on.
     #[must_use]
     pub fn full(&self) -> bool {
-        self.draft.batch.changes.len() >= COMMIT_CHANGES_MAX || self.draft.bytes >= COMMIT_BYTES_MAX || self.draft.ends
+        self.draft.batch.size() >= COMMIT_CHANGES_MAX || self.draft.bytes >= COMMIT_BYTES_MAX || self.draft.ends
     }
 
     /// When to commit. Changes (confirmations too) never wait; closes alone go once a second; opened messages are no reason.
     #[must_use]
     pub fn due(&self, now: Millis) -> Due {
         let draft = &self.draft;
-        if !draft.batch.changes.is_empty() || !draft.batch.records.is_empty() || !draft.flushes.is_empty() || draft.ends {
+        if !draft.batch.is_empty() || !draft.flushes.is_empty() || draft.ends {
             return Due::Now;
         }
         if self.lanes.iter().all(|lane| lane.now.watermark == lane.drafted.watermark) {
@@ -201,6 +210,7 @@ impl Batcher {
     /// Gives a draft's memory back once everything in it is done.
     pub fn recycle(&mut self, mut draft: Draft) {
         draft.batch.changes.clear();
+        draft.batch.confirmed.clear();
         draft.batch.pipelines.clear();
         draft.batch.records.clear();
         draft.replies.clear();
@@ -256,7 +266,7 @@ fn size(change: &Change) -> usize {
     let state: usize = change.state.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, bytes::Bytes::len) + 64).sum();
     let outbox: usize = change.outbox_add.iter().map(|entry| entry.size()).sum();
     let extras = change.patch.extras.as_ref().map_or(0, |extras| 64 + 24 * extras.given_up.len() + 9 * extras.fates.len());
-    128 + state + outbox + extras + change.outbox_remove.len() * 64
+    128 + state + outbox + extras
 }
 
 #[cfg(test)]

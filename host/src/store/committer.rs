@@ -337,7 +337,7 @@ impl Worker {
             before(&draft);
             let started = Instant::now();
             self.store.commit(&draft.batch).map_err(|error| error.to_string())?;
-            events::committed(draft.batch.changes.len(), started.elapsed());
+            events::committed(draft.batch.size(), started.elapsed());
             after(&draft);
         }
         for (pipeline, progress) in &draft.progress {

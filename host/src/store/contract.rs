@@ -2,7 +2,9 @@
 //!
 //! Each rule gets a folder of its own and looks at what it wrote twice: at once, and after the store was closed and opened again.
 
-use super::types::{Batch, Change, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, Unseen};
+use super::types::{
+    Batch, Change, Confirmed, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Progress, StateWrite, StreamIdentity, Unseen,
+};
 use super::{Error, Store};
 use crate::event::EntityKey;
 use bytes::Bytes;
@@ -20,7 +22,7 @@ type Rule = fn(Open<'_>, &Path);
 
 /// Runs every rule.
 pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
-    let rules: [(&str, Rule); 15] = [
+    let rules: [(&str, Rule); 16] = [
         ("a new store knows nothing", a_new_store_knows_nothing),
         ("what was committed is there", what_was_committed_is_there),
         ("a change touches only what it names", a_change_touches_only_what_it_names),
@@ -30,7 +32,8 @@ pub(crate) fn suite(open: impl Fn(&Path) -> Box<dyn Store>) {
         ("entities and pipelines do not mix", entities_and_pipelines_do_not_mix),
         ("owing is paged in name order", owing_is_paged_in_name_order),
         ("who was not seen is paged, and has nothing to do", who_was_not_seen_is_paged),
-        ("what begins to owe is indexed", what_begins_to_owe_is_indexed),
+        ("what gets an alarm is indexed", what_gets_an_alarm_is_indexed),
+        ("who has outputs is found by them", who_has_outputs_is_found_by_them),
         ("pipelines keep meaning and progress", pipelines_keep_meaning_and_progress),
         ("run numbers rise, ids differ", run_numbers_rise_and_ids_differ),
         ("older generations are rebased", older_generations_are_rebased),
@@ -82,6 +85,10 @@ fn commit(store: &dyn Store, changes: Vec<Change>) {
     store.commit(&Batch { changes, ..Batch::default() }).unwrap();
 }
 
+fn confirmed(entity: &str, numbers: &[u64]) -> Vec<Confirmed> {
+    numbers.iter().map(|number| Confirmed { key: key("p", entity), number: *number }).collect()
+}
+
 /// Checks now and after closing and opening.
 fn both(open: Open<'_>, place: &Path, store: Box<dyn Store>, check: impl Fn(&dyn Store)) -> Box<dyn Store> {
     check(&*store);
@@ -118,7 +125,7 @@ fn what_was_committed_is_there(open: Open<'_>, place: &Path) {
     one.state = vec![write("b", Some(b"2")), write("a", Some(b"")), write("", Some(b"root"))];
     one.state.push(StateWrite { handler: "g".into(), key: "z".into(), value: Some(Bytes::from(vec![1; 300_000])) });
     one.outbox_add = vec![Arc::new(output(300)), Arc::new(output(2))];
-    one.owes = Some(true);
+    one.waits = Some(true);
     one.generation = 3;
     commit(&*store, vec![one]);
     both(open, place, store, |store| {
@@ -146,7 +153,7 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
     one.patch.waiting = Some(Some(waiting(None)));
     one.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
     one.outbox_add = vec![Arc::new(output(1)), Arc::new(output(2))];
-    one.owes = Some(true);
+    one.waits = Some(true);
     commit(&*store, vec![one]);
     let before = store.load(&key("p", "e")).unwrap();
     commit(&*store, vec![change("e")]);
@@ -154,8 +161,7 @@ fn a_change_touches_only_what_it_names(open: Open<'_>, place: &Path) {
     let mut two = change("e");
     two.patch.waiting = Some(None);
     two.state = vec![write("a", None), write("never", None)];
-    two.outbox_remove = vec![1, 9];
-    commit(&*store, vec![two]);
+    store.commit(&Batch { changes: vec![two], confirmed: confirmed("e", &[1, 9]), ..Batch::default() }).unwrap();
     both(open, place, store, |store| {
         let loaded = store.load(&key("p", "e")).unwrap();
         assert_eq!(loaded.snapshot.slots, [slot(1)]);
@@ -204,8 +210,8 @@ fn who_was_not_seen_is_paged(open: Open<'_>, place: &Path) {
         (known("", 5), known("parked", 5), known("owing", 5), change("state-alone"), known("gone", 5));
     own.state = vec![write("a", Some(b"1"))];
     parked.patch.waiting = Some(Some(waiting(None)));
-    parked.owes = Some(true);
-    (owing.outbox_add, owing.owes) = (vec![Arc::new(output(1))], Some(true));
+    parked.waits = Some(true);
+    (owing.outbox_add, owing.waits) = (vec![Arc::new(output(1))], Some(true));
     state_alone.state = vec![write("a", Some(b"1"))];
     gone.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
     let mut other = known("old", 5);
@@ -242,17 +248,19 @@ fn the_later_write_of_a_batch_holds(open: Open<'_>, place: &Path) {
     first.patch.slot = Some(slot(1));
     first.patch.waiting = Some(Some(waiting(None)));
     first.state = vec![write("a", Some(b"1")), write("b", Some(b"1")), write("c", None)];
-    first.owes = Some(true);
+    first.waits = Some(true);
     let mut second = change("e");
     second.patch.slot = Some(slot(5));
     second.patch.waiting = Some(None);
     second.state = vec![write("a", Some(b"2")), write("b", None), write("c", Some(b"2"))];
-    second.owes = Some(false);
+    second.waits = Some(false);
     let (mut third, mut fourth) = (change("f"), change("f"));
-    (third.owes, fourth.owes) = (Some(false), Some(true));
+    (third.waits, fourth.waits) = (Some(false), Some(true));
     let step = |watermark| ("p".into(), Progress { watermark, ..Progress::default() });
     let records = vec![("p".into(), PipelineRecord::default())];
-    store.commit(&Batch { changes: vec![first, second, third, fourth], pipelines: vec![step(1), step(2)], records }).unwrap();
+    store
+        .commit(&Batch { changes: vec![first, second, third, fourth], pipelines: vec![step(1), step(2)], records, ..Batch::default() })
+        .unwrap();
     both(open, place, store, |store| {
         let loaded = store.load(&key("p", "e")).unwrap();
         assert_eq!(loaded.snapshot.slots, [slot(5)], "both went into the same place of the ring");
@@ -305,7 +313,7 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
             let handler = "h".into();
             one.state = vec![StateWrite { handler, key: "who".into(), value: Some(Bytes::from(format!("{pipeline}/{entity}"))) }];
             one.outbox_add = vec![Arc::new(OutboxEntry { subject: format!("{pipeline}/{entity}"), ..output(1) })];
-            one.owes = Some(true);
+            one.waits = Some(true);
             changes.push(one);
         }
     }
@@ -330,9 +338,9 @@ fn entities_and_pipelines_do_not_mix(open: Open<'_>, place: &Path) {
 fn owing_is_paged_in_name_order(open: Open<'_>, place: &Path) {
     let store = open(place);
     let mut names: Vec<String> = (0..250).map(|n| format!("e{n}")).collect();
-    commit(&*store, names.iter().map(|name| Change { owes: Some(true), ..change(name) }).collect());
+    commit(&*store, names.iter().map(|name| Change { waits: Some(true), ..change(name) }).collect());
     let cleared = ["e7", "e249", "e100"];
-    commit(&*store, cleared.iter().map(|name| Change { owes: Some(false), ..change(name) }).collect());
+    commit(&*store, cleared.iter().map(|name| Change { waits: Some(false), ..change(name) }).collect());
     names.retain(|name| !cleared.contains(&name.as_str()));
     names.sort_unstable();
     both(open, place, store, |store| {
@@ -350,23 +358,51 @@ fn owing_is_paged_in_name_order(open: Open<'_>, place: &Path) {
     });
 }
 
-fn what_begins_to_owe_is_indexed(open: Open<'_>, place: &Path) {
+fn what_gets_an_alarm_is_indexed(open: Open<'_>, place: &Path) {
     let store = open(place);
-    // A change that says "owes nothing" and adds an output or an alarm contradicts itself: nothing owed may be forgotten.
-    let (mut output_added, mut alarm_set, mut parked) = (change("a"), change("b"), change("c"));
-    output_added.outbox_add = vec![Arc::new(output(1))];
+    // A change that says "does not wait" and adds an alarm contradicts itself: nothing owed may be forgotten.
+    let (mut alarm_set, mut parked) = (change("b"), change("c"));
     alarm_set.patch.waiting = Some(Some(waiting(Some(Alarm::Host(1)))));
     parked.patch.waiting = Some(Some(waiting(None)));
-    let changes = [output_added, alarm_set, parked].map(|one| Change { owes: Some(false), ..one });
+    let changes = [alarm_set, parked].map(|one| Change { waits: Some(false), ..one });
     commit(&*store, changes.to_vec());
     both(open, place, store, |store| {
-        assert_eq!(
-            store.owing("p", None, 9).unwrap(),
-            [
-                Owed { entity: "a".into(), alarm: None, outbox: true },
-                Owed { entity: "b".into(), alarm: Some(Alarm::Host(1)), outbox: false },
-            ]
-        );
+        assert_eq!(store.owing("p", None, 9).unwrap(), [Owed { entity: "b".into(), alarm: Some(Alarm::Host(1)), outbox: false }]);
+    });
+}
+
+fn who_has_outputs_is_found_by_them(open: Open<'_>, place: &Path) {
+    let store = open(place);
+    let names: Vec<String> = (0..120).map(|n| format!("e{n}")).chain(["a.b".into(), "\u{1f600}".into()]).collect();
+    let with_outputs = |pipeline: &str, name: &str| {
+        let outbox_add = vec![Arc::new(output(1)), Arc::new(output(2))];
+        Change { outbox_add, ..Change::new(key(pipeline, name), 4, 0) }
+    };
+    let mut changes: Vec<_> = names.iter().map(|name| with_outputs("p", name)).collect();
+    // Not listed: the pipeline's own record, another pipeline's, whoever waits.
+    changes.extend([with_outputs("p", ""), with_outputs("pp", "e1"), with_outputs("o", "e1")]);
+    changes.push(Change { waits: Some(true), ..change("e7") });
+    commit(&*store, changes);
+    // Nor whoever has all of them confirmed; one that is left is enough.
+    let left = [confirmed("e11", &[1, 2]), confirmed("e12", &[1])].concat();
+    store.commit(&Batch { confirmed: left, ..Batch::default() }).unwrap();
+    let expected: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| !["e7", "e11"].contains(name)).collect();
+    both(open, place, store, |store| {
+        for size in [1, 7, 1000] {
+            let (mut found, mut after) = (BTreeSet::new(), None::<String>);
+            loop {
+                let page = store.sending("p", after.as_deref(), size).unwrap();
+                assert!(page.len() <= size);
+                let Some(last) = page.last() else { break };
+                after = Some(last.clone());
+                assert!(page.into_iter().all(|entity| found.insert(entity)), "found twice");
+            }
+            assert_eq!(found.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+        }
+        assert_eq!(store.sending("p", None, 0).unwrap(), [""; 0]);
+        assert_eq!(store.sending("q", None, 9).unwrap(), [""; 0]);
+        assert_eq!(store.sending("pp", None, 9).unwrap(), ["e1"]);
+        assert!(store.owing("p", None, 9).unwrap().iter().map(|owed| (owed.entity.as_str(), owed.outbox)).eq([("e7", true)]));
     });
 }
 
@@ -498,8 +534,9 @@ fn it_agrees_with_a_model(open: Open<'_>, _: &Path) {
                         store = Some(open(place.path()));
                     }
                     Step::Commit(edits) => {
-                        let changes = edits.into_iter().map(|edit| apply(&mut models, edit)).collect();
-                        commit(&**store.as_ref().unwrap(), changes);
+                        let mut batch = Batch::default();
+                        edits.into_iter().for_each(|edit| apply(&mut models, edit, &mut batch));
+                        store.as_ref().unwrap().commit(&batch).unwrap();
                     }
                 }
                 for (entity, model) in &models {
@@ -515,7 +552,7 @@ fn it_agrees_with_a_model(open: Open<'_>, _: &Path) {
         .unwrap();
 }
 
-fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u8, u8, u8)) -> Change {
+fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u8, u8, u8), batch: &mut Batch) {
     let entity = format!("e{entity}");
     let model = models.entry(entity.clone()).or_default();
     let mut one = change(&entity);
@@ -534,10 +571,12 @@ fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u
             one.outbox_add = vec![Arc::new(output(number))];
             model.outbox.insert(number, output(number));
         }
-        3 => {
-            one.outbox_remove = vec![number];
+        // What is confirmed was durable before.
+        3 if !batch.changes.iter().any(|change| change.key == one.key && change.outbox_add.iter().any(|entry| entry.number == number)) => {
+            batch.confirmed.append(&mut confirmed(&entity, &[number]));
             model.outbox.remove(&number);
         }
+        3 => {}
         4 => {
             model.waiting = (value % 2 == 0).then(|| waiting(Some(Alarm::Host(value.into()))));
             one.patch.waiting = Some(model.waiting);
@@ -547,5 +586,5 @@ fn apply(models: &mut BTreeMap<String, Model>, (entity, kind, at, value): (u8, u
             one.patch.slot = Some(slot(model.newest));
         }
     }
-    one
+    batch.changes.push(one);
 }

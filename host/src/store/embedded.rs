@@ -13,8 +13,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Threads of the engine for flushing and compacting; they do not serve reads or commits.
-const WORKERS: usize = 2;
+/// Threads of the engine for flushing and compacting; they do not serve reads or commits. One: of several, the one that keeps itself free for flushes hands
+/// each compaction back to the queue and takes it out again, over and over, for as long as the others compact (fjall 3.1, `worker_pool.rs`; measured: a third
+/// of these threads' time in a long run).
+const WORKERS: usize = 1;
 /// Name and bytes in memory before a flush. Small ones: searching a large sorted memory costs more than flushing it oftener (measured: a fifth).
 const KEYSPACES: [(&str, u64); 4] = [("records", 8 << 20), ("outbox", 8 << 20), ("owing", 4 << 20), ("meta", 2 << 20)];
 /// What recovery after a crash has to replay, at most about this (the engine's default is four times that, and several seconds).

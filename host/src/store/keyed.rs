@@ -24,8 +24,8 @@ pub enum DiskFault {
 /// What [`Disk::scan`] calls for each key and value; false ends the scan.
 pub type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Error>;
 
-/// So many writes a change is, about: a slot, a value of state, an output and the entity's entry in the index.
-const WRITES_OF_A_CHANGE: usize = 4;
+/// So many writes a change is, about: a slot, a value of state and an output.
+const WRITES_OF_A_CHANGE: usize = 3;
 
 /// From where to where a scan goes. A sorted disk that marks what was removed walks over all such marks until it finds a key or the end of the range: whoever
 /// knows the end says so.
@@ -197,9 +197,36 @@ impl<D: Disk> Keyed<D> {
             Ok(true)
         })?;
         let Some((_, key)) = found else { return Ok(None) };
-        let owing = keys::owing(&key.pipeline, &key.entity)?;
-        let owes = goes && self.disk.get(view, Space::Owing, &owing).map_err(|fault| read_fault(&key, &fault))?.is_some();
+        let owes = goes && (self.waits(view, &key)? || self.sends(view, &key)?);
         Ok(Some((key.entity.to_string(), goes && !owes)))
+    }
+
+    /// The first entity of a pipeline, from a key on, that has something in its outbox.
+    fn next_sending(&self, view: &D::View, all: &[u8], from: &[u8]) -> Result<Option<String>, Error> {
+        let mut found = None;
+        let fault = |fault: &DiskFault| engine_fault("look for entities with outputs", fault);
+        self.within(view, Space::Outbox, Bound::Included(from), all, &fault, &mut |at, _| {
+            let entity = at.strip_prefix(all).and_then(keys::entity_of);
+            found = Some(entity.ok_or_else(|| self.disk.damaged("an entity's name is not text".into()))?.to_owned());
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// The index says that it waits.
+    fn waits(&self, view: &D::View, key: &EntityKey) -> Result<bool, Error> {
+        let owing = keys::owing(&key.pipeline, &key.entity)?;
+        Ok(self.disk.get(view, Space::Owing, &owing).map_err(|fault| read_fault(key, &fault))?.is_some())
+    }
+
+    /// There is something in its outbox.
+    fn sends(&self, view: &D::View, key: &EntityKey) -> Result<bool, Error> {
+        let mut sends = false;
+        self.prefixed(view, Space::Outbox, Prefix::new(key)?.bytes(), &|fault| read_fault(key, fault), &mut |_, _| {
+            sends = true;
+            Ok(false)
+        })?;
+        Ok(sends)
     }
 
     fn owed(&self, view: &D::View, key: &EntityKey) -> Result<Owed, Error> {
@@ -209,12 +236,8 @@ impl<D: Disk> Keyed<D> {
             Err(Error::Record { .. }) => None,
             other => other?,
         };
-        let mut outbox = false;
-        self.prefixed(view, Space::Outbox, prefix.bytes(), &|fault| read_fault(key, fault), &mut |_, _| {
-            outbox = true;
-            Ok(false)
-        })?;
-        Ok(Owed { entity: key.entity.to_string(), alarm: waiting.and_then(|waiting| waiting.value.alarm), outbox })
+        let alarm = waiting.and_then(|waiting| waiting.value.alarm);
+        Ok(Owed { entity: key.entity.to_string(), alarm, outbox: self.sends(view, key)? })
     }
 }
 
@@ -244,7 +267,12 @@ impl<D: Disk> Store for Keyed<D> {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), Error> {
-        let mut writes = Writes::with_capacity(batch.changes.len().saturating_mul(WRITES_OF_A_CHANGE));
+        let mut writes =
+            Writes::with_capacity(batch.changes.len().saturating_mul(WRITES_OF_A_CHANGE).saturating_add(batch.confirmed.len()));
+        // First: should one of the changes bring an entry of the same number, it must stay.
+        for confirmed in &batch.confirmed {
+            writes.confirmed(confirmed)?;
+        }
         for change in &batch.changes {
             if change.erases {
                 self.erase(&change.key, &mut writes)?;
@@ -268,7 +296,7 @@ impl<D: Disk> Store for Keyed<D> {
         let name: std::sync::Arc<str> = pipeline.into();
         let view = self.disk.view();
         let mut owed = Vec::new();
-        let fault = |fault: &DiskFault| engine_fault("read the index of entities that owe something", fault);
+        let fault = |fault: &DiskFault| engine_fault("read the index of entities that wait", fault);
         self.within(&view, Space::Owing, start, &prefix, &fault, &mut |at, _| {
             let Some(entity) = at.strip_prefix(prefix.as_slice()).filter(|_| owed.len() < max) else { return Ok(false) };
             let entity = std::str::from_utf8(entity)
@@ -277,6 +305,23 @@ impl<D: Disk> Store for Keyed<D> {
             Ok(true)
         })?;
         Ok(owed)
+    }
+
+    fn sending(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, Error> {
+        let (all, first) = keys::entities(pipeline)?;
+        let key = |entity: &str| EntityKey { pipeline: pipeline.into(), entity: entity.into() };
+        let end = |entity: &str| Prefix::new(&key(entity)).map(|prefix| prefix.end());
+        let mut from = after.map_or(Ok(first), end)?;
+        let view = self.disk.view();
+        let mut page = Vec::new();
+        while page.len() < max {
+            let Some(entity) = self.next_sending(&view, &all, &from)? else { break };
+            from = end(&entity)?;
+            if !self.waits(&view, &key(&entity))? {
+                page.push(entity);
+            }
+        }
+        Ok(page)
     }
 
     fn unseen(&self, pipeline: &str, after: Option<&str>, max: usize, before: Millis) -> Result<Unseen, Error> {

@@ -3,7 +3,7 @@
 use super::Error;
 use super::keys::{self, Part, Prefix};
 use super::record::{Dated, Fault, RingSlot, VERSION, Value};
-use super::types::{Change, Loaded, Stamp, renumbered};
+use super::types::{Change, Confirmed, Loaded, Stamp, renumbered};
 use bytes::Bytes;
 use seriatim_contract::State;
 use seriatim_sequencer::{Extras, Snapshot, Waiting, mutant};
@@ -16,7 +16,7 @@ pub enum Space {
     Records,
     /// Outputs and dead letters that are not confirmed.
     Outbox,
-    /// Which entities owe something, by name.
+    /// Which entities wait, by name.
     Owing,
     /// The store's own record and the pipelines'.
     Meta,
@@ -65,6 +65,11 @@ impl Writes {
         self.all
     }
 
+    pub(crate) fn confirmed(&mut self, confirmed: &Confirmed) -> Result<(), Error> {
+        self.remove(Space::Outbox, Prefix::new(&confirmed.key)?.outbox(confirmed.number));
+        Ok(())
+    }
+
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), Error> {
         let prefix = Prefix::new(&change.key)?;
         let generation = change.generation;
@@ -90,16 +95,13 @@ impl Writes {
         for (handler, stamp) in &change.stamps {
             self.put(Space::Records, prefix.stamp(handler), stamp.encode());
         }
-        for number in &change.outbox_remove {
-            self.remove(Space::Outbox, prefix.outbox(*number));
-        }
         for entry in &change.outbox_add {
             self.put(Space::Outbox, prefix.outbox(entry.number), entry.encode());
         }
-        let begins_to_owe = !change.outbox_add.is_empty() || matches!(change.patch.waiting, Some(Some(Waiting { alarm: Some(_), .. })));
-        match change.owes {
+        let gets_an_alarm = matches!(change.patch.waiting, Some(Some(Waiting { alarm: Some(_), .. })));
+        match change.waits {
             _ if mutant!(OwingNotWritten) => {}
-            Some(owes) if owes || begins_to_owe => {
+            Some(waits) if waits || gets_an_alarm => {
                 self.put(Space::Owing, keys::owing(&change.key.pipeline, &change.key.entity)?, vec![VERSION]);
             }
             Some(_) => self.remove(Space::Owing, keys::owing(&change.key.pipeline, &change.key.entity)?),

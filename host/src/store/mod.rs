@@ -28,8 +28,8 @@ pub use keyed::{Disk, DiskFault, Each, Keyed, Range};
 pub use layout::{Space, Write};
 pub use poison::Poison;
 pub use types::{
-    Batch, Change, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Prior, Progress, Stamp, StateWrite, StreamIdentity,
-    Unseen, renumbered,
+    Batch, Change, Confirmed, Identity, Loaded, Mark, Meaning, OutboxEntry, Owed, PipelineRecord, Prior, Progress, Stamp, StateWrite,
+    StreamIdentity, Unseen, renumbered,
 };
 
 /// What a commit writes of one change, for the micro-benchmark of it.
@@ -66,11 +66,18 @@ pub trait Store: Send + Sync + 'static {
     /// After any error of the engine nothing is accepted any more ([`Error::Poisoned`]).
     fn commit(&self, batch: &Batch) -> Result<(), Error>;
 
-    /// Entities that owe something (outputs in the outbox, or waiting with an alarm), in name order after `after`, at most `max`.
+    /// Entities that wait, those that are parked among them, in name order after `after`, at most `max`.
     ///
     /// # Errors
     /// [`Error::Engine`]. An entity whose record cannot be read is listed all the same.
     fn owing(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<Owed>, Error>;
+
+    /// Entities that do not wait, but have something in their outbox, in the store's order after `after`, at most `max`. With those that [`owing`](Self::owing)
+    /// lists they are all that owe something.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    fn sending(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, Error>;
 
     /// Looks at the next `max` entities after `after`, in the store's order, for those with state or ids that were not seen after `before` (stream
     /// time; 0 = nobody noted when). Whatever waits, owes something or cannot be read is passed over.

@@ -31,7 +31,7 @@ pub struct Loaded {
     pub generation: u64,
 }
 
-/// One entity of the owing index.
+/// One entity that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
     /// The entity; empty = the pipeline's own record.
@@ -67,11 +67,9 @@ pub struct Change {
     pub stamps: Vec<(Arc<str>, Stamp)>,
     /// Outputs and dead letters that may leave once this is durable.
     pub outbox_add: Vec<Arc<OutboxEntry>>,
-    /// Numbers of confirmed ones.
-    pub outbox_remove: Vec<u64>,
-    /// Sets or clears the entity in the owing index; `None` only when the index says the right thing already.
-    /// A change that itself adds outputs or an alarm cannot clear it.
-    pub owes: Option<bool>,
+    /// Puts the entity into the index of those that wait, or takes it out; `None` only when the index says the right thing already.
+    /// A change that itself adds an alarm cannot take it out.
+    pub waits: Option<bool>,
     /// Stream sequences whose fate becomes durable with this change (for the watermark of the same commit).
     pub closes: Vec<u64>,
     /// The pipeline's generation.
@@ -91,8 +89,7 @@ impl Change {
             state: Vec::new(),
             stamps: Vec::new(),
             outbox_add: Vec::new(),
-            outbox_remove: Vec::new(),
-            owes: None,
+            waits: None,
             closes: Vec::new(),
             generation,
             erases: false,
@@ -142,17 +139,34 @@ pub struct Prior {
 pub struct Batch {
     /// Changes, in order.
     pub changes: Vec<Change>,
+    /// Outputs and dead letters that their streams have: they leave the store.
+    pub confirmed: Vec<Confirmed>,
     /// How far each pipeline is, with these changes.
     pub pipelines: Vec<(Arc<str>, Progress)>,
     /// Pipelines that are new or whose meaning changed (their progress included; an entry in `pipelines` wins).
     pub records: Vec<(Arc<str>, PipelineRecord)>,
 }
 
+/// An entry of an outbox that its stream has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// Whose; an empty name = the pipeline's own record.
+    pub key: EntityKey,
+    /// Its number in the entity's outbox.
+    pub number: u64,
+}
+
 impl Batch {
+    /// How many changes and confirmations.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.changes.len() + self.confirmed.len()
+    }
+
     /// Nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.pipelines.is_empty() && self.records.is_empty()
+        self.size() == 0 && self.pipelines.is_empty() && self.records.is_empty()
     }
 }
 

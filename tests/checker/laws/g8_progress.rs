@@ -51,22 +51,19 @@ pub(super) fn check(facts: &Facts<'_>, report: &mut Report) {
     }
 }
 
-/// The index lists exactly those that owe something; while the host lived, at least those.
+/// The index lists exactly those that wait; while the host lived, at least those. (Who has outputs is found by them.)
 fn owing(facts: &Facts<'_>, name: &str, view: &EntityView, report: &mut Report) {
-    let owes = view.waiting.is_some() || !view.outbox.is_empty();
-    let what = || {
-        let waits = view.waiting.as_ref().map_or("does not wait".to_owned(), |waiting| format!("waits ({})", waiting.reason));
-        format!("entity {name:?} {waits} and has {} entries in its outbox", view.outbox.len())
-    };
-    if owes && !view.owing {
-        report.broken(
-            G8,
-            "owing-lists-all",
-            format!("{}, but the index of those that owe something does not list it: a start would forget it", what()),
-        );
-    }
-    if view.owing && !owes && facts.run.settled {
-        report.broken(G8, "owing-lists-only", format!("{}, but the index of those that owe something lists it", what()));
+    match &view.waiting {
+        Some(waiting) if !view.owing => {
+            let reason = &waiting.reason;
+            let what =
+                format!("entity {name:?} waits ({reason}), but the index of those that wait does not list it: a start would forget it");
+            report.broken(G8, "owing-lists-all", what);
+        }
+        None if view.owing && facts.run.settled => {
+            report.broken(G8, "owing-lists-only", format!("entity {name:?} does not wait, but the index of those that wait lists it"));
+        }
+        _ => {}
     }
 }
 

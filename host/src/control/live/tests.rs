@@ -48,6 +48,10 @@ impl Store for Gated {
     fn owing(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<Owed>, Error> {
         self.inner.owing(pipeline, after, max)
     }
+
+    fn sending(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, Error> {
+        self.inner.sending(pipeline, after, max)
+    }
     fn unseen(&self, pipeline: &str, after: Option<&str>, max: usize, before: u64) -> Result<Unseen, Error> {
         self.inner.unseen(pipeline, after, max, before)
     }

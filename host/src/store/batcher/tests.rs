@@ -93,12 +93,12 @@ fn a_flush_or_a_stop_writes_everything_at_once() {
 #[test]
 fn confirmations_are_written_at_once_and_marked() {
     let mut batcher = batcher();
-    let mut confirmation = change("p", "e", &[]);
-    confirmation.outbox_remove = vec![1];
-    batcher.push(Entry::Change(confirmation, reply(1))).unwrap();
+    let confirmed = Confirmed { key: change("p", "e", &[]).key, number: 7 };
+    batcher.push(Entry::Confirmed(confirmed.clone(), reply(1))).unwrap();
     assert_eq!(batcher.due(0), Due::Now);
     let draft = batcher.take(0);
-    assert_eq!((draft.prunes, draft.catches_up), (true, false));
+    assert_eq!((draft.prunes, draft.catches_up, &draft.batch.confirmed), (true, false, &vec![confirmed]));
+    assert_eq!((draft.batch.is_empty(), &draft.replies), (false, &vec![reply(1)]));
     batcher.recycle(draft);
     let mut resuming = change("p", "e", &[]);
     let waiting = Waiting { from: 1, reason: WaitReason::Resuming, attempts: Attempts::default(), alarm: None, since: 0 };
@@ -113,9 +113,15 @@ fn confirmations_are_written_at_once_and_marked() {
 #[test]
 fn a_draft_is_bounded_by_changes_and_by_bytes() {
     let mut batcher = batcher();
-    for number in 0..COMMIT_CHANGES_MAX {
+    for number in 0..COMMIT_CHANGES_MAX as u64 {
         assert!(!batcher.full());
-        batcher.push(Entry::Change(change("p", "e", &[]), reply(number as u64))).unwrap();
+        let one = change("p", "e", &[]);
+        batcher
+            .push(match number % 2 {
+                0 => Entry::Change(one, reply(number)),
+                _ => Entry::Confirmed(Confirmed { key: one.key.clone(), number }, reply(number)),
+            })
+            .unwrap();
     }
     assert!(batcher.full());
     batcher.take(0);

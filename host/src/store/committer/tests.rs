@@ -65,6 +65,10 @@ impl Store for Seam {
     fn owing(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<Owed>, Error> {
         Ok(Vec::new())
     }
+
+    fn sending(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
     fn unseen(&self, _: &str, _: Option<&str>, _: usize, _: u64) -> Result<Unseen, Error> {
         Ok(Unseen::default())
     }

@@ -36,7 +36,7 @@ fn full_change(entity: &str, count: u64) -> Change {
         dead: false,
         cause: "h".into(),
     })];
-    change.owes = Some(true);
+    change.waits = Some(true);
     change
 }
 

@@ -278,7 +278,7 @@ fn progress() -> Vec<Bad> {
         spoiled("parked-justified", good::parked(), |run| view(run, "a").waiting.as_mut().unwrap().reason = Reason::Record),
         spoiled("parked-justified", good::parked(), |run| view(run, "a").waiting.as_mut().unwrap().reason = Reason::Operator),
         spoiled("owing-lists-all", good::parked(), |run| view(run, "a").owing = false),
-        spoiled("owing-lists-all", good::unsettled(), |run| view(run, "a").owing = false),
+        spoiled("owing-lists-all", good::unsettled(), |run| view(run, "b").owing = false),
         everything("owing-lists-only", |run| view(run, "a").owing = true),
     ]
 }

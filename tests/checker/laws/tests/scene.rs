@@ -128,7 +128,6 @@ impl Scene {
         let view = self.view(entity);
         let number = view.outbox.last().map_or(1, |entry| entry.number + 1);
         view.outbox.push(OutboxEntry { number, subject, headers, payload, message_id, dead, ..OutboxEntry::default() });
-        view.owing = true;
     }
 
     /// The position moves to it.
