@@ -43,7 +43,7 @@ use tokio::task::JoinSet;
 
 /// Batches that wait between a reader and its router.
 const BATCHES_MAX: usize = 2;
-/// Entities of the owing index that are looked at in one page.
+/// Entities that owe something which are looked at in one page.
 const OWING_PAGE: usize = 512;
 /// Changes in flight per shard before it takes no more mail.
 const CHANGES_MAX: usize = 8192;

@@ -15,6 +15,7 @@ use seriatim_sequencer::rare::{Nothing, Rare};
 use seriatim_sequencer::{Applied, Arrival, Dead, DeadReason, Place, Sequencer, Waiting, mutant};
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// What the core carries for an event.
@@ -347,29 +348,27 @@ impl Actor {
     fn output(&mut self, applied: &Applied<Ticket>, handler: &Handler, index: usize, output: Emitted, streams: &Streams) -> OutboxEntry {
         let (event, pipeline) = (&*applied.ticket.event, &self.pipeline);
         let entity = percent_encoding::utf8_percent_encode(&self.key.entity, percent_encoding::NON_ALPHANUMERIC);
-        let redriven = applied.redriven.map_or_else(String::new, |dead| format!(":r{dead}"));
-        let message_id = format!(
-            "{}:{}:{}:{entity}:{}:{}:{index}{redriven}",
-            pipeline.name,
-            pipeline.generation,
-            event.epoch,
-            event.sequence,
-            handler.name()
-        );
+        let (name, generation, handler_name) = (&*pipeline.name, pipeline.generation, &**handler.name());
+        // Room for all of it at once; text has no way to refuse more.
+        let mut message_id = String::with_capacity(name.len() + self.key.entity.len() + handler_name.len() + 48);
+        write!(message_id, "{name}:{generation}:{}:{entity}:{}:{handler_name}:{index}", event.epoch, event.sequence).ok();
+        if let Some(dead) = applied.redriven {
+            write!(message_id, ":r{dead}").ok();
+        }
         // Room for the host's own.
         let mut headers = Vec::with_capacity(output.headers.len() + 9);
         headers.extend(output.headers.into_iter().map(|header| (Cow::Owned(header.name), header.value)));
         let correlation = event.message.header("Seriatim-Correlation-Id").unwrap_or(&event.id);
-        for (name, value) in [
+        for (header, value) in [
             ("Seriatim-Entity", String::from(&*self.key.entity)),
             ("Seriatim-Cause-Sequence", event.sequence.to_string()),
             ("Seriatim-Causation-Id", dead_letter::one_line(&event.id)),
             ("Seriatim-Correlation-Id", dead_letter::one_line(correlation)),
-            ("Seriatim-Pipeline", String::from(&*pipeline.name)),
-            ("Seriatim-Handler", String::from(&**handler.name())),
+            ("Seriatim-Pipeline", String::from(name)),
+            ("Seriatim-Handler", String::from(handler_name)),
             ("Seriatim-Component", String::from(&**handler.digest())),
         ] {
-            headers.push((Cow::Borrowed(name), value));
+            headers.push((Cow::Borrowed(header), value));
         }
         if let Some(parent) = event.message.header("traceparent")
             && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent"))
@@ -383,7 +382,7 @@ impl Actor {
             }
         }
         let mark = streams.mark_for(&output.subject);
-        let cause = String::from(&**handler.name());
+        let cause = String::from(handler_name);
         OutboxEntry {
             number: self.outbox.number(),
             subject: output.subject,

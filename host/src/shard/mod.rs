@@ -70,7 +70,7 @@ pub enum Mail {
     Drain(oneshot::Sender<()>),
 }
 
-/// One entity of the owing index.
+/// One entity that owes something.
 #[derive(Clone, Debug)]
 pub struct Owing {
     /// Which.

@@ -40,11 +40,12 @@ impl Shard {
     pub(super) fn perform(&mut self, token: usize, effect: Effect<Ticket>) -> Option<Input<Ticket>> {
         let actor = self.actors.get_mut(token)?;
         actor.decisions.note(self.host_now, &effect);
-        let pipeline = actor.pipeline.clone();
+        // Only lent, where it can be: all shards count a clone on the same memory.
+        let pipeline = actor.pipeline.index;
         match effect {
             Effect::Deliver { ticket, attempt, late } => {
                 let delivery = Delivery { token, ticket, attempt, late };
-                if self.stopping || pipeline.control.stopped().is_some() {
+                if self.stopping || actor.pipeline.control.stopped().is_some() {
                     return None;
                 }
                 if self.calls.len() >= self.parts.bounds.calls_max {
@@ -57,18 +58,17 @@ impl Shard {
                 self.tell(token, &change);
                 self.tell_given_up(token, &change);
                 self.learn(token, &change);
-                let streams = self.parts.streams.clone();
-                let max_payload = self.parts.max_payload;
-                let actor = self.actors.get_mut(token)?;
-                let change = actor.change(change, &streams, max_payload);
+                let Self { actors, parts, .. } = self;
+                let actor = actors.get_mut(token)?;
+                let change = actor.change(change, &parts.streams, parts.max_payload);
                 actor.busy.commits.push_back(actor.outbox.last_number());
                 self.enter(Entry::Change(change, Reply { shard: self.parts.index, entity: token as u64, number: COMMIT }));
             }
             Effect::Close { stream_sequence, outcome } => {
                 if let Some(outcome) = outcome {
-                    events::finished(&pipeline.name, outcome_name(outcome));
+                    events::finished(&actor.pipeline.name, outcome_name(outcome));
                 }
-                self.enter(Entry::Close { pipeline: pipeline.index, stream_sequence });
+                self.enter(Entry::Close { pipeline, stream_sequence });
             }
             Effect::CatchUp { from, to } => {
                 self.passes += 1;
@@ -76,18 +76,18 @@ impl Shard {
                 actor.busy.passes = self.passes;
                 let since = actor.sequencer.waiting().map_or(self.host_now, |waiting| waiting.since);
                 let request = Request { key: actor.key.clone(), shard: self.parts.index, number: actor.busy.passes, from, to, since };
-                if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
+                if let Some(service) = self.parts.catch_ups.get(pipeline) {
                     service.push(Ask::Start(request));
                 }
             }
             Effect::ExtendCatchUp { to } => {
                 let actor = self.actors.get(token)?;
-                if let Some(service) = self.parts.catch_ups.get(pipeline.index) {
+                if let Some(service) = self.parts.catch_ups.get(pipeline) {
                     service.push(Ask::Extend(actor.key.clone(), to));
                 }
             }
             Effect::Stop { reason } => {
-                let actor = self.actors.get(token)?;
+                let pipeline = actor.pipeline.clone();
                 let reason = match reason {
                     StopReason::Gap { missing } => {
                         format!("entity {:?}: event {} did not come (order.gap.then = \"stop\")", actor.key.entity, missing.sequence)

@@ -4,9 +4,11 @@
 //! What came from outside stands in fields, never in the text of a line: fields are escaped. Counting is on the path of every event, so each thread keeps the handles of its series: there are few, their labels are bounded.
 
 use super::metrics::{self as names, Recorder, with_recorder};
+use hashbrown::HashTable;
 use prometheus::{Gauge, Histogram, IntCounter};
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 use std::cell::RefCell;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 /// Which event a line is about.
@@ -100,8 +102,15 @@ impl Lifecycle {
     }
 }
 
-/// Series of one kind by metric and up to two label values; a third one goes without a cache.
-type Series<H> = RefCell<FxHashMap<&'static str, FxHashMap<Box<str>, FxHashMap<Box<str>, H>>>>;
+/// A series that a thread knows, with its metric and the values of up to two labels; a third one goes without this memory.
+struct Known<H> {
+    metric: &'static str,
+    pipeline: Box<str>,
+    second: Box<str>,
+    series: H,
+}
+
+type Series<H> = RefCell<HashTable<Known<H>>>;
 
 thread_local! {
     static COUNTERS: Series<IntCounter> = RefCell::default();
@@ -109,40 +118,44 @@ thread_local! {
     static HISTOGRAMS: Series<Histogram> = RefCell::default();
 }
 
-/// A series that this thread remembers, or gets from the recorder. A metric of one label does not look at `second`.
-fn series<H: Clone>(
+/// The table of a thread is its own, and all metrics' names are ours: only the pipelines' and handlers' names are hashed, none of which is long.
+fn hash(metric: &'static str, pipeline: &str, second: &str) -> u64 {
+    FxBuildHasher.hash_one((metric.as_ptr().addr(), pipeline, second))
+}
+
+/// Lets `act` use a series that this thread remembers, or gets from the recorder. It is lent and not cloned: a clone counts itself on memory that all threads
+/// count on. A metric of one label does not look at `second`.
+fn series<H>(
     cache: &'static std::thread::LocalKey<Series<H>>,
     metric: &'static str,
     (pipeline, second): (&str, &str),
     get: impl FnOnce(&Recorder, &[&str]) -> Option<H>,
-) -> Option<H> {
-    let known = |cache: &Series<H>| cache.borrow().get(metric)?.get(pipeline)?.get(second).cloned();
-    if let Some(series) = cache.with(known) {
-        return Some(series);
-    }
-    let names = names::METRICS.iter().find(|known| known.name == metric)?.labels;
-    let labels = [pipeline, second];
-    let series = with_recorder(|recorder| get(recorder, labels.get(..names.len())?))?;
-    cache.with(|cache| {
-        let mut cache = cache.borrow_mut();
-        cache.entry(metric).or_default().entry(pipeline.into()).or_default().insert(second.into(), series.clone());
+    act: impl FnOnce(&H),
+) {
+    let hashed = hash(metric, pipeline, second);
+    let same = |known: &Known<H>| std::ptr::eq(known.metric, metric) && *known.pipeline == *pipeline && *known.second == *second;
+    cache.with_borrow_mut(|cache| {
+        if let Some(known) = cache.find(hashed, same) {
+            return act(&known.series);
+        }
+        let Some(names) = names::METRICS.iter().find(|known| known.name == metric).map(|known| known.labels) else { return };
+        let labels = [pipeline, second];
+        let Some(series) = with_recorder(|recorder| get(recorder, labels.get(..names.len())?)) else { return };
+        act(&series);
+        let known = Known { metric, pipeline: pipeline.into(), second: second.into(), series };
+        cache.insert_unique(hashed, known, |known| hash(known.metric, &known.pipeline, &known.second));
     });
-    Some(series)
 }
 
 /// Stands for the second label of metrics that have one only.
 const NONE: &str = "";
 
 fn count(metric: &'static str, pipeline: &str, second: &str, by: u64) {
-    if let Some(counter) = series(&COUNTERS, metric, (pipeline, second), |recorder, labels| recorder.counter(metric, labels)) {
-        counter.inc_by(by);
-    }
+    series(&COUNTERS, metric, (pipeline, second), |recorder, labels| recorder.counter(metric, labels), |counter| counter.inc_by(by));
 }
 
 fn gauge(metric: &'static str, pipeline: &str, second: &str, change: impl FnOnce(&Gauge)) {
-    if let Some(gauge) = series(&GAUGES, metric, (pipeline, second), |recorder, labels| recorder.gauge(metric, labels)) {
-        change(&gauge);
-    }
+    series(&GAUGES, metric, (pipeline, second), |recorder, labels| recorder.gauge(metric, labels), change);
 }
 
 fn set(metric: &'static str, pipeline: &str, second: &str, value: f64) {
@@ -154,9 +167,13 @@ fn add(metric: &'static str, pipeline: &str, by: f64) {
 }
 
 fn observe(metric: &'static str, pipeline: &str, second: &str, value: f64) {
-    if let Some(histogram) = series(&HISTOGRAMS, metric, (pipeline, second), |recorder, labels| recorder.histogram(metric, labels)) {
-        histogram.observe(value);
-    }
+    series(
+        &HISTOGRAMS,
+        metric,
+        (pipeline, second),
+        |recorder, labels| recorder.histogram(metric, labels),
+        |histogram| histogram.observe(value),
+    );
 }
 
 /// Counts of this size lose nothing as `f64`.
