@@ -62,7 +62,7 @@ pub(crate) async fn sweep(ground: &Ground, sweeping: &Sweeping, pace: Pace) -> R
         Some((group.x?, if sweeping.whole { seconds } else { seconds / group.messages as f64 }))
     };
     let points: Vec<(f64, f64)> = groups.iter().filter_map(point).collect();
-    Ok(Sweep { name: sweeping.name.clone(), groups, exponent: spread::exponent(&points) })
+    Ok(Sweep { name: sweeping.name.clone(), groups, exponent: spread::exponent(&points), steepest: spread::steepest(&points) })
 }
 
 async fn one(ground: &Ground, source: &Source, plan: &Plan, kind: Loop) -> Result<Measured> {

@@ -1,5 +1,6 @@
 //! Latency at half load: events at a steady rate, half of what the raw loop can do with its publisher on the same machine; how long each takes from
-//! being sent until its output is stored, by one clock, for the broker and the publisher share it.
+//! the moment at which it was due until its output is stored, by one clock, for the broker and the publisher share it. (From the moment at which it was
+//! really sent, a loop that keeps the publisher from its work would be the faster for it: coordinated omission.)
 
 use crate::child;
 use crate::ground::{Ground, now};
@@ -113,28 +114,27 @@ async fn host(ground: &Ground, load: Load, rate: f64, round: u32, isolation: Iso
     Ok(delays.of(round, Loop::HostOutput, Some(isolation)))
 }
 
-/// When each event was sent, and how late that was at most.
+/// When the first event was due, how long behind it each next one is, nanoseconds, and how late one was sent at most.
 struct Published {
-    sent: Vec<i64>,
+    began: i64,
+    apart: f64,
     late: Duration,
 }
 
-/// Publishes at a steady rate. Who is late sends at once and notes the real time, so that no event's delay is made better or worse by it.
+/// Publishes at a steady rate. Who is late sends at once.
 async fn publish(ground: &Ground, load: Load, rate: f64) -> Result<Published> {
     let client = wire::connect(&ground.broker.url()).await?;
     let mut publisher = Publisher::new(&client).await?;
-    let mut sent = Vec::with_capacity(usize::try_from(load.events)?);
     let mut late = Duration::ZERO;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let began = Instant::now();
+    let (began, began_at) = (Instant::now(), now()?);
     while publisher.confirmed() < load.events {
         let due = ((began.elapsed().as_secs_f64() * rate) as u64).min(load.events);
         while publisher.sent() < due && publisher.has_room() {
             let number = publisher.sent();
             let event = load.event(number);
             let headers = event.header_map();
-            sent.push(now()?);
             late = late.max(began.elapsed().saturating_sub(Duration::from_secs_f64(number as f64 / rate)));
             publisher.send(event.subject, headers, event.payload.into()).await?;
         }
@@ -143,7 +143,7 @@ async fn publish(ground: &Ground, load: Load, rate: f64) -> Result<Published> {
             _ = ticks.tick() => {}
         }
     }
-    Ok(Published { sent, late })
+    Ok(Published { began: began_at, apart: 1e9 / rate, late })
 }
 
 struct Collected {
@@ -154,10 +154,10 @@ struct Collected {
 
 async fn collect(ground: &Ground, stream: &str, sequence: &str, order: Order, load: Load, published: Published) -> Result<Collected> {
     let first = (load.events as f64 * WARM_UP) as u64;
-    let mut delays = Vec::with_capacity(published.sent.len());
+    let mut delays = Vec::with_capacity(usize::try_from(load.events)?);
     let told = |number: u64, stored: i64| {
-        if let Some(sent) = usize::try_from(number).ok().filter(|_| number >= first).and_then(|at| published.sent.get(at)) {
-            delays.push((stored - sent) as f64 / 1e6);
+        if number >= first {
+            delays.push(((stored - published.began) as f64 - number as f64 * published.apart) / 1e6);
         }
     };
     ground.outputs(stream, sequence, load, order, told).await?;

@@ -236,6 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn each_window_of_the_benchmark_mixes_events_of_one_entity() {
+        let load = Load::in_turn(20_000, crate::plans::ENTITIES_IN_DISORDER, 100);
+        let mixed = |disorder| {
+            let load = Load { disorder, ..load };
+            let mut last = vec![0; usize::try_from(load.entities).unwrap()];
+            let order = load.order().unwrap();
+            let early = order.iter().filter(|number| {
+                let (entity, sequence) = load.place(**number);
+                let last = &mut last[usize::try_from(entity).unwrap()];
+                let next = *last + 1;
+                *last = sequence.max(*last);
+                sequence != next
+            });
+            early.count() as f64 / order.len() as f64
+        };
+        assert_eq!(mixed(Disorder::None), 0.0);
+        let (near, far) = (mixed(Disorder::Window(100)), mixed(Disorder::Window(10_000)));
+        assert!(near > 0.3 && far > near, "{near} {far}");
+    }
+
+    #[test]
     fn bursts_are_runs_of_one_entity_and_turns_are_none() {
         let entities = |load: Load| (0..64).map(|number| load.place(number).0).collect::<Vec<_>>();
         let bursts = entities(arranged(100, Arrangement::Bursts(32)));

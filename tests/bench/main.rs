@@ -1,6 +1,10 @@
 //! The benchmark behind `cargo xtask bench`: raw async-nats loops and the host do the same work against the same broker, in turns, and what counts
 //! are ratios within a round. It measures and checks; what the numbers are kept as is `report.rs`, what is wanted of them `targets.rs`.
 
+/// The raw loops allocate as the host does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod child;
 mod ground;
 mod group;
@@ -188,6 +192,7 @@ async fn measure(args: &Args, json: &Path) -> Result<(Report, Vec<String>)> {
         date: evidence::date()?,
         quick: args.quick,
         rounds,
+        seconds: args.seconds,
         prefetch_messages: PREFETCH_MESSAGES,
         publish_window: PUBLISH_WINDOW,
         environment: ground.environment(args.commit.clone(), args.rustc.clone()),

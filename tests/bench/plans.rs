@@ -8,8 +8,8 @@ use crate::report::{Isolation, Loop};
 pub(crate) const PAYLOAD_BYTES: usize = 256;
 /// Of most loads.
 const ENTITIES: u64 = 10_000;
-/// Of loads whose disorder varies: so few that a window of 100 places mixes events of one entity.
-const ENTITIES_IN_DISORDER: u64 = 100;
+/// Of loads whose disorder varies: so few that a window of 100 places mixes events of one entity, five of which lie in it.
+pub(crate) const ENTITIES_IN_DISORDER: u64 = 20;
 /// How many events of one entity follow each other where runs are long.
 const BURST: u64 = 32;
 /// Bytes of payload in one stream, at most: source and outputs must fit on the broker's disk.

@@ -183,7 +183,7 @@ mod tests {
             x: Some(x),
             ..group(&format!("entities-run/{x}"), Isolation::Run, &[(Loop::Raw, 50.0), (Loop::HostOutput, x)])
         };
-        report.sweeps = vec![Sweep { name: "entities-run".to_owned(), groups: vec![at(1.0), at(1000.0)], exponent: None }];
+        report.sweeps = vec![Sweep { name: "entities-run".to_owned(), groups: vec![at(1.0), at(1000.0)], exponent: None, steepest: None }];
         let charts = charts(&report);
         assert_eq!(charts.iter().map(|chart| chart.name.as_str()).collect::<Vec<_>>(), ["single-shared", "entities"]);
         let folder = tempfile::tempdir().unwrap();

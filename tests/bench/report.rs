@@ -226,9 +226,12 @@ pub(crate) struct Sweep {
     pub(crate) groups: Vec<Group>,
     /// How the host's time grows with the quantity, all events or each: 0 constant, 1 proportional, 2 quadratic.
     pub(crate) exponent: Option<f64>,
+    /// The same between the two neighbours where it grows most.
+    #[serde(default)]
+    pub(crate) steepest: Option<f64>,
 }
 
-/// From sending an event to the storing of its output, milliseconds.
+/// From the moment at which an event was due to the storing of its output, milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Delays {
     pub(crate) round: u32,
@@ -296,6 +299,9 @@ pub(crate) struct Report {
     /// For breakage only: the numbers mean nothing.
     pub(crate) quick: bool,
     pub(crate) rounds: u32,
+    /// How long the slowest host of a group was to run, about; 0 in results that did not keep it.
+    #[serde(default)]
+    pub(crate) seconds: f64,
     pub(crate) prefetch_messages: u32,
     pub(crate) publish_window: u32,
     pub(crate) environment: Environment,
@@ -436,6 +442,7 @@ pub(crate) mod tests {
             date: "2026-01-01T00:00:00Z".to_owned(),
             quick: false,
             rounds: 2,
+            seconds: 4.0,
             prefetch_messages: PREFETCH_MESSAGES,
             publish_window: PUBLISH_WINDOW,
             environment,

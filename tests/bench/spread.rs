@@ -45,6 +45,11 @@ pub(crate) fn exponent(points: &[(f64, f64)]) -> Option<f64> {
     (variance > 0.0).then(|| together / variance)
 }
 
+/// The largest exponent between two neighbours in `x`: what a fit over all of them smooths away. `points` ascend.
+pub(crate) fn steepest(points: &[(f64, f64)]) -> Option<f64> {
+    points.windows(2).filter_map(exponent).max_by(f64::total_cmp)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +75,9 @@ mod tests {
         assert!((exponent(&squares).unwrap() - 2.0).abs() < 1e-9);
         let constant = [(1.0, 5.0), (1000.0, 5.0)];
         assert!(exponent(&constant).unwrap().abs() < 1e-9);
+        let bent = [(1.0, 9.0), (10.0, 1.0), (100.0, 100.0)];
+        assert!((steepest(&bent).unwrap() - 2.0).abs() < 1e-9 && exponent(&bent).unwrap() < 1.0);
+        assert_eq!(steepest(&bent[..1]), None);
         assert_eq!((exponent(&[(1.0, 1.0)]), exponent(&[]), exponent(&[(0.0, 1.0), (2.0, 3.0)])), (None, None, None));
     }
 }

@@ -53,6 +53,12 @@ fn machine(report: &Report) -> String {
         environment.system,
         environment.nats_server,
     );
+    if report.seconds > 0.0 {
+        text.push_str(&format!(
+            "\n{} rounds; each group has as many events as its slowest host does in {} s, about.\n",
+            report.rounds, report.seconds
+        ));
+    }
     if environment.profile != "release" || report.quick {
         text.push_str("\nnote: this is no release build, or a quick run: the numbers mean nothing\n");
     }
@@ -153,9 +159,11 @@ fn sweep_table(sweep: &Sweep, before: Option<&Report>) -> String {
     let head =
         ["group", "messages", "loop", "messages/s", "lowest to highest", "CPU µs/message: loop", "broker", "within a round", "before"];
     let mut text = table(&head, rows);
-    if let Some(exponent) = sweep.exponent {
+    if let Some((exponent, steepest)) = sweep.exponent.zip(sweep.steepest) {
+        let what = if sweep.name == "events" { "for all events" } else { "for each event" };
         text.push_str(&format!(
-            "\nThe host's time grows with the power {exponent:.2} of it (0: not at all, 1: in proportion, 2: with its square).\n"
+            "\nThe host's time {what} grows with the power {exponent:.2} of it, where it grows most with the power {steepest:.2} (0: not at all, 1: in \
+             proportion, 2: with its square).\n"
         ));
     }
     text
@@ -164,7 +172,7 @@ fn sweep_table(sweep: &Sweep, before: Option<&Report>) -> String {
 fn latency(report: &Report) -> String {
     let Some(latency) = &report.latency else { return String::new() };
     let mut text = format!(
-        "{:.0} events/s for {:.0} s: half of the {:.0}/s that the raw loop does with its publisher on the same machine. Milliseconds from sending to the storing of the output.\n\n",
+        "{:.0} events/s for {:.0} s: half of the {:.0}/s that the raw loop does with its publisher on the same machine. Milliseconds from the moment at which an event was due to the storing of its output.\n\n",
         latency.rate_per_second,
         latency.events as f64 / latency.rate_per_second,
         latency.raw_live_per_second,

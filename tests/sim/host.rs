@@ -162,7 +162,7 @@ impl Host {
         let mut parts: Vec<Vec<Owing>> = (0..shards).map(|_| Vec::new()).collect();
         for (entity, outbox) in names {
             let key = EntityKey { pipeline: pipeline.name.clone(), entity: entity.into() };
-            let waiting = self.parts.store.load_waiting(&key).unwrap();
+            let waiting = if waking.sending { None } else { self.parts.store.load_waiting(&key).unwrap() };
             note!(trace, "start: {:?} owes (outbox {outbox}, waiting {waiting:?})", key.entity);
             parts[router::shard_of(&key, shards)].push(Owing { key, waiting, outbox: outbox || pipeline.accepted });
         }

@@ -31,7 +31,7 @@ use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
 use crate::source::reader::{self, Reader, ReaderConfig};
 use crate::source::retention;
-use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
+use crate::store::{self, Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
 use crate::sweep::Sweep;
 use crate::telemetry::lifecycle::{Queue, Received};
 use crate::telemetry::{events, metrics};
@@ -265,9 +265,13 @@ impl Host {
             let mut owing = Vec::with_capacity(page.len());
             for owed in page {
                 let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
-                let waiting = if pipeline.forgotten { None } else { store.load_waiting(&key)? };
-                // With an accepted stream, each that waits learns at once what is gone.
-                owing.push(Owing { key, waiting, outbox: owed.outbox || pipeline.accepted });
+                let (waiting, unreadable) = match store.load_waiting(&key) {
+                    _ if pipeline.forgotten => (None, false),
+                    Err(store::Error::Record { .. }) => (None, true),
+                    waiting => (waiting?, false),
+                };
+                // With an accepted stream, each that waits learns at once what is gone. Whose record cannot be read parks, once it is loaded.
+                owing.push(Owing { key, waiting, outbox: owed.outbox || pipeline.accepted || unreadable });
             }
             self.tell_owing(pipeline, owing).await?;
         }

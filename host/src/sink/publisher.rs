@@ -27,6 +27,8 @@ pub const WINDOW_DEFAULT: usize = 4000;
 
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 const TICK: Duration = Duration::from_millis(250);
+/// Headers that are compared with those before them; all an output can have.
+const COMPARED: usize = 64;
 /// Answers or requests taken at once.
 const BURST: usize = 256;
 
@@ -325,8 +327,8 @@ pub(super) fn prepare(entry: &OutboxEntry, max_payload: usize) -> Result<HeaderM
             Cow::Owned(name) => HeaderName::from_str(name).ok().filter(|_| !name.is_empty()),
         };
         let (sendable_name, value) = sendable_name.zip(HeaderValue::from_str(value).ok()).ok_or_else(|| refused(name))?;
-        // `append` looks for the name first: another hash of it, where nearly all names stand once.
-        let again = entry.headers.iter().take(at).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
+        // `append` looks for the name first: another hash of it, where nearly all names stand once. A dead letter may have thousands.
+        let again = at >= COMPARED || entry.headers.iter().take(at).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
         if again { map.append(sendable_name, value) } else { map.insert(sendable_name, value) }
     }
     let id = HeaderValue::from_str(&entry.message_id).map_err(|_| refused(MESSAGE_ID))?;

@@ -1,6 +1,7 @@
 //! What goes into the next commit, and when it must be made: a value that steps (design §3.2, §3.5). Pure: no thread, no store, no clock.
 //!
-//! Invariants: entries are written in the order in which they were pushed, each in exactly one draft; a draft's progress counts every close pushed
+//! Invariants: changes are written in the order in which they were pushed, each entry in exactly one draft, confirmations first (what is confirmed was
+//! durable with an earlier draft); a draft's progress counts every close pushed
 //! before it was taken, all of whose changes are in this draft or an earlier one; a reply stands in the draft of its change.
 
 use super::types::{Batch, Change, Confirmed, PipelineRecord, Progress};

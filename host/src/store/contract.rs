@@ -211,7 +211,7 @@ fn who_was_not_seen_is_paged(open: Open<'_>, place: &Path) {
     own.state = vec![write("a", Some(b"1"))];
     parked.patch.waiting = Some(Some(waiting(None)));
     parked.waits = Some(true);
-    (owing.outbox_add, owing.waits) = (vec![Arc::new(output(1))], Some(true));
+    owing.outbox_add = vec![Arc::new(output(1))];
     state_alone.state = vec![write("a", Some(b"1"))];
     gone.state = vec![write("a", Some(b"1")), write("b", Some(b"2"))];
     let mut other = known("old", 5);

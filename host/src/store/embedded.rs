@@ -13,10 +13,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Threads of the engine for flushing and compacting; they do not serve reads or commits. One: of several, the one that keeps itself free for flushes hands
-/// each compaction back to the queue and takes it out again, over and over, for as long as the others compact (fjall 3.1, `worker_pool.rs`; measured: a third
-/// of these threads' time in a long run).
-const WORKERS: usize = 1;
+/// Threads of the engine for flushing and compacting; they do not serve reads or commits. Not one: each commit asks for a flush of what is over its size, and
+/// with a queue full of that the one thread that empties it would wait for room in it (fjall 3.1, `worker_pool.rs`). Of two, the first keeps itself free for
+/// flushes, and hands compactions back to the queue for as long as the other is at work: up to a third of these threads' time in a long run.
+const WORKERS: usize = 2;
 /// Name and bytes in memory before a flush. Small ones: searching a large sorted memory costs more than flushing it oftener (measured: a fifth).
 const KEYSPACES: [(&str, u64); 4] = [("records", 8 << 20), ("outbox", 8 << 20), ("owing", 4 << 20), ("meta", 2 << 20)];
 /// What recovery after a crash has to replay, at most about this (the engine's default is four times that, and several seconds).

@@ -197,8 +197,9 @@ impl<D: Disk> Keyed<D> {
             Ok(true)
         })?;
         let Some((_, key)) = found else { return Ok(None) };
-        let owes = goes && (self.waits(view, &key)? || self.sends(view, &key)?);
-        Ok(Some((key.entity.to_string(), goes && !owes)))
+        // Whoever waits has ended the scan above.
+        let sends = goes && self.sends(view, &key)?;
+        Ok(Some((key.entity.to_string(), goes && !sends)))
     }
 
     /// The first entity of a pipeline, from a key on, that has something in its outbox.
@@ -310,13 +311,13 @@ impl<D: Disk> Store for Keyed<D> {
     fn sending(&self, pipeline: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, Error> {
         let (all, first) = keys::entities(pipeline)?;
         let key = |entity: &str| EntityKey { pipeline: pipeline.into(), entity: entity.into() };
-        let end = |entity: &str| Prefix::new(&key(entity)).map(|prefix| prefix.end());
-        let mut from = after.map_or(Ok(first), end)?;
+        let next = |entity: &str| Prefix::new(&key(entity)).map(|prefix| keys::next(prefix.bytes()));
+        let mut from = after.map_or(Ok(Some(first)), next)?;
         let view = self.disk.view();
         let mut page = Vec::new();
-        while page.len() < max {
-            let Some(entity) = self.next_sending(&view, &all, &from)? else { break };
-            from = end(&entity)?;
+        while let Some(start) = from.filter(|_| page.len() < max) {
+            let Some(entity) = self.next_sending(&view, &all, &start)? else { break };
+            from = next(&entity)?;
             if !self.waits(&view, &key(&entity))? {
                 page.push(entity);
             }

@@ -126,7 +126,7 @@ impl Prefix {
     }
 }
 
-/// What all keys in `records` of a pipeline's entities begin with, and the first such key that is not of the pipeline's own record.
+/// What all keys in `records` and in `outbox` of a pipeline's entities begin with, and the first such key that is not of the pipeline's own record.
 pub(crate) fn entities(pipeline: &str) -> Result<(Vec<u8>, Vec<u8>), Error> {
     let mut all = Vec::with_capacity(pipeline.len() + 3);
     push_short(&mut all, "a pipeline name", pipeline)?;
@@ -137,17 +137,22 @@ pub(crate) fn entities(pipeline: &str) -> Result<(Vec<u8>, Vec<u8>), Error> {
 
 /// Where the keys that begin with `prefix` end: at the first key behind all of them, if there can be one.
 pub(crate) fn behind(prefix: &[u8]) -> Bound<Vec<u8>> {
+    next(prefix).map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+/// The first key behind all that begin with `prefix`, if there can be one.
+pub(crate) fn next(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut behind = prefix.to_vec();
     while let Some(last) = behind.pop() {
         if let Some(next) = last.checked_add(1) {
             behind.push(next);
-            return Bound::Excluded(behind);
+            return Some(behind);
         }
     }
-    Bound::Unbounded
+    None
 }
 
-/// The entity of a key of `records`; `rest` is what follows the pipeline.
+/// The entity of a key of `records` or `outbox`; `rest` is what follows the pipeline.
 pub(crate) fn entity_of(rest: &[u8]) -> Option<&str> {
     let (length, rest) = rest.split_first_chunk::<2>()?;
     std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()

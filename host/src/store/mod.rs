@@ -1,7 +1,7 @@
 //! Where everything durable lives: state in, change out. `Store` is the trait, `embedded` this host's disk, `committer` the one thread that writes,
 //! `record` the bytes, `contract` the suite every store must pass.
 //!
-//! Called by `app` (open, owing, pipelines, identity), the shards (load) and the committer (commit). Knows nothing of shards, handlers or NATS.
+//! Called by `app` (open, owing, sending, pipelines, identity), the shards (load) and the committer (commit). Knows nothing of shards, handlers or NATS.
 
 mod batcher;
 mod committer;

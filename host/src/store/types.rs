@@ -139,7 +139,7 @@ pub struct Prior {
 pub struct Batch {
     /// Changes, in order.
     pub changes: Vec<Change>,
-    /// Outputs and dead letters that their streams have: they leave the store.
+    /// Outputs and dead letters that their streams have: they leave the store, before any of the changes is written.
     pub confirmed: Vec<Confirmed>,
     /// How far each pipeline is, with these changes.
     pub pipelines: Vec<(Arc<str>, Progress)>,

@@ -1,4 +1,4 @@
-//! G8: when faults stop, everything is worked off but what is parked, and that says why. What owes something is listed at any time.
+//! G8: when faults stop, everything is worked off but what is parked, and that says why. What waits is listed at any time.
 
 use super::facts::{Entity, Facts};
 use super::g3_once::fails_for_good;

@@ -89,7 +89,7 @@ pub struct EntityView {
     pub components: BTreeMap<String, String>,
     /// Outputs and dead letters on their way, ascending by number.
     pub outbox: Vec<OutboxEntry>,
-    /// Whether it stands in the index of those that owe something.
+    /// Whether it stands in the index of those that wait.
     pub owing: bool,
     /// The highest generation that a part of it was written under.
     pub generation: u64,
