@@ -366,15 +366,22 @@ async fn a_compile_bomb_ends_by_itself() {
         let (host, operator) = Operator::with_host(&mut world).await;
         let config = world.write_config("bomb.toml", 0);
         let bomb = file(&world, "bomb.wasm", &bomb(functions, instructions)).display().to_string();
-        let loading = tokio::task::spawn_blocking(move || crate::harness::host::command(&config, &["plugin", "load", &bomb]));
         let (mut sequence, mut seen) = (0, Vec::new());
-        while !loading.is_finished() {
-            sequence += 1;
-            world.publish_one(Input::event("a", sequence)).await;
-            world.until_applied("a", sequence).await;
-            seen.extend(compilers(&host));
-        }
-        let (code, out) = loading.await.expect("an answer");
+        let (code, out) = loop {
+            let (config, bomb) = (config.clone(), bomb.clone());
+            let loading = tokio::task::spawn_blocking(move || crate::harness::host::command(&config, &["plugin", "load", &bomb]));
+            while !loading.is_finished() {
+                sequence += 1;
+                world.publish_one(Input::event("a", sequence)).await;
+                world.until_applied("a", sequence).await;
+                seen.extend(compilers(&host));
+            }
+            let (code, out) = loading.await.expect("an answer");
+            // Among other tests the process of the lowest priority may get no second of processor time: then that is said, and one tries again.
+            if !out.contains("the machine is busy") {
+                break (code, out);
+            }
+        };
         for word in ["at the step `compile`", &format!("run.{key}")] {
             assert!(code == Some(1) && out.contains(word), "{key}: {code:?}: {out}");
         }
