@@ -265,8 +265,8 @@ impl Host {
             let mut owing = Vec::with_capacity(page.len());
             for owed in page {
                 let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
-                let (waiting, unreadable) = match store.load_waiting(&key) {
-                    _ if pipeline.forgotten => (None, false),
+                let waiting = if pipeline.forgotten { Ok(None) } else { store.load_waiting(&key) };
+                let (waiting, unreadable) = match waiting {
                     Err(store::Error::Record { .. }) => (None, true),
                     waiting => (waiting?, false),
                 };
