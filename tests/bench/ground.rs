@@ -31,6 +31,22 @@ pub(crate) struct Ground {
     folder: TempDir,
 }
 
+/// Name and version of the libraries that most of the time is spent in, as this build has them.
+fn libraries() -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Lock {
+        package: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: String,
+    }
+    const SHOWN: [&str; 4] = ["async-nats", "fjall", "tokio", "wasmtime"];
+    let lock: Lock = toml::from_str(include_str!("../../Cargo.lock")).unwrap_or(Lock { package: Vec::new() });
+    lock.package.into_iter().filter(|one| SHOWN.contains(&one.name.as_str())).map(|one| format!("{} {}", one.name, one.version)).collect()
+}
+
 /// A filled source.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
@@ -60,7 +76,9 @@ impl Ground {
             memory_bytes: machine::memory(),
             processor: machine::processor(),
             system: machine::system(),
+            disk: machine::file_system(self.folder()),
             nats_server: self.nats_server.clone(),
+            libraries: libraries(),
             load_before: self.load_before,
         }
     }

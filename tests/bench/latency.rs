@@ -1,13 +1,13 @@
-//! Latency at half load: events at a steady rate, half of what the raw loop can do with its publisher on the same machine; how long each takes from
-//! the moment at which it was due until its output is stored, by one clock, for the broker and the publisher share it. (From the moment at which it was
-//! really sent, a loop that keeps the publisher from its work would be the faster for it: coordinated omission.)
+//! Latency at half load: events at a steady rate, half of what the slowest host can do with its publisher on the same machine, and half of what the raw
+//! loop can do; how long each takes from the moment at which it was due until its output is stored, by one clock, for the broker and the publisher share
+//! it. (From the moment at which it was really sent, a loop that keeps the publisher from its work would be the faster for it: coordinated omission.)
 
 use crate::child;
 use crate::ground::{Ground, now};
 use crate::hosted::{Hosted, Setup};
 use crate::load::{Load, Order};
 use crate::raw;
-use crate::report::{Delays, Isolation, Latency, Loop};
+use crate::report::{Delays, Isolation, Latency, Loop, Whose};
 use crate::spread::{Spread, permille};
 use crate::wire::{self, Publisher};
 use anyhow::{Context as _, Result};
@@ -24,30 +24,52 @@ const WARM_UP: f64 = 0.1;
 pub(crate) struct Pace {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
-    /// Events from which the raw loop's live rate is taken.
+    /// Events from which a loop's live rate is taken.
     pub(crate) live_events: u64,
 }
 
-/// Measures the raw loop and the host, in turns.
+/// Measures the raw loop and the host, in turns, under both loads.
 pub(crate) async fn measure(
     ground: &Ground,
     isolations: &[Isolation],
     entities: u64,
     payload_bytes: usize,
     pace: &Pace,
-) -> Result<Latency> {
+) -> Result<Vec<Latency>> {
     let load = Load::in_turn(pace.live_events, entities, payload_bytes);
-    let mut live = Vec::new();
+    let isolations: Vec<_> = isolations.iter().copied().filter(|isolation| *isolation != Isolation::Event).collect();
+    let (mut raw, mut hosts) = (Vec::new(), vec![Vec::new(); isolations.len()]);
     for _ in 0..pace.rounds.min(3) {
-        live.push(raw_live(ground, load).await.context("the raw loop, live")?);
+        raw.push(raw_live(ground, load).await.context("the raw loop, live")?);
+        for (isolation, live) in isolations.iter().zip(&mut hosts) {
+            live.push(host_live(ground, load, *isolation).await.with_context(|| format!("the host, {isolation}, live"))?);
+        }
     }
-    let raw_live_per_second = Spread::of(&live).context("no round")?.median;
-    let rate_per_second = raw_live_per_second / 2.0;
+    let slowest = hosts.iter().filter_map(|live| Spread::of(live)).map(|live| live.median).reduce(f64::min);
+    let raw = Spread::of(&raw).map(|live| live.median);
+    let mut measured = Vec::new();
+    for (whose, live) in [(Whose::Host, slowest), (Whose::Raw, raw)] {
+        if let Some(live) = live {
+            measured.push(at_half_of(ground, whose, live, &isolations, load, pace).await?);
+        }
+    }
+    Ok(measured)
+}
+
+async fn at_half_of(
+    ground: &Ground,
+    whose: Whose,
+    live_per_second: f64,
+    isolations: &[Isolation],
+    load: Load,
+    pace: &Pace,
+) -> Result<Latency> {
+    let rate_per_second = live_per_second / 2.0;
     let load = load.with_events((rate_per_second * pace.seconds) as u64);
     let mut runs = Vec::new();
     for round in 1..=pace.rounds {
         let mut who = vec![None];
-        who.extend(isolations.iter().copied().filter(|isolation| *isolation != Isolation::Event).map(Some));
+        who.extend(isolations.iter().copied().map(Some));
         if round % 2 == 0 {
             who.reverse();
         }
@@ -66,7 +88,7 @@ pub(crate) async fn measure(
             runs.push(delays);
         }
     }
-    Ok(Latency { raw_live_per_second, rate_per_second, events: load.events, runs })
+    Ok(Latency { whose, live_per_second, rate_per_second, events: load.events, runs })
 }
 
 /// Messages a second, with a publisher as fast as it gets.
@@ -77,6 +99,26 @@ async fn raw_live(ground: &Ground, load: Load) -> Result<f64> {
     let ended = child::ended(child).await?.finished;
     ground.delete(raw::STREAM).await?;
     Ok(load.events as f64 * 1e9 / (ended - began) as f64)
+}
+
+/// The same of the host.
+async fn host_live(ground: &Ground, load: Load, isolation: Isolation) -> Result<f64> {
+    ground.empty_source().await?;
+    let mut hosted = begin_host(ground, isolation).await?;
+    let began = now()?;
+    ground.publish((0..load.events).map(|number| load.event(number))).await?;
+    hosted.until_stored(ground, load.events).await?;
+    let ended = now()?;
+    hosted.stop().await?;
+    hosted.clear(ground).await?;
+    Ok(load.events as f64 * 1e9 / (ended - began) as f64)
+}
+
+async fn begin_host(ground: &Ground, isolation: Isolation) -> Result<Hosted> {
+    let mut hosted = Hosted::new(ground, Setup::new(Loop::HostOutput, isolation)).await?;
+    hosted.start()?;
+    hosted.ready().await?;
+    Ok(hosted)
 }
 
 async fn begin_raw(ground: &Ground, load: Load) -> Result<tokio::process::Child> {
@@ -103,9 +145,7 @@ async fn raw(ground: &Ground, load: Load, rate: f64, round: u32) -> Result<Delay
 
 async fn host(ground: &Ground, load: Load, rate: f64, round: u32, isolation: Isolation) -> Result<Delays> {
     ground.empty_source().await?;
-    let mut hosted = Hosted::new(ground, Setup::new(Loop::HostOutput, isolation)).await?;
-    hosted.start()?;
-    hosted.ready().await?;
+    let mut hosted = begin_host(ground, isolation).await?;
     let published = publish(ground, load, rate).await?;
     hosted.until_stored(ground, load.events).await?;
     hosted.stop().await?;

@@ -197,7 +197,7 @@ async fn measure(args: &Args, json: &Path) -> Result<(Report, Vec<String>)> {
         publish_window: PUBLISH_WINDOW,
         environment: ground.environment(args.commit.clone(), args.rustc.clone()),
         main: Vec::new(),
-        latency: None,
+        latency: Vec::new(),
         sweeps: Vec::new(),
         memory: Vec::new(),
         recovery: None,
@@ -246,7 +246,7 @@ async fn measure_part(ground: &Ground, args: &Args, part: Part, report: &mut Rep
             }
             return Ok(());
         }
-        Part::Latency if report.latency.is_some() => return Ok(()),
+        Part::Latency if !report.latency.is_empty() => return Ok(()),
         Part::Memory if !report.memory.is_empty() => return Ok(()),
         Part::Recovery if report.recovery.is_some() => return Ok(()),
         Part::Latency => {
@@ -255,7 +255,7 @@ async fn measure_part(ground: &Ground, args: &Args, part: Part, report: &mut Rep
                 true => (100, latency::Pace { rounds, seconds: 0.1, live_events: SMALL }),
                 false => (10_000, latency::Pace { rounds, seconds: 10.0, live_events: 200_000 }),
             };
-            report.latency = Some(latency::measure(ground, &args.isolation, entities, plans::PAYLOAD_BYTES, &pace).await?);
+            report.latency = latency::measure(ground, &args.isolation, entities, plans::PAYLOAD_BYTES, &pace).await?;
             return report.write(json);
         }
         Part::Memory => {

@@ -1,6 +1,6 @@
 //! The result as pictures (SVG) for the page. What is drawn is chosen purely; how, by the plotting crate.
 
-use crate::report::{Delays, Group, Loop, Report, Sweep};
+use crate::report::{Delays, Group, Latency, Loop, Report, Sweep, Whose};
 use crate::spread::Spread;
 use anyhow::{Context as _, Result};
 use plotters::prelude::*;
@@ -37,7 +37,7 @@ enum Kind {
 /// Every picture that the result has something for.
 pub(crate) fn charts(report: &Report) -> Vec<Chart> {
     let mut charts: Vec<Chart> = report.main.iter().map(rates).collect();
-    charts.extend(report.latency.as_ref().map(|latency| delays(&latency.runs)));
+    charts.extend(report.latency.iter().map(delays));
     let named = |prefix: &str| report.sweeps.iter().filter(|sweep| sweep.name.starts_with(prefix)).collect::<Vec<_>>();
     for (prefix, x) in [("entities", "entities"), ("payload", "bytes of payload")] {
         let sweeps = named(prefix);
@@ -70,7 +70,8 @@ fn rates(group: &Group) -> Chart {
     Chart { name: group.name.replace('/', "-"), title, section: "main".to_owned(), kind }
 }
 
-fn delays(runs: &[Delays]) -> Chart {
+fn delays(latency: &Latency) -> Chart {
+    let runs = &latency.runs;
     let mut who: Vec<_> = runs.iter().map(|run| run.isolation).collect();
     who.sort_by_key(|isolation| isolation.map(|isolation| isolation.to_string()));
     who.dedup();
@@ -83,8 +84,12 @@ fn delays(runs: &[Delays]) -> Chart {
             bars.extend(Spread::of(&values).map(|spread| (label, spread.median, isolation.is_some())));
         }
     }
-    let (name, title) = ("latency".to_owned(), "Latency at half load, ms".to_owned());
-    Chart { section: name.clone(), name, title, kind: Kind::Bars { unit: "ms", bars } }
+    let (name, whose) = match latency.whose {
+        Whose::Host => ("latency", "the slowest host"),
+        Whose::Raw => ("latency-raw", "raw"),
+    };
+    let title = format!("Latency at half of what {whose} carries, ms");
+    Chart { name: name.to_owned(), title, section: "latency".to_owned(), kind: Kind::Bars { unit: "ms", bars } }
 }
 
 fn growth(name: &str, x: &'static str, sweeps: &[&Sweep]) -> Chart {

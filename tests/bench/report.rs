@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 /// Of a result.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// Messages that a loop has asked for and not yet taken, in the raw loops as in the host.
 pub(crate) const PREFETCH_MESSAGES: u32 = 10_000;
 /// Outputs sent and not yet confirmed, in the raw loops as in the host.
@@ -134,7 +134,11 @@ pub(crate) struct Environment {
     pub(crate) memory_bytes: u64,
     pub(crate) processor: String,
     pub(crate) system: String,
+    /// Of the disk that broker and host wrote to: its file system.
+    pub(crate) disk: String,
     pub(crate) nats_server: String,
+    /// Those whose release matters for speed.
+    pub(crate) libraries: Vec<String>,
     /// The load average of the minute before the first run, if known: what else was running.
     pub(crate) load_before: Option<f64>,
 }
@@ -247,11 +251,22 @@ pub(crate) struct Delays {
     pub(crate) publisher_late_ms: f64,
 }
 
-/// Latency under a steady rate.
+/// Whose half load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Whose {
+    /// The slowest host's: a rate that every loop can follow.
+    Host,
+    /// The raw loop's, which may be more than the host can do at all.
+    Raw,
+}
+
+/// Latency under a steady rate, the same for every loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Latency {
-    /// What the raw loop reached live, with its publisher on the same machine, messages a second.
-    pub(crate) raw_live_per_second: f64,
+    pub(crate) whose: Whose,
+    /// What that loop reached live, with its publisher on the same machine, events a second.
+    pub(crate) live_per_second: f64,
     /// What was published a second: half of it.
     pub(crate) rate_per_second: f64,
     pub(crate) events: u64,
@@ -306,7 +321,7 @@ pub(crate) struct Report {
     pub(crate) publish_window: u32,
     pub(crate) environment: Environment,
     pub(crate) main: Vec<Group>,
-    pub(crate) latency: Option<Latency>,
+    pub(crate) latency: Vec<Latency>,
     pub(crate) sweeps: Vec<Sweep>,
     pub(crate) memory: Vec<Memory>,
     pub(crate) recovery: Option<Recovery>,
@@ -433,7 +448,9 @@ pub(crate) mod tests {
             memory_bytes: 1 << 34,
             processor: "a processor".to_owned(),
             system: "linux 6".to_owned(),
+            disk: "ext4".to_owned(),
             nats_server: "2.15.1".to_owned(),
+            libraries: vec!["wasmtime 48.0.8".to_owned(), "fjall 3.1.13".to_owned()],
             load_before: Some(0.25),
         };
         let rates = [(Loop::Receive, 300.0), (Loop::Raw, 100.0), (Loop::Idiomatic, 80.0), (Loop::HostOutput, host)];
@@ -447,7 +464,7 @@ pub(crate) mod tests {
             publish_window: PUBLISH_WINDOW,
             environment,
             main: vec![group("single/shared", Isolation::Shared, &rates)],
-            latency: None,
+            latency: Vec::new(),
             sweeps: Vec::new(),
             memory: Vec::new(),
             recovery: None,

@@ -1,7 +1,7 @@
 //! The result as a person reads it, on the terminal and on the page: sections of Markdown. Pure.
 
 use crate::load::{Arrangement, Disorder, Load};
-use crate::report::{Group, Isolation, Loop, Report, Summary, Sweep};
+use crate::report::{Group, Isolation, Latency, Loop, Report, Summary, Sweep, Whose};
 use crate::spread::Spread;
 
 /// A part of the page.
@@ -20,7 +20,9 @@ pub(crate) fn sections(report: &Report, before: Option<&Report>) -> Vec<Section>
     if !main.is_empty() {
         sections.push(section("main", main.join("\n")));
     }
-    sections.extend(report.latency.as_ref().map(|_| section("latency", latency(report))));
+    if !report.latency.is_empty() {
+        sections.push(section("latency", report.latency.iter().map(latency).collect::<Vec<_>>().join("\n")));
+    }
     sections.extend(report.sweeps.iter().map(|sweep| section(&sweep.name, sweep_table(sweep, before))));
     if !report.memory.is_empty() {
         sections.push(section("memory", memory(report)));
@@ -41,7 +43,7 @@ fn machine(report: &Report) -> String {
     let environment = &report.environment;
     let load = environment.load_before.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
     let mut text = format!(
-        "{}, {} build of {} (seriatim {}, {}); {}, {} cores, {:.0} GiB, {}; nats-server {}; load before {load}\n",
+        "{}, {} build of {} (seriatim {}, {}); {}, {} cores, {:.0} GiB, {}, {}; nats-server {}, {}; load before {load}\n",
         report.date,
         environment.profile,
         environment.commit.as_deref().unwrap_or("an unknown commit"),
@@ -51,7 +53,9 @@ fn machine(report: &Report) -> String {
         environment.cores,
         environment.memory_bytes as f64 / (1_u64 << 30) as f64,
         environment.system,
+        environment.disk,
         environment.nats_server,
+        environment.libraries.join(", "),
     );
     if report.seconds > 0.0 {
         text.push_str(&format!(
@@ -169,13 +173,16 @@ fn sweep_table(sweep: &Sweep, before: Option<&Report>) -> String {
     text
 }
 
-fn latency(report: &Report) -> String {
-    let Some(latency) = &report.latency else { return String::new() };
+fn latency(latency: &Latency) -> String {
+    let whose = match latency.whose {
+        Whose::Host => "the slowest host",
+        Whose::Raw => "`raw`",
+    };
     let mut text = format!(
-        "{:.0} events/s for {:.0} s: half of the {:.0}/s that the raw loop does with its publisher on the same machine. Milliseconds from the moment at which an event was due to the storing of its output.\n\n",
+        "**Half of what {whose} carries**: {:.0} events/s for {:.0} s, half of the {:.0}/s that it does with the publisher on the same machine. Milliseconds from the moment at which an event was due to the storing of its output.\n\n",
         latency.rate_per_second,
         latency.events as f64 / latency.rate_per_second,
-        latency.raw_live_per_second,
+        latency.live_per_second,
     );
     let rows = latency.runs.iter().map(|run| {
         let who = run.isolation.map_or_else(|| run.kind.to_string(), |isolation| format!("{}, {isolation}", run.kind));

@@ -1,7 +1,7 @@
 //! What the project wants to reach, held against a result. Pure. Every target is a ratio within one run, or a bound that no machine of the kind may
 //! miss; nothing fails by it.
 
-use crate::report::{Delays, Isolation, Loop, Memory, Report};
+use crate::report::{Delays, Isolation, Loop, Memory, Report, Whose};
 use crate::spread::Spread;
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,10 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
         ratio(report, "(iii) run, every run a single event", "single/run", Loop::HostOutput, Loop::Idiomatic, 0.5),
     ];
     for isolation in [Isolation::Shared, Isolation::Run] {
-        targets.push(delay(report, isolation, "p50", 1.5, |delays| delays.p50_ms));
-        targets.push(delay(report, isolation, "p99", 2.0, |delays| delays.p99_ms));
+        for whose in [Whose::Host, Whose::Raw] {
+            targets.push(delay(report, whose, isolation, "p50", 1.5, |delays| delays.p50_ms));
+            targets.push(delay(report, whose, isolation, "p99", 2.0, |delays| delays.p99_ms));
+        }
     }
     targets.push(hot(report));
     targets.extend([Isolation::Shared, Isolation::Run].map(|isolation| entities(report, isolation)));
@@ -68,14 +70,18 @@ fn ratio(report: &Report, case: &str, group: &str, of: Loop, to: Loop, bound: f6
 }
 
 /// Ratios within each round, as everywhere.
-fn delay(report: &Report, isolation: Isolation, what: &str, bound: f64, of: impl Fn(&Delays) -> f64) -> Target {
-    let runs = report.latency.iter().flat_map(|latency| &latency.runs);
+fn delay(report: &Report, whose: Whose, isolation: Isolation, what: &str, bound: f64, of: impl Fn(&Delays) -> f64) -> Target {
+    let runs = report.latency.iter().filter(|latency| latency.whose == whose).flat_map(|latency| &latency.runs);
     let (raw, host): (Vec<_>, Vec<_>) =
         runs.filter(|delays| delays.isolation.is_none_or(|found| found == isolation)).partition(|delays| delays.isolation.is_none());
     let within = |host: &&Delays| Some(of(host) / of(raw.iter().find(|raw| raw.round == host.round)?));
     let ratios: Vec<f64> = host.iter().filter_map(within).collect();
     let found = Spread::of(&ratios).map(|ratios| (spread(&ratios), ratios.median));
-    at_most(format!("latency at half load, {isolation}: {what}"), format!("≤ {bound:.1} × raw"), found, bound)
+    let load = match whose {
+        Whose::Host => "half load",
+        Whose::Raw => "half of raw's load",
+    };
+    at_most(format!("latency at {load}, {isolation}: {what}"), format!("≤ {bound:.1} × raw"), found, bound)
 }
 
 fn hot(report: &Report) -> Target {
@@ -171,12 +177,15 @@ mod tests {
         };
         let shared = Some(Isolation::Shared);
         let runs = vec![run(1, None, 1.0), run(1, shared, 1.5), run(1, Some(Isolation::Run), 9.0), run(2, shared, 3.0), run(2, None, 2.0)];
-        let latency = Latency { raw_live_per_second: 10.0, rate_per_second: 5.0, events: 9, runs };
-        let targets = of(&crate::report::Report { latency: Some(latency), ..sample(1.0) });
+        let at = |whose, runs| Latency { whose, live_per_second: 10.0, rate_per_second: 5.0, events: 9, runs };
+        let queueing = vec![run(1, None, 1.0), run(1, shared, 100.0)];
+        let targets = of(&crate::report::Report { latency: vec![at(Whose::Host, runs), at(Whose::Raw, queueing)], ..sample(1.0) });
         let found = |case: &str| line(&targets, case, "").reached;
         assert_eq!(found("latency at half load, shared: p50"), Some(true));
         assert_eq!(found("latency at half load, run: p50"), Some(false));
         assert_eq!(found("latency at half load, shared: p99"), Some(true));
+        assert_eq!(found("latency at half of raw's load, shared: p50"), Some(false));
+        assert_eq!(found("latency at half of raw's load, run: p50"), None);
     }
 
     #[test]

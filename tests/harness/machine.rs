@@ -1,8 +1,9 @@
 //! What this machine is, and how much processor time a process has used on it.
 
 use anyhow::{Context as _, Result};
+use std::path::Path;
 use std::time::Duration;
-use sysinfo::{CpuRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{CpuRefreshKind, DiskRefreshKind, Disks, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Processor time of a living process since its start, all threads, user and system; the system counts in ticks of 10 ms.
 ///
@@ -57,6 +58,16 @@ pub fn description() -> serde_json::Value {
 pub fn system() -> String {
     let kernel = System::kernel_version().unwrap_or_else(|_| "unknown".to_owned());
     format!("{} {kernel}", std::env::consts::OS)
+}
+
+/// The file system that a path lies on.
+pub fn file_system(path: &Path) -> String {
+    let found = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing()).ok().and_then(|disks| {
+        let over = disks.iter().filter(|disk| path.starts_with(disk.mount_point()));
+        let nearest = over.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
+        Some(nearest.file_system().to_string_lossy().into_owned())
+    });
+    found.unwrap_or_else(|| "an unknown file system".to_owned())
 }
 
 /// Processes that ran or wanted to, on average over the last minute: what else was going on here. `None` where the system does not say.

@@ -11,10 +11,9 @@ use crate::passes::Passes;
 use crate::publishing::{Lookup, Publishing, Searching};
 use crate::reading::LiveReader;
 use crate::trace::Trace;
-use seriatim::event::EntityKey;
 use seriatim::pipeline::Pipeline;
 use seriatim::router;
-use seriatim::shard::{Batch, Completions, Mail, Owing, Stepped};
+use seriatim::shard::{Batch, Completions, Mail, Owing, Stepped, Waking as Walk};
 use seriatim::sink::streams::Streams;
 use seriatim::source::decode::Decoder;
 use seriatim::store::{DurableProgress, Entry, Poison, SteppedCommitter, Store, Turn};
@@ -56,16 +55,14 @@ pub(crate) struct Parts {
 /// The start's last part: whoever owes something is woken, page by page.
 pub(crate) struct Waking {
     page: usize,
-    after: Option<String>,
-    /// Those that wait are through: what is left are those that only send.
-    sending: bool,
+    walk: Walk,
     mail: VecDeque<(usize, Mail)>,
     done: bool,
 }
 
 impl Waking {
     pub(crate) fn new(page: usize) -> Self {
-        Self { page, after: None, sending: false, mail: VecDeque::new(), done: false }
+        Self { page, walk: Walk::default(), mail: VecDeque::new(), done: false }
     }
 }
 
@@ -146,25 +143,14 @@ impl Host {
             self.parts.mail.push(shard, mail);
             return;
         }
-        // Those that wait, then those that only send.
-        let store = &self.parts.store;
-        let (listed, sending) = if waking.sending {
-            (Vec::new(), store.sending(&pipeline.name, waking.after.as_deref(), waking.page).unwrap())
-        } else {
-            (store.owing(&pipeline.name, waking.after.as_deref(), waking.page).unwrap(), Vec::new())
-        };
-        let Some(last) = listed.last().map(|owed| &owed.entity).or(sending.last()) else {
-            (waking.done, waking.sending, waking.after) = (waking.sending, true, None);
+        let Some(page) = waking.walk.page(&*self.parts.store, &pipeline, waking.page).unwrap() else {
+            waking.done = true;
             return;
         };
-        waking.after = Some(last.clone());
-        let names = listed.into_iter().map(|owed| (owed.entity, owed.outbox)).chain(sending.into_iter().map(|entity| (entity, true)));
         let mut parts: Vec<Vec<Owing>> = (0..shards).map(|_| Vec::new()).collect();
-        for (entity, outbox) in names {
-            let key = EntityKey { pipeline: pipeline.name.clone(), entity: entity.into() };
-            let waiting = if waking.sending { None } else { self.parts.store.load_waiting(&key).unwrap() };
-            note!(trace, "start: {:?} owes (outbox {outbox}, waiting {waiting:?})", key.entity);
-            parts[router::shard_of(&key, shards)].push(Owing { key, waiting, outbox: outbox || pipeline.accepted });
+        for owing in page {
+            note!(trace, "start: {:?} owes (outbox {}, waiting {:?})", owing.key.entity, owing.outbox, owing.waiting);
+            parts[router::shard_of(&owing.key, shards)].push(owing);
         }
         let mail = parts.into_iter().enumerate().filter(|(_, owed)| !owed.is_empty());
         waking.mail.extend(mail.map(|(shard, owed)| (shard, Mail::Wake { pipeline: 0, owed })));

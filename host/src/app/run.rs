@@ -21,7 +21,7 @@ use crate::plugins::shelf::Shelf;
 use crate::plugins::{Name, follow};
 use crate::router;
 use crate::runtime::{Engine, EngineConfig, Isolation};
-use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing};
+use crate::shard::{self, Bounds, Completions, Handle, Mail, Owing, Waking};
 use crate::sink::dead_letter_stream::{self, DeadLetterOptions};
 use crate::sink::lifecycle;
 use crate::sink::lookup::Lookup;
@@ -31,7 +31,7 @@ use crate::source::catchup_service::{self, Service};
 use crate::source::decode::Decoder;
 use crate::source::reader::{self, Reader, ReaderConfig};
 use crate::source::retention;
-use crate::store::{self, Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
+use crate::store::{Committer, CompletionSink, DurableProgress, Embedded, Options, Poison, Store};
 use crate::sweep::Sweep;
 use crate::telemetry::lifecycle::{Queue, Received};
 use crate::telemetry::{events, metrics};
@@ -255,35 +255,13 @@ impl Host {
         Ok(host)
     }
 
-    /// Wakes exactly those that owe something, page by page: nothing waits for a next event that may never come.
+    /// Wakes those that owe something.
     async fn wake(&self, store: &dyn Store, pipeline: &Arc<Pipeline>) -> Result<(), Error> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = store.owing(&pipeline.name, after.as_deref(), OWING_PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.entity.clone());
-            let mut owing = Vec::with_capacity(page.len());
-            for owed in page {
-                let key = EntityKey { pipeline: pipeline.name.clone(), entity: owed.entity.into() };
-                let waiting = if pipeline.forgotten { Ok(None) } else { store.load_waiting(&key) };
-                let (waiting, unreadable) = match waiting {
-                    Err(store::Error::Record { .. }) => (None, true),
-                    waiting => (waiting?, false),
-                };
-                // With an accepted stream, each that waits learns at once what is gone. Whose record cannot be read parks, once it is loaded.
-                owing.push(Owing { key, waiting, outbox: owed.outbox || pipeline.accepted || unreadable });
-            }
+        let mut waking = Waking::default();
+        while let Some(owing) = waking.page(store, pipeline, OWING_PAGE)? {
             self.tell_owing(pipeline, owing).await?;
         }
-        let mut after: Option<String> = None;
-        loop {
-            let page = store.sending(&pipeline.name, after.as_deref(), OWING_PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let key = |entity: String| EntityKey { pipeline: pipeline.name.clone(), entity: entity.into() };
-            let owing = page.into_iter().map(|entity| Owing { key: key(entity), waiting: None, outbox: true }).collect();
-            self.tell_owing(pipeline, owing).await?;
-        }
+        Ok(())
     }
 
     async fn tell_owing(&self, pipeline: &Pipeline, owing: Vec<Owing>) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod run;
 #[cfg(feature = "simulation")]
 mod stepped;
 mod timers;
+mod wake;
 
 pub use ask::{Asked, Question, RedriveTo, Refused, Shown, Spoken, WordTo};
 pub use call::{CallFuture, Calls, Done, Failed, Instances, Job};
@@ -25,6 +26,7 @@ pub use decisions::{Decided, LastFailure, What};
 pub(crate) use perform::reason as dead_reason;
 #[cfg(feature = "simulation")]
 pub use stepped::Stepped;
+pub use wake::Waking;
 
 use crate::directory::Directory;
 use crate::event::{EntityKey, Event, Message};
