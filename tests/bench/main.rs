@@ -143,7 +143,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 async fn run(args: Box<Args>) -> Result<()> {
     // Read first: it may be the file that is written at the end.
-    let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
+    let baseline = args.baseline.as_deref().and_then(|file| {
+        // An hour of measuring is not lost for want of a column beside it.
+        Report::read(file).map_err(|error| eprintln!("compared with nothing: {error:#}")).ok()
+    });
     let json = args.json.clone().unwrap_or_else(|| args.folder.join("bench.json"));
     let (report, failed) = measure(&args, &json).await?;
     let sections = table::sections(&report, baseline.as_ref());
