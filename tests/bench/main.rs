@@ -203,7 +203,7 @@ async fn measure(args: &Args, json: &Path) -> Result<(Report, Vec<String>)> {
         latency: Vec::new(),
         sweeps: Vec::new(),
         memory: Vec::new(),
-        recovery: None,
+        recovery: Vec::new(),
         micro,
         targets: Vec::new(),
     };
@@ -251,7 +251,7 @@ async fn measure_part(ground: &Ground, args: &Args, part: Part, report: &mut Rep
         }
         Part::Latency if !report.latency.is_empty() => return Ok(()),
         Part::Memory if !report.memory.is_empty() => return Ok(()),
-        Part::Recovery if report.recovery.is_some() => return Ok(()),
+        Part::Recovery if !report.recovery.is_empty() => return Ok(()),
         Part::Latency => {
             let rounds = rounds.min(ROUNDS_OF_SWEEPS);
             let (entities, pace) = match args.quick {
@@ -268,7 +268,7 @@ async fn measure_part(ground: &Ground, args: &Args, part: Part, report: &mut Rep
         }
         Part::Recovery => {
             let (entities, kills) = if args.quick { (SMALL, 1) } else { (1_000_000, KILLS) };
-            report.recovery = Some(recovery::measure(ground, entities, kills, plans::PAYLOAD_BYTES).await?);
+            report.recovery = recovery::measure(ground, entities, kills, plans::PAYLOAD_BYTES).await?;
             return report.write(json);
         }
         Part::Micro => return Ok(()),

@@ -1,4 +1,4 @@
-//! How long a host takes from its start to the first event it handles, after SIGKILL under load with many entities in its store.
+//! How long a host takes from its start to the first event it handles, after SIGKILL under load and after a stop, with many entities in its store.
 
 use crate::ground::{Ground, now};
 use crate::hosted::{Hosted, Setup};
@@ -13,11 +13,15 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A host that has handled nothing by then is broken.
 const START_MAX_NANOSECONDS: i64 = 300_000_000_000;
 
-/// Measures with so many entities, each of which has an event in the store. Behind these there are more in the stream, so that the host is killed
-/// at work; and more come while it is dead.
-pub(crate) async fn measure(ground: &Ground, entities: u64, kills: u32, payload_bytes: usize) -> Result<Recovery> {
+/// Measures with a tenth of so many entities, and with all of them.
+pub(crate) async fn measure(ground: &Ground, entities: u64, kills: u32, payload_bytes: usize) -> Result<Vec<Recovery>> {
+    Ok(vec![with(ground, (entities / 10).max(1), kills, payload_bytes).await?, with(ground, entities, kills, payload_bytes).await?])
+}
+
+/// Each entity has an event in the store. Behind these there are more in the stream, so that the host is killed at work; and more come while it is dead.
+async fn with(ground: &Ground, entities: u64, kills: u32, payload_bytes: usize) -> Result<Recovery> {
     let more = (entities / 10).max(1);
-    let load = Load::in_turn(entities + more * (1 + u64::from(kills)), entities, payload_bytes);
+    let load = Load::in_turn(entities + more * (2 + u64::from(kills)), entities, payload_bytes);
     let events = |from: u64| (from..from + more).map(move |number| load.event(number));
     ground.fill_with((0..entities).map(|number| load.event(number)).chain(events(entities))).await?;
     let mut hosted = Hosted::new(ground, Setup::new(Loop::HostState, Isolation::Shared)).await?;
@@ -31,11 +35,15 @@ pub(crate) async fn measure(ground: &Ground, entities: u64, kills: u32, payload_
         eprintln!("recovery of {entities} entities, kill {kill} of {kills}: first event after {seconds:.2} s");
         first_event_seconds.push(seconds);
     }
+    hosted.stop().await?;
+    ground.publish(events(entities + more * (1 + u64::from(kills)))).await?;
+    let stopped_seconds = first_event(&mut hosted).await.context("after a stop")?;
+    eprintln!("start with {entities} entities after a stop: first event after {stopped_seconds:.2} s");
     until("every entity to stand at its last event", async || hosted.ask_for_a_sample(&load).await.map_err(|error| format!("{error:#}")))
         .await;
     hosted.stop().await?;
     hosted.clear(ground).await?;
-    Ok(Recovery { entities, first_event_seconds, empty_seconds })
+    Ok(Recovery { entities, first_event_seconds, stopped_seconds, empty_seconds })
 }
 
 /// Starts it; seconds until it has handled an event.

@@ -293,6 +293,8 @@ pub(crate) struct Recovery {
     pub(crate) entities: u64,
     /// From starting the process to its first event handled.
     pub(crate) first_event_seconds: Vec<f64>,
+    /// The same after a stop in which everything in flight was finished.
+    pub(crate) stopped_seconds: f64,
     /// From starting the process on an empty store to its first event, for comparison.
     pub(crate) empty_seconds: f64,
 }
@@ -324,7 +326,8 @@ pub(crate) struct Report {
     pub(crate) latency: Vec<Latency>,
     pub(crate) sweeps: Vec<Sweep>,
     pub(crate) memory: Vec<Memory>,
-    pub(crate) recovery: Option<Recovery>,
+    /// Of ever more entities.
+    pub(crate) recovery: Vec<Recovery>,
     pub(crate) micro: Vec<Micro>,
     pub(crate) targets: Vec<Target>,
 }
@@ -467,7 +470,7 @@ pub(crate) mod tests {
             latency: Vec::new(),
             sweeps: Vec::new(),
             memory: Vec::new(),
-            recovery: None,
+            recovery: Vec::new(),
             micro: Vec::new(),
             targets: Vec::new(),
         }

@@ -1,8 +1,8 @@
 //! The result as a person reads it, on the terminal and on the page: sections of Markdown. Pure.
 
 use crate::load::{Arrangement, Disorder, Load};
-use crate::report::{Group, Isolation, Latency, Loop, Report, Summary, Sweep, Whose};
-use crate::spread::Spread;
+use crate::report::{Group, Isolation, Latency, Loop, Recovery, Report, Summary, Sweep, Whose};
+use crate::spread::{Spread, exponent};
 
 /// A part of the page.
 pub(crate) struct Section {
@@ -27,7 +27,9 @@ pub(crate) fn sections(report: &Report, before: Option<&Report>) -> Vec<Section>
     if !report.memory.is_empty() {
         sections.push(section("memory", memory(report)));
     }
-    sections.extend(report.recovery.as_ref().map(|_| section("recovery", recovery(report))));
+    if !report.recovery.is_empty() {
+        sections.push(section("recovery", recovery(report)));
+    }
     if !report.micro.is_empty() {
         sections.push(section("micro", micro(report)));
     }
@@ -203,20 +205,35 @@ fn memory(report: &Report) -> String {
             format!("{:.0}", memory.own_bytes),
             format!("{}: {}", memory.entities.0, mib(memory.resident.0)),
             format!("{}: {}", memory.entities.1, mib(memory.resident.1)),
+            power(&[(memory.entities.0 as f64, memory.resident.0 as f64), (memory.entities.1 as f64, memory.resident.1 as f64)]),
         ]
     });
-    table(&["entities that are", "bytes each", "of these its own state and events", "a host with", "and with"], rows)
+    table(
+        &["entities that are", "bytes each", "of these its own state and events", "a host with", "and with", "grows with the power"],
+        rows,
+    )
 }
 
 fn recovery(report: &Report) -> String {
-    let Some(recovery) = &report.recovery else { return String::new() };
-    let all: Vec<String> = recovery.first_event_seconds.iter().map(|seconds| format!("{seconds:.2} s")).collect();
-    format!(
-        "From starting the process to its first event handled, after SIGKILL at work with {} entities: {}. On an empty store: {:.2} s.\n",
-        recovery.entities,
-        all.join(", "),
-        recovery.empty_seconds
-    )
+    let rows = report.recovery.iter().map(|recovery| {
+        let all: Vec<String> = recovery.first_event_seconds.iter().map(|seconds| format!("{seconds:.2}")).collect();
+        vec![
+            recovery.entities.to_string(),
+            all.join(", "),
+            format!("{:.2}", recovery.stopped_seconds),
+            format!("{:.2}", recovery.empty_seconds),
+        ]
+    });
+    let mut text = table(&["entities", "after SIGKILL at work, s", "after a stop, s", "on an empty store, s"], rows);
+    let median = |recovery: &Recovery| Some((recovery.entities as f64, Spread::of(&recovery.first_event_seconds)?.median));
+    let points: Vec<(f64, f64)> = report.recovery.iter().filter_map(median).collect();
+    text.push_str(&format!("\nThe time after SIGKILL grows with the power {} of the number of entities.\n", power(&points)));
+    text
+}
+
+/// Of the growth through these points.
+fn power(points: &[(f64, f64)]) -> String {
+    exponent(points).map_or_else(|| "?".to_owned(), |exponent| format!("{exponent:.2}"))
 }
 
 fn micro(report: &Report) -> String {

@@ -84,9 +84,16 @@ fn what_cannot_be_sent_is_refused_here() {
     for headers in [&[("A", "x\r\ny")][..], &[("a b", "x")], &[("", "x")], &[("A:", "x")]] {
         assert!(prepare(&entry(headers, 0), 1000).unwrap_err().contains("cannot be sent"), "{headers:?}");
     }
-    let map = prepare(&entry(&[("A", "1"), ("A", "2")], 0), 1000).unwrap();
-    assert_eq!(map.get_all("A").count(), 2);
+    let map = prepare(&entry(&[("A", "1"), ("B", "x"), ("A", "2"), ("a", "3")], 0), 1000).unwrap();
+    let all = |map: &async_nats::HeaderMap, name: &str| map.get_all(name).map(|value| value.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!([all(&map, "A"), all(&map, "a"), all(&map, "B")], [vec!["1", "2"], vec!["3"], vec!["x"]]);
     assert_eq!(map.get("Nats-Msg-Id").unwrap().as_str(), "id");
+    // Past those that are compared with each other.
+    let many: Vec<String> = (0..COMPARED).map(|number| format!("H{number}")).collect();
+    let mut headers: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "first")).collect();
+    headers.extend([("H0", "second"), ("H0", "third")]);
+    let map = prepare(&entry(&headers, 0), 10_000).unwrap();
+    assert_eq!((map.len(), all(&map, "H0")), (COMPARED + 1, ["first", "second", "third"].map(str::to_owned).to_vec()));
     let size = wire_size([("A", "1")].into_iter(), "id", 10);
     assert_eq!(size, "NATS/1.0\r\nA: 1\r\nNats-Msg-Id: id\r\n\r\n".len() + 10);
     assert!(prepare(&entry(&[("A", "1")], 10), size).is_ok());
