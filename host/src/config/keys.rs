@@ -131,7 +131,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("run.prefetch-bytes", Kind::Size(MIB, 16 * GIB), r#""64MiB""#, "The same in bytes; whichever is reached first."),
     key("run.queue-max", Kind::Integer(1, 1_000_000), "1000", "In-order events of one entity that wait in memory behind the running one. Past it the entity waits, and later arrivals are read again."),
     key("run.calls-max", Kind::Integer(1, 10_000), "64", "Handler calls set aside for each shard because they did not finish within a tick. Full: the shard takes no further events until one ends."),
-    key("run.commits-max", Kind::Integer(1, 10_000), "64", "Commits of one entity in flight. Full: its next event waits; once half of `queue-max` waits behind it, so does the reader, for as long as a commit takes."),
+    key("run.commits-max", Kind::Integer(1, 10_000), "256", "Commits of one entity in flight. Full: its next event waits; once half of `queue-max` waits behind it, so does the reader, for as long as a commit takes."),
     key("run.catch-ups-max", Kind::Integer(1, 1_000), "8", "Catch-ups that read at the same time; further ones wait, oldest alarm first."),
     key("run.held-bytes", Kind::Size(MIB, TIB), r#""256MiB""#, "Bytes of all held events together. Past it the entity that holds most waits and its highest held events are read again later."),
     key("run.entities-max", Kind::Integer(1_000, 1_000_000_000), "1000000", "Entities in memory. Past it idle ones leave; their records stay in the store, and they are loaded when they are needed."),

@@ -352,7 +352,7 @@ fn a_breaker_is_on_unless_it_is_turned_off() {
 fn the_defaults_are_the_sequencers_policy() {
     let config = parse(LEAST).expect("right");
     let policy = config.pipelines[0].policy(&config.run);
-    assert_eq!(policy, Policy { commits_max: 64, ..Policy::default() });
+    assert_eq!(policy, Policy { commits_max: 256, ..Policy::default() });
     let text = with(
         "order = { late = \"drop\", gap = { then = \"skip\", wait = \"5s\", held-max = 7, jump-max = 8 }, dedup = { ids = 9 } }\nfailure = { then = \"stop\", retry = [\"2s\"] }",
         "",

@@ -140,7 +140,8 @@ impl Shard {
                         self.host_now = host_millis();
                         self.take_mail(first);
                         for _ in 1..MAIL_AT_ONCE {
-                            if self.calls.len() >= self.parts.bounds.calls_max || self.crowded > 0 { break; }
+                            // A call set aside mostly needs no more than its thread back: before its entity's queue overflows, it gets that.
+                            if !self.calls.is_empty() || self.crowded > 0 { break; }
                             let Ok(more) = mail.try_recv() else { break };
                             self.take_mail(more);
                         }
