@@ -72,6 +72,17 @@ pub enum Mail {
     Drain(oneshot::Sender<()>),
 }
 
+impl Mail {
+    /// How many events it brings.
+    fn events(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.events.len(),
+            Self::Pass { .. } => 1,
+            Self::Wake { .. } | Self::Drain(_) => 0,
+        }
+    }
+}
+
 /// One entity that owes something.
 #[derive(Clone, Debug)]
 pub struct Owing {

@@ -21,6 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Mail taken before the loop looks at completions again.
 const MAIL_AT_ONCE: usize = 8;
+/// Events taken between two looks at calls that are set aside, about.
+const EVENTS_BESIDE_CALLS: usize = 256;
 /// Alarms of entities out of memory that are rung in one round.
 pub(super) const ALARMS_AT_ONCE: usize = 64;
 /// Calls of one entity before an instance is thrown away even within a run.
@@ -138,11 +140,14 @@ impl Shard {
                 received = mail.recv(), if room => match received {
                     Some(first) => {
                         self.host_now = host_millis();
+                        let mut events = first.events();
                         self.take_mail(first);
                         for _ in 1..MAIL_AT_ONCE {
+                            if self.calls.len() >= self.parts.bounds.calls_max || self.crowded > 0 { break; }
                             // A call set aside mostly needs no more than its thread back: before its entity's queue overflows, it gets that.
-                            if !self.calls.is_empty() || self.crowded > 0 { break; }
+                            if events >= EVENTS_BESIDE_CALLS && !self.calls.is_empty() { break; }
                             let Ok(more) = mail.try_recv() else { break };
+                            events += more.events();
                             self.take_mail(more);
                         }
                         // One at a time: many questions must not hold up the flow.
